@@ -1,0 +1,161 @@
+//! The only way into the index and the hub.
+//!
+//! The feed reads commits back from the store, in order and only durable ones,
+//! and applies them. A local commit takes the same road as another node's: the
+//! committer writes to the store and then lets the feed catch up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::hub::{Hub, Published, RingSize, records_of};
+use super::index::{Index, Writer};
+use super::record::{KeyChecks, Record, UnreadableRecord};
+use crate::domain::revision::{Position, Revision};
+use crate::store::{Commit, KeyRange, PageLimit, Store, StoreError};
+
+/// Applies the store's commits to the index and the hub.
+#[derive(Debug)]
+pub struct Feed {
+    store: Arc<dyn Store>,
+    index: Arc<Index>,
+    hub: Arc<Hub>,
+    /// Held while commits are applied: whoever holds it is the one writer.
+    turn: Mutex<()>,
+}
+
+/// Why the feed can't go on. The process must end: what it would answer is no
+/// longer what the store says.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableRecord),
+}
+
+/// What a store held when it was loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The feed that goes on from there.
+    pub feed: Feed,
+    /// What the keyring must hold, if that was ever recorded.
+    pub keyring: Option<KeyChecks>,
+    /// How many keys were read.
+    pub keys: u64,
+}
+
+/// How many keys a loading scan asks for at once.
+const SCAN_PAGE: usize = 4096;
+
+/// How much of the log is applied at once.
+const LOG_PAGE: PageLimit = PageLimit {
+    commits: 1024,
+    bytes: 4 << 20,
+};
+
+impl Feed {
+    /// Reads everything in a store into a new index, and starts a hub there.
+    ///
+    /// # Errors
+    ///
+    /// [`FeedError`] if the store can't be read, or holds what this version of
+    /// credd can't read.
+    pub fn load(store: Arc<dyn Store>, ring: RingSize) -> Result<Loaded, FeedError> {
+        let index = Arc::new(Index::new());
+        let start = store.snapshot()?;
+        let mut keyring = None;
+        let mut keys = 0;
+        let mut range = KeyRange::all();
+        loop {
+            let entries = store.scan(&range, SCAN_PAGE)?;
+            let Some(last) = entries.last() else { break };
+            range = range.after(&last.key);
+            keys += entries.len() as u64;
+            index.apply(Position::START, |writer| {
+                for entry in &entries {
+                    let record = Record::decode(&entry.key, Some(&entry.value))?;
+                    if let Record::Keyring(checks) = &record {
+                        keyring.clone_from(checks);
+                    }
+                    write(&writer, record, entry.revision);
+                }
+                Ok::<_, UnreadableRecord>(())
+            })?;
+        }
+        index.apply(start, |_| ());
+        let feed = Self {
+            hub: Arc::new(Hub::new(start, ring)),
+            index,
+            store,
+            turn: Mutex::new(()),
+        };
+        Ok(Loaded {
+            feed,
+            keyring,
+            keys,
+        })
+    }
+
+    /// The index that this feed writes.
+    #[must_use]
+    pub const fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// The hub that this feed publishes to.
+    #[must_use]
+    pub const fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Applies commits until that of `revision` is applied, or, if it is `None`,
+    /// all that are durable now.
+    ///
+    /// # Errors
+    ///
+    /// [`FeedError`] if the log can't be read.
+    pub fn catch_up(&self, revision: Option<Revision>) -> Result<(), FeedError> {
+        const WAIT: Duration = Duration::from_secs(1);
+
+        let _turn = self.turn.lock();
+        loop {
+            let applied = self.index.applied().revision;
+            if revision.is_some_and(|revision| revision <= applied) {
+                return Ok(());
+            }
+            let wait = revision.map_or(Duration::ZERO, |_| WAIT);
+            let changes = self.store.changes(applied, LOG_PAGE, wait)?;
+            if changes.commits.is_empty() && revision.is_none() {
+                return Ok(());
+            }
+            for commit in &changes.commits {
+                self.apply(commit)?;
+            }
+        }
+    }
+
+    fn apply(&self, commit: &Commit) -> Result<(), FeedError> {
+        let records = records_of(commit)?;
+        let published = Published::new(commit.position, &records);
+        self.index.apply(commit.position, |writer| {
+            for record in records {
+                write(&writer, record, commit.position.revision);
+            }
+        });
+        self.hub.publish(published);
+        Ok(())
+    }
+}
+
+fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
+    match record {
+        Record::Credential(_, Some(credential)) => writer.put(*credential, revision),
+        Record::Credential(id, None) => writer.remove(id),
+        Record::LastUse(id, last_use) => writer.set_last_use(id, last_use),
+        Record::Keyring(_) => (),
+    }
+}

@@ -1,0 +1,319 @@
+//! One subscriber's way through the history.
+//!
+//! A subscription is asked for its next message and works it out from its
+//! position and what the hub and the log hold then. Between two messages it
+//! holds at most a page of commits; it is never handed anything.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::entry::Entry;
+use super::hub::{Event, Hub, LogError, LogReader, Next, Published};
+use super::index::{Denied, Index};
+use crate::domain::id::CredentialId;
+use crate::domain::names::Tenant;
+use crate::domain::revision::{Position, StoreId};
+use crate::store::StoreError;
+
+/// What a subscriber asks for.
+#[derive(Clone, Debug)]
+pub struct WatchRequest {
+    /// Where it stands; `None`: nowhere yet.
+    pub resume: Option<ResumePoint>,
+    /// Whether it wants all that is denied, where continuity does not begin or
+    /// is lost.
+    pub snapshot: bool,
+    /// Whose changes it wants.
+    pub tenants: Tenants,
+    /// How long it may be told nothing.
+    pub heartbeat: Duration,
+}
+
+/// A position in the history of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// The store.
+    pub store: StoreId,
+    /// The position.
+    pub position: Position,
+}
+
+/// The tenants that a subscription is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tenants {
+    /// All.
+    All,
+    /// These.
+    Of(Vec<Tenant>),
+}
+
+/// A message to a subscriber.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// What the subscriber has when it has this message.
+    pub position: Position,
+    /// Whether it may take up the stream here: not within a snapshot.
+    pub resumable: bool,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a message says.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// These changes, of one commit.
+    Events(Vec<Event>),
+    /// Nothing more up to here.
+    Bookmark,
+    /// Continuity is lost.
+    Reset(ResetReason),
+    /// A part of what is denied.
+    Snapshot {
+        /// Locked and revoked credentials.
+        denied: Vec<Arc<Entry>>,
+        /// Whether this is the last part.
+        complete: bool,
+    },
+}
+
+/// Why continuity is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetReason {
+    /// The position is in another store.
+    OtherStore,
+    /// The log no longer reaches back that far.
+    Compacted,
+    /// The store has another history there.
+    OtherHistory,
+}
+
+/// How many commits a subscription takes from the ring at once.
+const TAKE: usize = 64;
+
+/// How many credentials a part of a snapshot has at most.
+const SNAPSHOT_PART: usize = 500;
+
+/// A subscriber's position, and what it has taken but not been told yet.
+#[derive(Debug)]
+pub struct Subscription {
+    index: Arc<Index>,
+    hub: Arc<Hub>,
+    log: Arc<LogReader>,
+    reached: watch::Receiver<Position>,
+    tenants: Tenants,
+    wants_snapshot: bool,
+    heartbeat: Duration,
+    next_heartbeat: Instant,
+    /// Up to where commits were told, filtered out, or lie in `taken`.
+    position: Position,
+    /// Up to where the subscriber knows that it has everything.
+    told: Position,
+    taken: VecDeque<Arc<Published>>,
+    /// What to say before anything else.
+    opening: VecDeque<Body>,
+    snapshot: Option<(Denied, CredentialId)>,
+}
+
+impl Subscription {
+    /// Starts a subscription: at the position asked for, if the history leads
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if the log can't be read.
+    pub async fn start(
+        index: Arc<Index>,
+        hub: Arc<Hub>,
+        log: Arc<LogReader>,
+        store: StoreId,
+        request: WatchRequest,
+    ) -> Result<Self, LogError> {
+        let mut subscription = Self {
+            reached: hub.reached(),
+            position: Position::START,
+            told: Position::START,
+            tenants: request.tenants,
+            wants_snapshot: request.snapshot,
+            heartbeat: request.heartbeat,
+            next_heartbeat: Instant::now(),
+            taken: VecDeque::new(),
+            opening: VecDeque::new(),
+            snapshot: None,
+            index,
+            hub,
+            log,
+        };
+        match request.resume {
+            None => subscription.begin_now(None),
+            Some(point) if point.store != store => {
+                subscription.begin_now(Some(ResetReason::OtherStore));
+            }
+            Some(point) => subscription.take_up(point.position).await?,
+        }
+        Ok(subscription)
+    }
+
+    /// The next message; waits until there is one, at most for a heartbeat.
+    ///
+    /// Dropping the future loses nothing: the same message comes the next time.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if the log can't be read.
+    pub async fn next(&mut self) -> Result<Message, LogError> {
+        let message = loop {
+            if let Some(message) = self.ready() {
+                break message;
+            }
+            // Before the ring is read, so that a commit after it wakes us.
+            self.reached.mark_unchanged();
+            match self.hub.after(self.position.revision, TAKE) {
+                Next::Commits(commits) => self.taken.extend(commits),
+                Next::Behind => self.read_log().await?,
+                Next::UpToDate if self.told.revision < self.position.revision => {
+                    break self.bookmark();
+                }
+                Next::UpToDate => tokio::select! {
+                    _ = self.reached.changed() => (),
+                    () = sleep_until(self.next_heartbeat) => break self.bookmark(),
+                },
+            }
+        };
+        self.next_heartbeat = Instant::now() + jittered(self.heartbeat);
+        Ok(message)
+    }
+
+    /// A message for which nothing has to be waited for.
+    fn ready(&mut self) -> Option<Message> {
+        if let Some(body) = self.opening.pop_front() {
+            let resumable = self.snapshot.is_none();
+            return Some(self.message(body, resumable));
+        }
+        if self.snapshot.is_some() {
+            return Some(self.snapshot_part());
+        }
+        while let Some(commit) = self.taken.pop_front() {
+            self.position = commit.position;
+            let events: Vec<_> = commit
+                .events
+                .iter()
+                .filter(|event| self.tenants.include(event.tenant()))
+                .cloned()
+                .collect();
+            if !events.is_empty() {
+                self.told = self.position;
+                return Some(self.message(Body::Events(events), true));
+            }
+        }
+        None
+    }
+
+    fn message(&self, body: Body, resumable: bool) -> Message {
+        Message {
+            position: self.position,
+            resumable,
+            body,
+        }
+    }
+
+    fn bookmark(&mut self) -> Message {
+        self.told = self.position;
+        self.message(Body::Bookmark, true)
+    }
+
+    /// Begins with what is true now, without continuity.
+    fn begin_now(&mut self, reset: Option<ResetReason>) {
+        let index = Arc::clone(&self.index);
+        let (_, (position, denied)) = index.read(|index| (index.position(), index.denied()));
+        self.position = position;
+        self.told = position;
+        self.taken.clear();
+        self.opening.extend(reset.map(Body::Reset));
+        if self.wants_snapshot {
+            self.snapshot = Some((denied, CredentialId::MIN));
+        } else if reset.is_none() {
+            self.opening.push_back(Body::Bookmark);
+        }
+    }
+
+    /// Takes up the stream at a position of this store, if its history leads
+    /// there.
+    async fn take_up(&mut self, position: Position) -> Result<(), LogError> {
+        match self.log.page(position.revision).await {
+            Ok(page) if page.from == position => {
+                self.position = position;
+                self.told = position;
+                self.taken = page.commits;
+                self.opening.push_back(Body::Bookmark);
+            }
+            Ok(_) | Err(LogError::Store(StoreError::Ahead { .. })) => {
+                self.begin_now(Some(ResetReason::OtherHistory));
+            }
+            Err(LogError::Store(StoreError::Compacted { .. })) => {
+                self.begin_now(Some(ResetReason::Compacted));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn read_log(&mut self) -> Result<(), LogError> {
+        match self.log.page(self.position.revision).await {
+            Ok(page) => self.taken = page.commits,
+            Err(LogError::Store(StoreError::Compacted { .. })) => {
+                self.begin_now(Some(ResetReason::Compacted));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn snapshot_part(&mut self) -> Message {
+        let mut denied = Vec::new();
+        let mut complete = true;
+        if let Some((all, after)) = &mut self.snapshot {
+            use std::ops::Bound::{Excluded, Unbounded};
+
+            let mut examined = 0;
+            for (id, entry) in all.range((Excluded(*after), Unbounded)) {
+                if examined == SNAPSHOT_PART {
+                    complete = false;
+                    break;
+                }
+                examined += 1;
+                *after = *id;
+                let tenant = self.index.names().resolve(entry.tenant());
+                if self.tenants.include_name(tenant) {
+                    denied.push(Arc::clone(entry));
+                }
+            }
+        }
+        if complete {
+            self.snapshot = None;
+        }
+        self.message(Body::Snapshot { denied, complete }, complete)
+    }
+}
+
+impl Tenants {
+    fn include(&self, tenant: &Tenant) -> bool {
+        self.include_name(tenant.as_str())
+    }
+
+    fn include_name(&self, tenant: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(tenants) => tenants.iter().any(|named| named.as_str() == tenant),
+        }
+    }
+}
+
+/// Up to a tenth shorter, so that many subscribers do not beat in time.
+fn jittered(period: Duration) -> Duration {
+    period.mul_f64(1.0 - rand::rng().random_range(0.0..0.1))
+}

@@ -1,0 +1,17 @@
+//! Types, rules and verdicts.
+//!
+//! Nothing in here reads a clock, touches a disk or a socket, or knows a
+//! runtime: time is an argument ([`time::Timestamp`]) and randomness a trait
+//! ([`random::Random`]), so that every rule can be reached by a property test.
+
+pub mod base62;
+pub mod credential;
+pub mod id;
+pub mod judge;
+pub mod keyring;
+pub mod names;
+pub mod random;
+pub mod revision;
+pub mod secret;
+pub mod time;
+pub mod token;

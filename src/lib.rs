@@ -1,0 +1,20 @@
+//! credd, a credential authority: it issues, lists, locks and revokes API
+//! credentials, tells other services whether one is good, and streams every
+//! change to those that cache the answer.
+//!
+//! The layers, each used only by those below it:
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`domain`] | types, rules and verdicts; pure, with time and randomness passed in |
+//! | [`store`] | the [`store::Store`] contract and its engines |
+//! | [`authority`] | commands, the committer, the feed, the index and the hub |
+//! | [`rpc`] | the gRPC services, the policy table and the status table |
+//! | [`server`] | configuration, the data directory, telemetry and supervision |
+
+pub mod domain;
+pub mod store;
+pub mod authority;
+pub mod proto;
+pub mod rpc;
+pub mod server;

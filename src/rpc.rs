@@ -1,0 +1,44 @@
+//! The services on the wire: requests become commands and questions, answers
+//! become messages, errors become statuses.
+
+pub mod access;
+pub mod convert;
+pub mod credentials;
+pub mod page_token;
+pub mod policy;
+pub mod resume_token;
+pub mod status;
+pub mod verification;
+pub mod watch;
+
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::authority::Authority;
+
+/// What the services share: the authority, once it is loaded, and the wish to
+/// stop.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    authority: Arc<OnceLock<Arc<Authority>>>,
+    /// Cancelled when long streams are to end.
+    pub stopping: CancellationToken,
+}
+
+impl Shared {
+    /// Makes the authority available; the first one stays.
+    pub fn set_authority(&self, authority: Arc<Authority>) {
+        let _ = self.authority.set(authority);
+    }
+
+    /// The authority.
+    ///
+    /// # Errors
+    ///
+    /// UNAVAILABLE (`STARTING`) while it is being loaded.
+    pub fn authority(&self) -> Result<&Arc<Authority>, Status> {
+        self.authority.get().ok_or_else(status::starting)
+    }
+}

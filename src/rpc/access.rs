@@ -1,0 +1,160 @@
+//! Nobody in who should not be: a layer around every service that finds the
+//! caller and looks up what the RPC needs, before the request is read.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Request, Response, header};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::policy::{Access, access};
+use super::{Shared, status};
+use crate::authority::{Authority, Caller};
+
+/// The layer.
+#[derive(Clone, Debug)]
+pub struct AccessLayer(Shared);
+
+impl AccessLayer {
+    /// A layer that asks this authority who calls.
+    #[must_use]
+    pub const fn new(shared: Shared) -> Self {
+        Self(shared)
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = AccessService<S>;
+
+    fn layer(&self, inner: S) -> AccessService<S> {
+        AccessService {
+            shared: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service that is called only by those who may.
+#[derive(Clone, Debug)]
+pub struct AccessService<S> {
+    shared: Shared,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for AccessService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        match admit(&self.shared, &request) {
+            Ok(caller) => {
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(Arc::new(caller));
+                }
+                let answer = self.inner.call(request);
+                Box::pin(async move { Ok(refine(answer.await?)) })
+            }
+            Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
+        }
+    }
+}
+
+/// The caller, if the RPC needs one, and if they may call it.
+fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Caller>, Status> {
+    let access = access(request.uri().path()).ok_or_else(status::unimplemented)?;
+    check_metadata(request.headers())?;
+    match access {
+        Access::Open => Ok(None),
+        Access::Needs(permission) => {
+            let caller = authenticate(shared.authority()?, request.headers())?;
+            if caller.roles.iter().any(|role| permission.is_in(role)) {
+                Ok(Some(caller))
+            } else {
+                Err(status::permission_denied(permission.name()))
+            }
+        }
+    }
+}
+
+fn authenticate(authority: &Authority, headers: &HeaderMap) -> Result<Caller, Status> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(status::unauthenticated());
+    };
+    value
+        .to_str()
+        .ok()
+        .and_then(bearer)
+        .and_then(|token| authority.authenticate(token))
+        .ok_or_else(status::unauthenticated)
+}
+
+/// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110 section 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// The values of metadata are printable ASCII, unless their name ends in `-bin`
+/// (the gRPC protocol over HTTP/2, "Custom-Metadata").
+fn check_metadata(headers: &HeaderMap) -> Result<(), Status> {
+    for (name, value) in headers {
+        let printable = |byte: &u8| (0x20..=0x7e).contains(byte);
+        if !name.as_str().ends_with("-bin") && !value.as_bytes().iter().all(printable) {
+            return Err(status::invalid(
+                &format!("metadata.{name}"),
+                "must be printable ASCII: the names of binary metadata end in `-bin`",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Replaces what tonic answered by itself, before any service saw the request.
+fn refine(response: Response<Body>) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    match status.code() {
+        Code::OutOfRange | Code::Internal => status::refined(status).into_http(),
+        _ => response,
+    }
+}
+
+/// The caller of a request that the layer let through.
+///
+/// # Errors
+///
+/// UNAUTHENTICATED if the layer let nobody through: the service was built
+/// without it.
+pub fn caller_of<T>(request: &tonic::Request<T>) -> Result<Arc<Caller>, Status> {
+    let caller = request.extensions().get::<Arc<Caller>>();
+    caller.cloned().ok_or_else(status::unauthenticated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_is_found_whatever_the_case_of_its_scheme() {
+        assert_eq!(bearer("Bearer x"), Some("x"));
+        assert_eq!(bearer("bEARER x"), Some("x"));
+        assert_eq!(bearer("Basic x"), None);
+        assert_eq!(bearer("Bearer"), None);
+        assert_eq!(bearer(""), None);
+    }
+}

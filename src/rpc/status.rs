@@ -1,0 +1,288 @@
+//! From errors to gRPC statuses: the one table.
+//!
+//! A status carries a stable reason (`google.rpc.ErrorInfo`, domain `credd`),
+//! the fields at fault (`BadRequest`) and, where a retry helps, how long to
+//! wait for it (`RetryInfo`). Inner context stays in the log.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::authority::IssueError;
+use crate::authority::command::Refusal;
+use crate::authority::committer::CommandError;
+use crate::authority::hub::LogError;
+use crate::domain::names::InvalidText;
+
+const DOMAIN: &str = "credd";
+
+/// The fields of a request that are not what they should be.
+#[derive(Debug, Default)]
+pub struct Violations(Vec<(String, String)>);
+
+impl Violations {
+    /// Notes that a field is not what it should be; `rule` reads as the end of
+    /// "`FIELD` ...".
+    pub fn add(&mut self, field: &str, rule: impl Into<String>) {
+        self.0.push((field.to_owned(), rule.into()));
+    }
+
+    /// The value, or `None` after noting why there is none.
+    pub fn check<T>(&mut self, field: &str, parsed: Result<T, InvalidText>) -> Option<T> {
+        parsed
+            .map_err(|InvalidText(rule)| self.add(field, rule))
+            .ok()
+    }
+
+    /// The status that names every field noted.
+    #[must_use]
+    pub fn status(self) -> Status {
+        let mut message = String::from("invalid request");
+        let mut details = ErrorDetails::new();
+        for (at, (field, rule)) in self.0.into_iter().enumerate() {
+            message.push_str(if at == 0 { ": " } else { "; " });
+            message.push_str(&format!("{field} {rule}"));
+            details.add_bad_request_violation(field, rule);
+        }
+        details.set_error_info("INVALID_FIELDS", DOMAIN, HashMap::new());
+        Status::with_error_details(Code::InvalidArgument, message, details)
+    }
+}
+
+/// The status for one field that is not what it should be.
+#[must_use]
+pub fn invalid(field: &str, rule: impl Into<String>) -> Status {
+    let mut violations = Violations::default();
+    violations.add(field, rule);
+    violations.status()
+}
+
+/// No caller is known by what was presented.
+#[must_use]
+pub fn unauthenticated() -> Status {
+    with_reason(
+        Code::Unauthenticated,
+        "CALLER_UNKNOWN",
+        "present a good credential of credd's own tenant as `authorization: Bearer TOKEN`",
+    )
+}
+
+/// The caller lacks a permission.
+#[must_use]
+pub fn permission_denied(permission: &str) -> Status {
+    with_reason(
+        Code::PermissionDenied,
+        "PERMISSION_MISSING",
+        format!("this needs the permission `{permission}`"),
+    )
+}
+
+/// There is no such RPC.
+#[must_use]
+pub fn unimplemented() -> Status {
+    with_reason(Code::Unimplemented, "RPC_UNKNOWN", "there is no such RPC")
+}
+
+/// The index is being loaded.
+#[must_use]
+pub fn starting() -> Status {
+    with_retry(
+        Code::Unavailable,
+        "STARTING",
+        "the server is loading its store",
+        Duration::from_secs(1),
+    )
+}
+
+/// The server is stopping.
+#[must_use]
+pub fn stopping() -> Status {
+    with_retry(
+        Code::Unavailable,
+        "STOPPING",
+        "the server is stopping",
+        Duration::from_secs(1),
+    )
+}
+
+/// The server is stopping, and a Watch can be taken up at `resume_token`.
+#[must_use]
+pub fn stopping_at(resume_token: String, revision: u64) -> Status {
+    let metadata = HashMap::from([
+        ("resume_token".to_owned(), resume_token),
+        ("revision".to_owned(), revision.to_string()),
+    ]);
+    let mut details = ErrorDetails::new();
+    details
+        .set_error_info("STOPPING", DOMAIN, metadata)
+        .set_retry_info(Some(Duration::from_secs(1)));
+    Status::with_error_details(
+        Code::Unavailable,
+        format!("the server is stopping; the stream has reached revision {revision}"),
+        details,
+    )
+}
+
+/// Something that is not the caller's fault went wrong; `context` stays in the
+/// log.
+#[must_use]
+pub fn internal(context: &dyn std::fmt::Display) -> Status {
+    tracing::error!(error = %context, "answered INTERNAL");
+    with_reason(Code::Internal, "INTERNAL", "the server has a defect")
+}
+
+/// The status of a command that came to nothing.
+#[must_use]
+pub fn of_command(error: &CommandError) -> Status {
+    match error {
+        CommandError::Refused(refusal) => of_refusal(*refusal),
+        CommandError::Overloaded => with_retry(
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            error.to_string(),
+            Duration::from_millis(100),
+        ),
+        CommandError::DiskFull => with_retry(
+            Code::ResourceExhausted,
+            "DISK_FULL",
+            error.to_string(),
+            Duration::from_secs(60),
+        ),
+        CommandError::Stopping => stopping(),
+        CommandError::StoreFailed => {
+            with_reason(Code::Unavailable, "STORE_FAILED", error.to_string())
+        }
+    }
+}
+
+/// The status of a credential that was not issued.
+#[must_use]
+pub fn of_issue(error: &IssueError) -> Status {
+    match error {
+        IssueError::Command(error) => of_command(error),
+        IssueError::Random(error) => internal(error),
+    }
+}
+
+/// The status of a log that can't be read.
+#[must_use]
+pub fn of_log(error: &LogError) -> Status {
+    match error {
+        LogError::Stopping => stopping(),
+        LogError::Store(_) | LogError::Unreadable(_) => internal(error),
+    }
+}
+
+/// What credd answers where tonic would answer in its own way: an oversized
+/// message, and one that is not what the contract says.
+///
+/// tonic calls the first OUT_OF_RANGE, where gRPC's own libraries say
+/// RESOURCE_EXHAUSTED, and the second INTERNAL, although the caller erred.
+#[must_use]
+pub fn refined(status: Status) -> Status {
+    const UNDECODABLE: &str = "failed to decode Protobuf message: ";
+    match status.code() {
+        Code::OutOfRange => {
+            let mut details = ErrorDetails::new();
+            details
+                .set_error_info("MESSAGE_TOO_LARGE", DOMAIN, HashMap::new())
+                .add_bad_request_violation("request", "must be at most 1 MiB");
+            let message = "the request is larger than 1 MiB";
+            Status::with_error_details(Code::ResourceExhausted, message, details)
+        }
+        Code::Internal => match status.message().strip_prefix(UNDECODABLE) {
+            // `Message.field: Inner.field: what`
+            Some(cause) => {
+                let mut path: Vec<&str> = cause.split(": ").collect();
+                let what = path.pop().unwrap_or_default().to_owned();
+                let fields: Vec<&str> = path
+                    .iter()
+                    .filter_map(|step| step.split_once('.').map(|(_, field)| field))
+                    .collect();
+                let field = match fields.as_slice() {
+                    [] => "request".to_owned(),
+                    fields => fields.join("."),
+                };
+                invalid(&field, format!("can't be read: {what}"))
+            }
+            None => status,
+        },
+        _ => status,
+    }
+}
+
+fn of_refusal(refusal: Refusal) -> Status {
+    let (code, reason) = match refusal {
+        Refusal::NotFound(_) => (Code::NotFound, "CREDENTIAL_NOT_FOUND"),
+        Refusal::Revoked(_) => (Code::FailedPrecondition, "CREDENTIAL_REVOKED"),
+        Refusal::Exists(_) => (Code::AlreadyExists, "CREDENTIAL_EXISTS"),
+        Refusal::LastAdministrator(_) => (Code::FailedPrecondition, "LAST_ADMINISTRATOR"),
+    };
+    with_reason(code, reason, refusal.to_string())
+}
+
+/// No credential has that id.
+#[must_use]
+pub fn not_found(id: crate::domain::id::CredentialId) -> Status {
+    of_refusal(Refusal::NotFound(id))
+}
+
+fn with_reason(code: Code, reason: &str, message: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+fn with_retry(code: Code, reason: &str, message: impl Into<String>, after: Duration) -> Status {
+    let mut details = ErrorDetails::new();
+    details
+        .set_error_info(reason, DOMAIN, HashMap::new())
+        .set_retry_info(Some(after));
+    Status::with_error_details(code, message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field_of(status: &Status) -> String {
+        let details = status.get_error_details();
+        let request = details.bad_request().expect("a BadRequest");
+        request.field_violations[0].field.clone()
+    }
+
+    #[test]
+    fn what_tonic_says_of_a_bad_message_becomes_the_callers_fault() {
+        let too_large = refined(Status::out_of_range("Error, decoded message length too large"));
+        assert_eq!(too_large.code(), Code::ResourceExhausted);
+        assert_eq!(field_of(&too_large), "request");
+
+        let utf8 = "failed to decode Protobuf message: IssueRequest.label: invalid string value: data is not UTF-8 encoded";
+        let utf8 = refined(Status::internal(utf8));
+        assert_eq!(utf8.code(), Code::InvalidArgument);
+        assert_eq!(field_of(&utf8), "label");
+
+        let garbage = "failed to decode Protobuf message: invalid wire type value: 7";
+        let garbage = refined(Status::internal(garbage));
+        assert_eq!(garbage.code(), Code::InvalidArgument);
+
+        assert_eq!(refined(Status::internal("else")).code(), Code::Internal);
+        assert_eq!(refined(Status::not_found("else")).code(), Code::NotFound);
+    }
+
+    #[test]
+    fn every_field_at_fault_is_named() {
+        let mut violations = Violations::default();
+        violations.add("tenant", "is required");
+        assert_eq!(violations.check("x", Ok(1)), Some(1));
+        assert_eq!(violations.check::<()>("label", Err(InvalidText("must be short"))), None);
+        let status = violations.status();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(
+            status.message(),
+            "invalid request: tenant is required; label must be short"
+        );
+        assert_eq!(status.get_error_details().bad_request().unwrap().field_violations.len(), 2);
+    }
+}

@@ -1,0 +1,212 @@
+//! `VerificationService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio_stream::Stream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::access::caller_of;
+use super::status::{self, refined};
+use super::watch::{Watch, parse_watch};
+use super::{Shared, convert};
+use crate::authority::{Answer, Authority, Caller};
+use crate::domain::judge::{Audience, Verdict};
+use crate::proto::v1;
+use crate::proto::v1::verification_service_server::VerificationService;
+use crate::proto::v1::verify_stream_response::Outcome;
+use crate::proto::v1::{
+    VerifyRequest, VerifyResponse, VerifyStreamRequest, VerifyStreamResponse, WatchRequest,
+};
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Verification(Shared);
+
+impl Verification {
+    /// The service on this authority.
+    #[must_use]
+    pub const fn new(shared: Shared) -> Self {
+        Self(shared)
+    }
+}
+
+#[tonic::async_trait]
+impl VerificationService for Verification {
+    type VerifyStreamStream = VerifyStream;
+    type WatchStream = Watch;
+
+    async fn verify(
+        &self,
+        request: Request<VerifyRequest>,
+    ) -> Result<Response<VerifyResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let answer = verify(self.0.authority()?, &caller, request.get_ref())?;
+        Ok(Response::new(answer))
+    }
+
+    async fn verify_stream(
+        &self,
+        request: Request<Streaming<VerifyStreamRequest>>,
+    ) -> Result<Response<VerifyStream>, Status> {
+        Ok(Response::new(VerifyStream {
+            authority: Arc::clone(self.0.authority()?),
+            caller: caller_of(&request)?,
+            stopping: Box::pin(self.0.stopping.clone().cancelled_owned()),
+            requests: Some(request.into_inner()),
+        }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Watch>, Status> {
+        let authority = Arc::clone(self.0.authority()?);
+        let caller = caller_of(&request)?;
+        let mut requests = request.into_inner();
+        let first = tokio::select! {
+            first = requests.message() => first.map_err(refined)?,
+            () = self.0.stopping.cancelled() => return Err(status::stopping()),
+        };
+        let first = first.ok_or_else(|| status::invalid("request", "is required: send one message"))?;
+        let request = parse_watch(first)?;
+        let subscription = authority
+            .watch(request)
+            .await
+            .map_err(|error| status::of_log(&error))?;
+        let stopping = self.0.stopping.clone();
+        Ok(Response::new(Watch::new(
+            authority,
+            caller,
+            subscription,
+            requests,
+            stopping,
+        )))
+    }
+}
+
+fn verify(
+    authority: &Authority,
+    caller: &Caller,
+    request: &VerifyRequest,
+) -> Result<VerifyResponse, Status> {
+    let VerifyRequest {
+        presented,
+        tenant,
+        any_tenant,
+    } = request;
+    let presented = presented
+        .as_ref()
+        .and_then(convert::presented)
+        .ok_or_else(|| status::invalid("presented", "is required"))?;
+    let audience = match (tenant.as_str(), any_tenant) {
+        ("", false) => {
+            return Err(status::invalid("tenant", "is required, unless `any_tenant` is set"));
+        }
+        ("", true) => Audience::AnyTenant,
+        (tenant, false) => Audience::Tenant(tenant),
+        (_, true) => {
+            return Err(status::invalid("any_tenant", "must not be set together with `tenant`"));
+        }
+    };
+    let answer = authority.verify(presented, audience, &caller.principal);
+    Ok(response(authority, &answer))
+}
+
+fn response(authority: &Authority, answer: &Answer) -> VerifyResponse {
+    let Answer {
+        verdict,
+        credential,
+        valid_for,
+        revision,
+    } = answer;
+    let names = authority.index().names();
+    VerifyResponse {
+        verdict: wire_verdict(*verdict).into(),
+        identity: credential
+            .as_deref()
+            .map(|entry| convert::identity(entry, names)),
+        valid_for: credential
+            .as_ref()
+            .map(|_| convert::short_duration(*valid_for)),
+        revision: Some(convert::revision(authority.store(), *revision)),
+    }
+}
+
+/// The causes of INVALID are one to the caller.
+const fn wire_verdict(verdict: Verdict) -> v1::Verdict {
+    match verdict {
+        Verdict::Active => v1::Verdict::Active,
+        Verdict::Invalid(_) => v1::Verdict::Invalid,
+        Verdict::Locked => v1::Verdict::Locked,
+        Verdict::Revoked => v1::Verdict::Revoked,
+        Verdict::Expired => v1::Verdict::Expired,
+    }
+}
+
+/// The answers of one `VerifyStream`. A question is judged when its answer is
+/// asked for: the client's reading sets the pace, and nothing is queued here.
+pub struct VerifyStream {
+    authority: Arc<Authority>,
+    caller: Arc<Caller>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// `None`: the stream has ended.
+    requests: Option<Streaming<VerifyStreamRequest>>,
+}
+
+impl VerifyStream {
+    fn answer(&self, question: VerifyStreamRequest) -> Result<VerifyStreamResponse, Status> {
+        // The caller may have been denied since the stream began.
+        if !self.authority.is_still_good(&self.caller) {
+            return Err(status::unauthenticated());
+        }
+        let VerifyStreamRequest {
+            correlation,
+            request,
+        } = question;
+        let answer = request
+            .ok_or_else(|| status::invalid("request", "is required"))
+            .and_then(|request| verify(&self.authority, &self.caller, &request));
+        Ok(VerifyStreamResponse {
+            correlation,
+            outcome: Some(match answer {
+                Ok(response) => Outcome::Response(response),
+                Err(status) => Outcome::Error(wire_status(&status)),
+            }),
+        })
+    }
+}
+
+fn wire_status(status: &Status) -> tonic_types::Status {
+    prost::Message::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
+}
+
+impl Stream for VerifyStream {
+    type Item = Result<VerifyStreamResponse, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let Some(requests) = &mut this.requests else {
+            return Poll::Ready(None);
+        };
+        let item = match Pin::new(requests).poll_next(context) {
+            Poll::Ready(Some(Ok(question))) => Some(this.answer(question)),
+            Poll::Ready(Some(Err(status))) => Some(Err(refined(status))),
+            Poll::Ready(None) => None,
+            Poll::Pending => match this.stopping.as_mut().poll(context) {
+                Poll::Ready(()) => Some(Err(status::stopping())),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        if !matches!(item, Some(Ok(_))) {
+            this.requests = None;
+        }
+        Poll::Ready(item)
+    }
+}

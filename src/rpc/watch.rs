@@ -1,0 +1,279 @@
+//! `Watch` on the wire.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio_stream::Stream;
+use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
+use tonic::{Status, Streaming};
+
+use super::status::{self, Violations, refined};
+use super::{convert, resume_token};
+use crate::authority::entry::Entry;
+use crate::authority::hub::{CredentialEvent, Event};
+use crate::authority::names::Interner;
+use crate::authority::watch::{
+    Body, Message, ResetReason, ResumePoint, Subscription, Tenants, WatchRequest,
+};
+use crate::authority::{Authority, Caller};
+use crate::domain::names::Tenant;
+use crate::domain::revision::StoreId;
+use crate::proto::v1;
+use crate::proto::v1::WatchResponse;
+use crate::proto::v1::watch_response::Message as Wire;
+
+const HEARTBEAT: Duration = Duration::from_secs(10);
+const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
+const GREATEST_HEARTBEAT: Duration = Duration::from_secs(60 * 60);
+const MAX_TENANTS: usize = 100;
+
+/// Reads what a subscriber asks for.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT, naming every field that is not what it should be.
+pub fn parse_watch(request: v1::WatchRequest) -> Result<WatchRequest, Status> {
+    let v1::WatchRequest {
+        resume_token,
+        snapshot,
+        tenants,
+        heartbeat,
+    } = request;
+    let mut violations = Violations::default();
+    let resume = if resume_token.is_empty() {
+        Some(None)
+    } else {
+        let point = resume_token::decode(&resume_token);
+        point
+            .map_err(|_| violations.add("resume_token", "must be that of a message of a Watch"))
+            .ok()
+            .map(Some)
+    };
+    let tenants = read_tenants(&tenants, &mut violations);
+    let heartbeat = match heartbeat {
+        None => Some(HEARTBEAT),
+        Some(heartbeat) => convert::duration(
+            "heartbeat",
+            heartbeat,
+            LEAST_HEARTBEAT..=GREATEST_HEARTBEAT,
+            "must be 100 ms to 1 h",
+            &mut violations,
+        ),
+    };
+    match (resume, tenants, heartbeat) {
+        (Some(resume), Some(tenants), Some(heartbeat)) => Ok(WatchRequest {
+            resume,
+            snapshot,
+            tenants,
+            heartbeat,
+        }),
+        _ => Err(violations.status()),
+    }
+}
+
+fn read_tenants(tenants: &[String], violations: &mut Violations) -> Option<Tenants> {
+    if tenants.is_empty() {
+        return Some(Tenants::All);
+    }
+    if tenants.len() > MAX_TENANTS {
+        violations.add("tenants", "must be at most 100");
+        return None;
+    }
+    let read: Vec<_> = tenants
+        .iter()
+        .enumerate()
+        .filter_map(|(at, tenant)| {
+            violations.check(&format!("tenants[{at}]"), Tenant::parse(tenant))
+        })
+        .collect();
+    (read.len() == tenants.len()).then_some(Tenants::Of(read))
+}
+
+/// The messages of one Watch.
+pub struct Watch {
+    /// Works out the next message; `None`: the stream has ended.
+    next: Option<ReusableBoxFuture<'static, (Item, Box<Session>)>>,
+}
+
+type Item = Result<WatchResponse, Status>;
+
+/// A subscription with what ends it.
+struct Session {
+    authority: Arc<Authority>,
+    caller: Arc<Caller>,
+    subscription: Subscription,
+    /// `None`: the client has closed its side.
+    requests: Option<Streaming<v1::WatchRequest>>,
+    stopping: CancellationToken,
+    reached: Option<(String, u64)>,
+}
+
+impl Watch {
+    /// The messages of a subscription, to this caller, until the client goes,
+    /// the caller is no longer good, or the server stops.
+    #[must_use]
+    pub fn new(
+        authority: Arc<Authority>,
+        caller: Arc<Caller>,
+        subscription: Subscription,
+        requests: Streaming<v1::WatchRequest>,
+        stopping: CancellationToken,
+    ) -> Self {
+        let session = Box::new(Session {
+            authority,
+            caller,
+            subscription,
+            requests: Some(requests),
+            stopping,
+            reached: None,
+        });
+        Self {
+            next: Some(ReusableBoxFuture::new(step(session))),
+        }
+    }
+}
+
+impl Stream for Watch {
+    type Item = Item;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
+        let this = self.get_mut();
+        let Some(next) = &mut this.next else {
+            return Poll::Ready(None);
+        };
+        let (item, session) = std::task::ready!(next.poll(context));
+        if item.is_ok() {
+            next.set(step(session));
+        } else {
+            this.next = None;
+        }
+        Poll::Ready(Some(item))
+    }
+}
+
+async fn step(mut session: Box<Session>) -> (Item, Box<Session>) {
+    let item = session.next().await;
+    (item, session)
+}
+
+impl Session {
+    async fn next(&mut self) -> Item {
+        let message = loop {
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return Err(self.stopped()),
+                request = next_request(&mut self.requests) => match request {
+                    Ok(Some(_)) => {
+                        return Err(status::invalid("request", "must be sent once"));
+                    }
+                    Ok(None) => self.requests = None,
+                    Err(status) => return Err(refined(status)),
+                },
+                message = self.subscription.next() => break message,
+            }
+        };
+        let message = message.map_err(|error| status::of_log(&error))?;
+        // The caller may have been denied since the stream began.
+        if !self.authority.is_still_good(&self.caller) {
+            return Err(status::unauthenticated());
+        }
+        let response = response(&message, self.authority.store(), self.authority.index().names());
+        if message.resumable {
+            let revision = message.position.revision.number();
+            self.reached = Some((response.resume_token.clone(), revision));
+        }
+        Ok(response)
+    }
+
+    fn stopped(&mut self) -> Status {
+        match self.reached.take() {
+            Some((resume_token, revision)) => status::stopping_at(resume_token, revision),
+            None => status::stopping(),
+        }
+    }
+}
+
+/// The client's next message; never, once it has closed its side.
+async fn next_request(
+    requests: &mut Option<Streaming<v1::WatchRequest>>,
+) -> Result<Option<v1::WatchRequest>, Status> {
+    match requests {
+        Some(requests) => requests.message().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn response(message: &Message, store: StoreId, names: &Interner) -> WatchResponse {
+    let Message {
+        position,
+        resumable,
+        body,
+    } = message;
+    let point = ResumePoint {
+        store,
+        position: *position,
+    };
+    WatchResponse {
+        revision: Some(convert::revision(store, position.revision)),
+        resume_token: if *resumable {
+            resume_token::encode(&point)
+        } else {
+            String::new()
+        },
+        message: Some(match body {
+            Body::Events(events) => Wire::Commit(v1::Commit {
+                events: events.iter().map(wire_event).collect(),
+            }),
+            Body::Bookmark => Wire::Bookmark(v1::Bookmark {}),
+            Body::Reset(reason) => Wire::Reset(v1::Reset {
+                reason: wire_reason(*reason).into(),
+            }),
+            Body::Snapshot { denied, complete } => Wire::SnapshotPart(v1::SnapshotPart {
+                denied: denied.iter().map(|entry| wire_denied(entry, names)).collect(),
+                complete: *complete,
+            }),
+        }),
+    }
+}
+
+fn wire_event(event: &Event) -> v1::Event {
+    let Event::Credential(CredentialEvent {
+        id,
+        tenant,
+        owner,
+        action,
+        state,
+        generation,
+        at,
+    }) = event;
+    v1::Event {
+        subject: Some(v1::event::Subject::Credential(v1::CredentialEvent {
+            credential_id: id.to_string(),
+            tenant: tenant.as_str().to_owned(),
+            owner: owner.as_str().to_owned(),
+            r#type: v1::ChangeType::from(*action).into(),
+            state: v1::CredentialState::from(*state).into(),
+            generation: generation.number(),
+            at: Some(convert::timestamp(*at)),
+        })),
+    }
+}
+
+fn wire_denied(entry: &Entry, names: &Interner) -> v1::DeniedCredential {
+    v1::DeniedCredential {
+        credential_id: entry.id().to_string(),
+        tenant: names.resolve(entry.tenant()).to_string(),
+        owner: names.resolve(entry.owner()).to_string(),
+        state: v1::CredentialState::from(entry.state()).into(),
+    }
+}
+
+const fn wire_reason(reason: ResetReason) -> v1::ResetReason {
+    match reason {
+        ResetReason::OtherStore => v1::ResetReason::OtherStore,
+        ResetReason::Compacted => v1::ResetReason::Compacted,
+        ResetReason::OtherHistory => v1::ResetReason::OtherHistory,
+    }
+}

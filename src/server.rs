@@ -1,0 +1,13 @@
+//! The process: its configuration, its data directory, its first start, what
+//! runs in it and how it ends.
+
+pub mod config;
+pub mod data_dir;
+pub mod keyring_file;
+pub mod open;
+pub mod panics;
+pub mod run;
+pub mod supervise;
+pub mod telemetry;
+
+pub use run::run;

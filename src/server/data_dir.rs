@@ -1,0 +1,115 @@
+//! The data directory.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `keyring.toml` | the server's keys; back it up apart from the store |
+//! | `store/` | the store |
+//! | `admin.token` | the first administrator's token; delete it when another administrator is issued |
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A directory that only its owner can enter.
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
+
+/// A file or directory could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}")]
+pub struct FileError {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl DataDir {
+    /// The directory at this path, which need not exist.
+    #[must_use]
+    pub const fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the keyring is.
+    #[must_use]
+    pub fn keyring(&self) -> PathBuf {
+        self.0.join("keyring.toml")
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.0.join("store")
+    }
+
+    /// Where the first administrator's token is.
+    #[must_use]
+    pub fn admin_token(&self) -> PathBuf {
+        self.0.join("admin.token")
+    }
+
+    /// Creates the directory with mode 0700, if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn create(&self) -> Result<(), FileError> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder
+            .create(&self.0)
+            .map_err(|source| self.error(&self.0, source))
+    }
+
+    /// Reads a file; `None` if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn read(&self, path: &Path) -> Result<Option<zeroize::Zeroizing<String>>, FileError> {
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(zeroize::Zeroizing::new(text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.error(path, source)),
+        }
+    }
+
+    /// Writes a file of the directory with mode 0600: after it returned the
+    /// whole of it is durable, and whoever reads it sees all of it or what was
+    /// there before.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn write(&self, path: &Path, text: &str) -> Result<(), FileError> {
+        let new = path.with_extension("new");
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, path)?;
+            File::open(&self.0)?.sync_all()
+        };
+        write().map_err(|source| self.error(path, source))
+    }
+
+    fn error(&self, path: &Path, source: io::Error) -> FileError {
+        FileError {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The keyring as a file, in TOML:
+//!
+//! ```toml
+//! [[pepper]]
+//! version = 1
+//! key = "64 hexadecimal digits"
+//!
+//! [[sealing]]
+//! version = 1
+//! key = "64 hexadecimal digits"
+//! ```
+//!
+//! The last of each is active. No error quotes the file: it is all secrets.
+
+use std::fmt::Write as _;
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::domain::keyring::{InvalidKeyring, KeyBytes, KeyVersion, Keyring};
+use crate::domain::random::{self, Random, RandomUnavailable};
+
+/// Why a file is no keyring.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKeyringFile {
+    /// It is not TOML of this form.
+    #[error("it is no keyring: {problem} (line {line})")]
+    Form {
+        /// What is wrong.
+        problem: &'static str,
+        /// Where, counted from 1.
+        line: usize,
+    },
+    /// A key is not 32 bytes in hexadecimal.
+    #[error("the key of {kind} version {version} is not 64 hexadecimal digits")]
+    Key {
+        /// `pepper` or `sealing`.
+        kind: &'static str,
+        /// Which.
+        version: u32,
+    },
+    /// The keys make no keyring.
+    #[error(transparent)]
+    Keys(#[from] InvalidKeyring),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileForm {
+    #[serde(default)]
+    pepper: Vec<KeyForm>,
+    #[serde(default)]
+    sealing: Vec<KeyForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyForm {
+    version: u32,
+    key: Zeroizing<String>,
+}
+
+/// Reads a keyring.
+///
+/// # Errors
+///
+/// [`InvalidKeyringFile`], which says where and never what the file holds.
+pub fn parse(text: &str) -> Result<Keyring, InvalidKeyringFile> {
+    let file: FileForm = toml::from_str(text).map_err(|error| InvalidKeyringFile::Form {
+        problem: "expected tables `pepper` and `sealing` with `version` and `key`",
+        line: error.span().map_or(1, |span| {
+            text.as_bytes()[..span.start.min(text.len())]
+                .iter()
+                .filter(|&&byte| byte == b'\n')
+                .count()
+                + 1
+        }),
+    })?;
+    let FileForm { pepper, sealing } = file;
+    let peppers = keys("pepper", &pepper)?;
+    let sealing = keys("sealing", &sealing)?;
+    Ok(Keyring::new(&peppers, &sealing)?)
+}
+
+/// A keyring of one fresh key of each kind, as the text of a file.
+///
+/// # Errors
+///
+/// [`RandomUnavailable`] if there are no keys to be had.
+pub fn generate(random: &dyn Random) -> Result<Zeroizing<String>, RandomUnavailable> {
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    text.push_str(
+        "# The keys of a credd server. Whoever has this file and the store can check\n\
+         # guesses at secrets; without it no credential of the store works.\n\
+         # Back it up, apart from the store.\n",
+    );
+    for kind in ["pepper", "sealing"] {
+        let key = Zeroizing::new(random::bytes::<32>(random)?);
+        let key = Zeroizing::new(HEXLOWER_PERMISSIVE.encode(&*key));
+        // Writing to a String does not fail.
+        let _ = write!(*text, "\n[[{kind}]]\nversion = 1\nkey = \"{}\"\n", *key);
+    }
+    Ok(text)
+}
+
+fn keys(
+    kind: &'static str,
+    forms: &[KeyForm],
+) -> Result<Vec<(KeyVersion, KeyBytes)>, InvalidKeyringFile> {
+    forms
+        .iter()
+        .map(|KeyForm { version, key }| {
+            let bytes = HEXLOWER_PERMISSIVE.decode(key.as_bytes()).ok();
+            let bytes: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
+            let bytes = bytes.ok_or(InvalidKeyringFile::Key {
+                kind,
+                version: *version,
+            })?;
+            Ok((KeyVersion(*version), Zeroizing::new(bytes)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::random::SystemRandom;
+
+    #[test]
+    fn a_generated_keyring_is_read_back() {
+        let text = generate(&SystemRandom::new()).unwrap();
+        let keyring = parse(&text).unwrap();
+        assert_eq!(keyring.pepper_checks().count(), 1);
+        assert_eq!(keyring.sealing_checks().count(), 1);
+        assert_ne!(*text, *generate(&SystemRandom::new()).unwrap());
+    }
+
+    #[test]
+    fn an_error_says_where_and_quotes_no_key() {
+        let text = generate(&SystemRandom::new()).unwrap();
+        let key = &text[text.find("key = \"").unwrap() + 7..][..64];
+        let cases = [
+            text.replacen("version = 1", "version = x", 1),
+            text.replacen("version", "versoin", 1),
+            text.replacen("[[pepper]]", "[[peper]]", 1),
+            text.replacen(key, &key[1..], 1),
+            text.replacen(key, &format!("{}zz", &key[2..]), 1),
+            text.replacen("[[sealing]]", "[[pepper]]", 1),
+            String::new(),
+        ];
+        for case in cases {
+            let error = parse(&case).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(&key[2..10]), "{shown}");
+        }
+        assert_eq!(
+            parse("[[pepper]]\nversion = true\n").unwrap_err(),
+            InvalidKeyringFile::Form {
+                problem: "expected tables `pepper` and `sealing` with `version` and `key`",
+                line: 2
+            }
+        );
+    }
+}

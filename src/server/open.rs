@@ -1,0 +1,284 @@
+//! Opening a data directory: keyring, store, index; and the first start.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::config::Data;
+use super::data_dir::{DataDir, FileError};
+use super::keyring_file::{self, InvalidKeyringFile};
+use crate::authority::command::{Command, Expiry, IdSequence, NewId};
+use crate::authority::feed::{Feed, FeedError};
+use crate::authority::hub::RingSize;
+use crate::authority::record::KeyChecks;
+use crate::authority::{Authority, IssueError, NewCredential, Parts};
+use crate::domain::id::CredentialId;
+use crate::domain::keyring::{CheckValue, KeyVersion, Keyring};
+use crate::domain::names::{Description, Label, Owner, Principal, Role, Tenant};
+use crate::domain::random::{self, RandomUnavailable, SystemRandom};
+use crate::domain::revision::StoreId;
+use crate::domain::secret::Secret;
+use crate::domain::time::SystemClock;
+use crate::domain::token::{Generation, Kind, secret_text};
+use crate::store::sled::{OpenError as StoreOpenError, Options, SledStore};
+use crate::store::{Store, StoreError};
+
+/// Why a data directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no store, and none is to be created.
+    #[error(
+        "there is no store in {0}: create one with `credd init`, or, if there was one, find out where it went"
+    )]
+    NoStore(std::path::PathBuf),
+    /// There is a store where one is to be created.
+    #[error("there is a store in {0} already")]
+    Exists(std::path::PathBuf),
+    /// A file can't be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The store can't be opened.
+    #[error("the store can't be opened")]
+    Store(#[from] StoreOpenError),
+    /// The store has no keyring beside it.
+    #[error("{0} is missing: the store can't be used without the keyring that it was made with")]
+    NoKeyring(std::path::PathBuf),
+    /// The keyring can't be read.
+    #[error("{path}")]
+    Keyring {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: InvalidKeyringFile,
+    },
+    /// The keyring is not the one that the store was used with.
+    #[error("{path} is not the keyring of this store: {problem}")]
+    WrongKeyring {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Which version of which key.
+        problem: KeyProblem,
+    },
+    /// The store can't be loaded.
+    #[error("the store can't be loaded")]
+    Load(#[from] FeedError),
+    /// The store does not hold what it says it holds.
+    #[error("{path} is damaged: it should have {expected} keys and has {found}")]
+    KeysMissing {
+        /// The store.
+        path: std::path::PathBuf,
+        /// How many keys it says it has.
+        expected: u64,
+        /// How many it has.
+        found: u64,
+    },
+    /// The system has no random bytes.
+    #[error(transparent)]
+    Random(#[from] RandomUnavailable),
+}
+
+/// What is wrong with a keyring for a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyProblem {
+    /// A key that the store was used with is not there.
+    #[error("{0} version {1} is missing")]
+    Missing(&'static str, KeyVersion),
+    /// Another key is there under its number.
+    #[error("{0} version {1} is another key")]
+    Differs(&'static str, KeyVersion),
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Load(error.into())
+    }
+}
+
+/// Whether a store may be created where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMissing {
+    /// It may.
+    Create,
+    /// It may not: an empty volume must not look like a first start.
+    Refuse,
+}
+
+/// A data directory that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The directory.
+    pub directory: DataDir,
+    /// What an authority is made of.
+    pub parts: Parts,
+    /// What the store knows of its keyring.
+    recorded: Option<KeyChecks>,
+}
+
+/// Opens a data directory. Blocks.
+///
+/// # Errors
+///
+/// [`OpenError`]. A store that can't be opened is left as it is.
+pub fn open(data: &Data, if_missing: IfMissing) -> Result<Opened, OpenError> {
+    let directory = DataDir::new(data.data_dir.clone());
+    let random = SystemRandom::new();
+    let options = Options {
+        cache_bytes: data.store_cache_mib << 20,
+        reserve_bytes: data.disk_reserve_mib << 20,
+        ..Options::default()
+    };
+    let exists = SledStore::exists(&directory.store())?;
+    if !exists && if_missing == IfMissing::Refuse {
+        return Err(OpenError::NoStore(directory.path().to_owned()));
+    }
+    if !exists {
+        directory.create()?;
+    }
+    // Before the store: a store without its keyring would be a loss.
+    let keyring = Arc::new(read_keyring(&directory, exists, &random)?);
+    let store = if exists {
+        SledStore::open(&directory.store(), &options)?
+    } else {
+        let id = StoreId::from_random(random::bytes(&random)?);
+        SledStore::create(&directory.store(), &options, id)?
+    };
+    let store: Arc<dyn Store> = Arc::new(store);
+    let loaded = Feed::load(Arc::clone(&store), RingSize::default())?;
+    if let Some(recorded) = &loaded.keyring {
+        check_keyring(&keyring, recorded).map_err(|problem| OpenError::WrongKeyring {
+            path: directory.keyring(),
+            problem,
+        })?;
+    }
+    tracing::info!(store = %store.id(), keys = loaded.keys, "loaded the store");
+    Ok(Opened {
+        directory,
+        recorded: loaded.keyring,
+        parts: Parts {
+            store,
+            feed: Arc::new(loaded.feed),
+            keyring,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(random),
+        },
+    })
+}
+
+fn read_keyring(
+    directory: &DataDir,
+    store_exists: bool,
+    random: &SystemRandom,
+) -> Result<Keyring, OpenError> {
+    let path = directory.keyring();
+    let text = match directory.read(&path)? {
+        Some(text) => text,
+        None if store_exists => return Err(OpenError::NoKeyring(path)),
+        None => {
+            let text = keyring_file::generate(random)?;
+            directory.write(&path, &text)?;
+            text
+        }
+    };
+    keyring_file::parse(&text).map_err(|source| OpenError::Keyring { path, source })
+}
+
+/// Whether the keyring has every key that the store was used with.
+fn check_keyring(keyring: &Keyring, recorded: &KeyChecks) -> Result<(), KeyProblem> {
+    let held = KeyChecks {
+        peppers: keyring.pepper_checks().collect(),
+        sealing: keyring.sealing_checks().collect(),
+    };
+    let kinds = [
+        ("pepper", &recorded.peppers, &held.peppers),
+        ("sealing", &recorded.sealing, &held.sealing),
+    ];
+    for (kind, recorded, held) in kinds {
+        for (version, check) in recorded {
+            match check_of(held, *version) {
+                None => return Err(KeyProblem::Missing(kind, *version)),
+                Some(held) if held != check => return Err(KeyProblem::Differs(kind, *version)),
+                Some(_) => (),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_of(checks: &[(KeyVersion, CheckValue)], version: KeyVersion) -> Option<&CheckValue> {
+    checks
+        .iter()
+        .find(|(held, _)| *held == version)
+        .map(|(_, check)| check)
+}
+
+/// What a fresh store still lacks could not be added.
+#[derive(Debug, thiserror::Error)]
+pub enum FirstStartError {
+    /// A file can't be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The first administrator's credential was not issued.
+    #[error("the first administrator's credential was not issued")]
+    Issue(#[from] IssueError),
+}
+
+impl Opened {
+    /// Records the keyring where that is new, and issues the first
+    /// administrator's credential where there is none: what a first start does,
+    /// and what is left of one that was interrupted.
+    ///
+    /// # Errors
+    ///
+    /// [`FirstStartError`].
+    pub async fn complete(&self, authority: &Authority) -> Result<(), FirstStartError> {
+        let checks = KeyChecks {
+            peppers: self.parts.keyring.pepper_checks().collect(),
+            sealing: self.parts.keyring.sealing_checks().collect(),
+        };
+        if self.recorded.as_ref() != Some(&checks) {
+            let recorded = authority.run(Command::RecordKeyring(checks)).await;
+            recorded.map_err(IssueError::Command)?;
+        }
+        let (_, callers) = authority.index().read(|index| {
+            let credd = index.names().find(Tenant::CREDD);
+            credd.map_or(0, |credd| {
+                index.of_tenant(credd, None, CredentialId::MIN, 1).len()
+            })
+        });
+        if callers == 0 {
+            self.issue_first_administrator(authority).await?;
+        }
+        Ok(())
+    }
+
+    /// The token is written before the credential is committed: a crash between
+    /// the two leaves a token that is good for nothing, and the next start
+    /// issues another.
+    async fn issue_first_administrator(
+        &self,
+        authority: &Authority,
+    ) -> Result<(), FirstStartError> {
+        let new = NewCredential {
+            tenant: Tenant::credd(),
+            owner: Owner::trusted("admin".into()),
+            kind: Kind::ApiToken,
+            label: Label::trusted("first administrator".into()),
+            description: Description::trusted("".into()),
+            roles: vec![Role::trusted(Role::ADMINISTRATOR.into())],
+            expiry: Expiry::Never,
+        };
+        let random = authority.random();
+        let secret = Secret::new(random::bytes(random).map_err(IssueError::Random)?);
+        let entropy = random::bytes(random).map_err(IssueError::Random)?;
+        let id = IdSequence::after(None).next(authority.now(), entropy);
+        let text = secret_text(new.kind, id, Generation::FIRST, &secret);
+        let path = self.directory.admin_token();
+        let line = Zeroizing::new(format!("{}\n", text.expose()));
+        self.directory.write(&path, &line)?;
+        authority
+            .issue_as(new, &Principal::system(), NewId::Given(id), secret)
+            .await?;
+        tracing::info!(path = %path.display(), "the first administrator's token is in a file");
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! Running a server, from its listener to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::config::{Init, Serve};
+use super::data_dir::DataDir;
+use super::open::{IfMissing, OpenError, Opened, open};
+use super::supervise::{Failure, Supervisor};
+use crate::authority::retention::{self, Retention};
+use crate::authority::{Authority, Parts, Workers};
+use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::v1::credential_service_server::CredentialServiceServer;
+use crate::proto::v1::verification_service_server::VerificationServiceServer;
+use crate::rpc::Shared;
+use crate::rpc::access::AccessLayer;
+use crate::rpc::credentials::Credentials;
+use crate::rpc::verification::Verification;
+use crate::store::sled::SledStore;
+
+/// The most bytes of a request's message.
+const MAX_REQUEST: usize = 1 << 20;
+/// The most streams at once on a connection.
+const MAX_STREAMS: u32 = 1024;
+/// How often a silent connection is asked whether it is alive, and how long it
+/// may take to answer.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// How often the log is looked at for what need not be kept.
+const RETENTION_PERIOD: Duration = Duration::from_secs(60);
+
+const SERVICES: [&str; 3] = [
+    "",
+    "credd.v1.CredentialService",
+    "credd.v1.VerificationService",
+];
+
+/// Serves until the process is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Whatever keeps the server from starting or from going on.
+pub fn serve(config: &Serve) -> Result<(), Failure> {
+    if !config.listen.ip().is_loopback() && !config.allow_plaintext {
+        return Err(format!(
+            "{} is not a loopback address, and plaintext would show secrets to whoever sees the traffic: \
+             serve on loopback, or allow it with --allow-plaintext",
+            config.listen
+        )
+        .into());
+    }
+    runtime()?.block_on(async {
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| format!("can't listen on {}: {error}", config.listen))?;
+        let stop = stop_signal()?;
+        run(config, listener, stop).await
+    })
+}
+
+/// Creates a data directory.
+///
+/// # Errors
+///
+/// [`OpenError::Exists`] if there is a store; whatever else keeps it from being
+/// created.
+pub fn init(config: &Init) -> Result<(), Failure> {
+    let directory = DataDir::new(config.data.data_dir.clone());
+    if SledStore::exists(&directory.store()).map_err(OpenError::Store)? {
+        return Err(OpenError::Exists(directory.path().to_owned()).into());
+    }
+    let opened = open(&config.data, IfMissing::Create)?;
+    runtime()?.block_on(async {
+        let mut supervisor = Supervisor::new();
+        let authority = start_authority(&opened, &mut supervisor)?;
+        let completed = opened.complete(&authority).await;
+        drop((authority, opened));
+        supervisor.all_ends().await;
+        Ok(completed?)
+    })
+}
+
+/// Serves on a listener until `stop` is done, then ends within the time that
+/// the configuration allows.
+///
+/// # Errors
+///
+/// Whatever keeps the server from starting or from going on.
+pub async fn run(
+    config: &Serve,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), Failure> {
+    let address = listener.local_addr()?;
+    let shared = Shared::default();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    report(&health, ServingStatus::NotServing).await;
+
+    let mut supervisor = Supervisor::new();
+    let closing = CancellationToken::new();
+    // Answers are small and wanted now: no Nagle's algorithm.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = {
+        let closing = closing.clone().cancelled_owned();
+        let routes = Routes::new(health_service)
+            .add_service(
+                CredentialServiceServer::new(Credentials::new(shared.clone()))
+                    .max_decoding_message_size(MAX_REQUEST),
+            )
+            .add_service(
+                VerificationServiceServer::new(Verification::new(shared.clone()))
+                    .max_decoding_message_size(MAX_REQUEST),
+            )
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
+        Server::builder()
+            .layer(AccessLayer::new(shared.clone()))
+            .http2_keepalive_interval(Some(KEEPALIVE.0))
+            .http2_keepalive_timeout(Some(KEEPALIVE.1))
+            .max_concurrent_streams(Some(MAX_STREAMS))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, closing)
+    };
+    supervisor.task("grpc server", async move { Ok(server.await?) });
+
+    let outcome = tokio::select! {
+        outcome = serve_authority(config, address, &shared, &health, &mut supervisor) => outcome,
+        () = stop => Ok(()),
+    };
+
+    report(&health, ServingStatus::NotServing).await;
+    tracing::info!("stopping");
+    shared.stopping.cancel();
+    closing.cancel();
+    // The authority's workers end when the last call has let go of it.
+    drop(shared);
+    let bound = Duration::from_secs(config.shutdown_seconds);
+    if tokio::time::timeout(bound, supervisor.all_ends()).await.is_err() {
+        tracing::warn!("some calls did not end in time");
+    }
+    outcome
+}
+
+/// Loads the store, says that the server is ready, and waits until something
+/// ends that must not.
+async fn serve_authority(
+    config: &Serve,
+    address: SocketAddr,
+    shared: &Shared,
+    health: &HealthReporter,
+    supervisor: &mut Supervisor,
+) -> Result<(), Failure> {
+    let if_missing = if address.ip().is_loopback() {
+        IfMissing::Create
+    } else {
+        IfMissing::Refuse
+    };
+    let data = config.data.clone();
+    let opened = tokio::task::spawn_blocking(move || open(&data, if_missing)).await??;
+    let authority = start_authority(&opened, supervisor)?;
+    opened.complete(&authority).await?;
+    supervisor.task(
+        "log retention",
+        keep_log_short(opened.parts, config.retention(), shared.stopping.clone()),
+    );
+    shared.set_authority(authority);
+    report(health, ServingStatus::Serving).await;
+    tracing::info!(%address, "serving");
+    Err(supervisor.first_end().await.into())
+}
+
+/// An authority with its workers.
+fn start_authority(
+    opened: &Opened,
+    supervisor: &mut Supervisor,
+) -> Result<Arc<Authority>, Failure> {
+    let (authority, workers) = Authority::new(opened.parts.clone());
+    let Workers { committer, uses } = workers;
+    supervisor.thread("committer", move || Ok(committer.run()?))?;
+    supervisor.task("last use", async move {
+        uses.run().await;
+        Ok(())
+    });
+    Ok(Arc::new(authority))
+}
+
+async fn keep_log_short(
+    parts: Parts,
+    retention: Retention,
+    stopping: CancellationToken,
+) -> Result<(), Failure> {
+    let mut ticks = tokio::time::interval(RETENTION_PERIOD);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
+        let compact = move || retention::compact(&store, &*clock, retention);
+        if let Some(through) = tokio::task::spawn_blocking(compact).await?? {
+            tracing::info!(%through, "compacted the log");
+        }
+    }
+    Ok(())
+}
+
+async fn report(health: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES {
+        health.set_service_status(service, status).await;
+    }
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+/// Done when the process is told to stop.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    })
+}

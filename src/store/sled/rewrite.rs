@@ -1,0 +1,155 @@
+//! Writing a store anew, into a fresh database.
+//!
+//! After a failed write or sync nobody knows which pages of the file reached
+//! the disk: the kernel forgets that they did not once it has said so, and
+//! reads show them as if they had. What is read back and checked, written to
+//! new files and synced there, is beyond doubt. The same is also the way to
+//! give back the room that sled does not.
+//!
+//! Nothing of what the store means changes: id, revisions, chain and floor stay.
+//! A crash on the way leaves the old database the live one.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use ::sled::Batch;
+
+use super::Options;
+use super::check::{self, Opened, Verified, compare_contents, compare_head};
+use super::database::{Database, sync_tree};
+use super::error::{Fault, OpenError};
+use super::format::{
+    FLOOR_KEY, FORMAT_KEY, HEAD_KEY, Head, data_range, decode_revision, encode_format,
+    encode_position,
+};
+use super::home::{Generation, Home};
+use super::log;
+use crate::domain::revision::{Position, StoreId};
+use crate::store::{Contents, KeyRange};
+
+/// The most pairs, and the most bytes, that are copied in one batch.
+const BATCH_PAIRS: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Creates the database of an empty store.
+pub(super) fn create(
+    home: &Home,
+    generation: Generation,
+    id: StoreId,
+    options: &Options,
+) -> Result<(), OpenError> {
+    let path = home.database(generation);
+    let database = Database::create(&path, options)?;
+    finish(&database, id, &Head::default(), Position::START).map_err(OpenError::fault(&path))?;
+    close(database, &path)
+}
+
+/// Copies the live database into a fresh one, checking everything on the way,
+/// makes that the live one and removes the other.
+pub(super) fn run(home: &Home, live: Generation, options: &Options) -> Result<Verified, OpenError> {
+    let opened = check::open(home, live, options)?;
+    let next = live.next();
+    let path = home.database(next);
+    tracing::info!(path = %path.display(), "rewriting the store");
+    let fresh = Database::create(&path, options)?;
+    let verified = copy(&opened, &fresh)?;
+    close(fresh, &path)?;
+    drop(opened);
+    home.set_current(next)?;
+    home.keep_only(Some(next))?;
+    Ok(verified)
+}
+
+/// An error while reading names the old database, one while writing the new.
+fn copy(old: &Opened, fresh: &Database) -> Result<Verified, OpenError> {
+    let source = old.database.path();
+    let mut pending = Pending::new(fresh);
+    let found = copy_data(old, &mut pending).map_err(OpenError::fault(source))?;
+    let commits = copy_log(old, &mut pending).map_err(OpenError::fault(source))?;
+    pending
+        .finish()
+        .and_then(|()| finish(fresh, old.id, &old.head, old.floor))
+        .map_err(OpenError::fault(fresh.path()))?;
+    Ok(Verified {
+        head: old.head.position,
+        keys: found.keys,
+        commits,
+    })
+}
+
+fn copy_data(old: &Opened, pending: &mut Pending<'_>) -> Result<Contents, Fault> {
+    let mut found = Contents::default();
+    let (from, to) = data_range(&KeyRange::all());
+    old.database.range(&from, &to, |key, value| {
+        found.add(key.get(1..).unwrap_or_default(), decode_revision(value)?);
+        pending.batch.insert(key, value);
+        pending.added(1, key.len() + value.len())?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    compare_contents(&found, &old.head.contents)?;
+    Ok(found)
+}
+
+fn copy_log(old: &Opened, pending: &mut Pending<'_>) -> Result<u64, Fault> {
+    let head = old.head.position;
+    let mut commits = 0;
+    let reached = log::read(&old.database, old.floor, head.revision, |commit| {
+        log::append(&mut pending.batch, &commit);
+        commits += 1;
+        pending.added(1, commit.payload_bytes())?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    compare_head(&reached, &head)?;
+    Ok(commits)
+}
+
+/// Writes what makes a database a store, and makes all of it durable.
+fn finish(database: &Database, id: StoreId, head: &Head, floor: Position) -> Result<(), Fault> {
+    let mut batch = Batch::default();
+    batch.insert(FORMAT_KEY, encode_format(id));
+    batch.insert(HEAD_KEY, head.encode());
+    batch.insert(FLOOR_KEY, encode_position(&floor));
+    database.apply(batch)?;
+    database.sync()
+}
+
+/// Closes a database that is complete, so that it outlives a power cut with all
+/// its files.
+fn close(database: Database, path: &Path) -> Result<(), OpenError> {
+    drop(database);
+    sync_tree(path).map_err(OpenError::io(path))
+}
+
+/// What is to be written next.
+struct Pending<'a> {
+    database: &'a Database,
+    batch: Batch,
+    pairs: usize,
+    bytes: usize,
+}
+
+impl<'a> Pending<'a> {
+    fn new(database: &'a Database) -> Self {
+        Self {
+            database,
+            batch: Batch::default(),
+            pairs: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Counts what was added to the batch, and writes it if that is enough.
+    fn added(&mut self, pairs: usize, bytes: usize) -> Result<(), Fault> {
+        self.pairs += pairs;
+        self.bytes += bytes;
+        if self.pairs < BATCH_PAIRS && self.bytes < BATCH_BYTES {
+            return Ok(());
+        }
+        (self.pairs, self.bytes) = (0, 0);
+        self.database.apply(std::mem::take(&mut self.batch))
+    }
+
+    fn finish(self) -> Result<(), Fault> {
+        self.database.apply(self.batch)
+    }
+}

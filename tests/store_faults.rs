@@ -1,0 +1,485 @@
+//! What the embedded engine does when the disk, the directory or the process
+//! fails: it says so, and loses nothing that it acknowledged. (Damage to what
+//! is stored is in `store_damage.rs`.)
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod store_support;
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use credd::domain::revision::Revision;
+use credd::store::sled::{DataSync, OpenError, Options, SledStore, Syncer};
+use credd::store::{KeyRange, MAX_VALUE_BYTES, Store, StoreError};
+use parking_lot::{Condvar, Mutex};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use store_support::directory::{assert_holds_all, create, filled, live_database, open, raw};
+use store_support::{
+    AGES, Engine, Sled, UNLIMITED, assert_consistent, batch, changes, commit, commit_each, delete,
+    head, key, options, put, scan_all, store_id, value,
+};
+use tempfile::TempDir;
+
+#[test]
+fn nothing_is_shown_before_it_is_durable() {
+    let directory = TempDir::new().unwrap();
+    let gate = Arc::new(Gate::default());
+    let store = create(directory.path(), &with_sync(gate.clone()));
+    commit_each(&store, 0..3);
+    let before = (head(&store), store.contents());
+    thread::scope(|scope| {
+        let _opens_if_this_panics = gate.close();
+        let writer = scope.spawn(|| commit(&store, [put("late", "1")]));
+        while !gate.has_arrival() {
+            assert!(!writer.is_finished(), "the commit did not sync");
+            thread::yield_now();
+        }
+        // sled has it already, and may show it; the log may not.
+        assert_eq!(value(&store, "late"), Some(key("1")));
+        assert_eq!((head(&store), store.contents()), before);
+        let log = changes(&store, before.0.revision).unwrap();
+        assert_eq!((log.from, log.commits.len()), (before.0, 0));
+        let ahead = store.changes(before.0.revision.next(), UNLIMITED, AGES);
+        assert_eq!(ahead, Err(StoreError::Ahead { head: before.0 }));
+        assert!(!writer.is_finished());
+        gate.open();
+        let revision = writer.join().unwrap();
+        assert_eq!(head(&store).revision, revision);
+        let log = changes(&store, before.0.revision).unwrap();
+        assert_eq!(log.commits[0].position.revision, revision);
+    });
+}
+
+#[test]
+fn an_acknowledged_commit_outlives_kill_9() {
+    let directory = TempDir::new().unwrap();
+    drop(create(directory.path(), &options()));
+    for _ in 0..3 {
+        let mut other = OtherProcess::start(directory.path());
+        let acknowledged = (0..50).map(|_| other.next_commit()).last().unwrap();
+        other.kill();
+        let store = open(directory.path());
+        assert!(head(&store).revision.number() >= acknowledged);
+        assert_eq!(
+            u64::try_from(scan_all(&store).len()).unwrap(),
+            head(&store).revision.number()
+        );
+        assert_consistent(&store);
+    }
+}
+
+#[test]
+fn no_value_becomes_a_file_of_its_own() {
+    let engine = Sled::fresh();
+    let large = "v".repeat(MAX_VALUE_BYTES);
+    for n in 0..60 {
+        let writes: Vec<_> = (0..8)
+            .map(|m| put(&format!("{}-{}", "k".repeat(240), n * 8 + m), &large))
+            .collect();
+        commit(engine.store(), writes);
+    }
+    let blobs = live_database(engine.directory()).join("blobs");
+    assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
+}
+
+#[test]
+fn a_failed_sync_poisons_for_good() {
+    let directory = TempDir::new().unwrap();
+    let disk = Arc::new(FailingDisk::default());
+    let store = create(directory.path(), &with_sync(disk.clone()));
+    commit_each(&store, 0..5);
+    let after = head(&store).revision;
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| store.changes(after, UNLIMITED, AGES));
+        disk.fails.store(true, Ordering::SeqCst);
+        let failed = store.commit(batch([], [put("lost", "1")]));
+        let Err(StoreError::Poisoned(reason)) = failed else {
+            panic!("{failed:?}");
+        };
+        assert!(reason.contains("the test's disk"), "{reason}");
+        disk.fails.store(false, Ordering::SeqCst);
+
+        let poisoned = StoreError::Poisoned(reason.clone());
+        assert_eq!(waiting.join().unwrap(), Err(poisoned.clone()));
+        let again = store.commit(batch([], [put("lost", "2")]));
+        assert_eq!(again, Err(poisoned.clone()));
+        let scan = store.scan(&KeyRange::all(), 1);
+        assert_eq!(scan, Err(poisoned.clone()));
+        assert_eq!(store.snapshot(), Err(poisoned.clone()));
+        assert_eq!(store.contents(), Err(poisoned.clone()));
+        assert_eq!(store.compact(after), Err(poisoned.clone()));
+        assert_eq!(changes(&store, Revision::ZERO), Err(poisoned.clone()));
+        assert_eq!(store.verify(), Err(poisoned));
+        let marker = fs::read_to_string(directory.path().join("POISONED")).unwrap();
+        assert!(marker.contains(&*reason));
+    });
+}
+
+#[test]
+fn a_poisoned_store_is_rewritten_and_has_every_acknowledged_commit() {
+    let directory = TempDir::new().unwrap();
+    let disk = Arc::new(FailingDisk::default());
+    let store = create(directory.path(), &with_sync(disk.clone()));
+    commit_each(&store, 0..20);
+    store.compact(Revision::new(5)).unwrap();
+    let (keys, last) = (scan_all(&store), head(&store));
+    let log = changes(&store, Revision::new(5)).unwrap();
+    disk.fails.store(true, Ordering::SeqCst);
+    let failed = store.commit(batch([], [put("doubtful", "1"), delete("key-7")]));
+    assert!(matches!(failed, Err(StoreError::Poisoned(_))));
+    drop(store);
+
+    let old = live_database(directory.path());
+    let store = open(directory.path());
+    assert_ne!(live_database(directory.path()), old);
+    assert!(!old.exists());
+    assert!(!directory.path().join("POISONED").exists());
+    assert_eq!(store.id(), store_id());
+    assert_consistent(&store);
+    let found = changes(&store, Revision::new(5)).unwrap();
+    assert_eq!(found.from, log.from);
+    assert_eq!(found.commits[..log.commits.len()], log.commits);
+    // The doubtful commit is wholly there, or not at all.
+    if head(&store) == last {
+        assert_eq!(scan_all(&store), keys);
+    } else {
+        assert_eq!(found.commits.len(), log.commits.len() + 1);
+        assert_eq!(value(&store, "doubtful"), Some(key("1")));
+        assert_eq!(value(&store, "key-7"), None);
+        assert_eq!(scan_all(&store).len(), keys.len());
+    }
+    assert!(commit(&store, [put("on", "1")]) > last.revision);
+}
+
+#[test]
+fn a_failed_sync_while_compacting_poisons() {
+    let directory = TempDir::new().unwrap();
+    let disk = Arc::new(FailingDisk::default());
+    let store = create(directory.path(), &with_sync(disk.clone()));
+    commit_each(&store, 0..5);
+    disk.fails.store(true, Ordering::SeqCst);
+    let failed = store.compact(Revision::new(3));
+    assert!(matches!(failed, Err(StoreError::Poisoned(_))));
+    drop(store);
+    let store = open(directory.path());
+    assert_eq!(scan_all(&store).len(), 5);
+    assert_consistent(&store);
+}
+
+#[test]
+fn a_rewrite_that_fails_leaves_the_store_as_it_was() {
+    let directory = filled();
+    fs::write(directory.path().join("POISONED"), "a test\n").unwrap();
+    let disk = Arc::new(FailingDisk::default());
+    disk.fails.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let refused = SledStore::open(directory.path(), &with_sync(disk.clone()));
+        assert!(matches!(refused, Err(OpenError::Io { .. })), "{refused:?}");
+        assert!(directory.path().join("POISONED").exists());
+    }
+    assert_holds_all(&open(directory.path()));
+    assert!(!directory.path().join("POISONED").exists());
+}
+
+#[test]
+fn a_full_disk_refuses_commits_and_nothing_else() {
+    let directory = filled();
+    let crowded = Options {
+        reserve_bytes: u64::MAX,
+        ..options()
+    };
+    let store = SledStore::open(directory.path(), &crowded).unwrap();
+    let last = head(&store);
+    for refused in [
+        store.commit(batch([], [put("new", "1")])).map(|_| ()),
+        store.compact(Revision::new(1)),
+    ] {
+        assert!(
+            matches!(refused, Err(StoreError::Full { .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(head(&store), last);
+    assert_eq!(value(&store, "new"), None);
+    assert_consistent(&store);
+    drop(store);
+    assert!(!directory.path().join("POISONED").exists());
+    assert_holds_all(&open(directory.path()));
+}
+
+#[test]
+fn commits_go_on_when_there_is_room_again() {
+    const MARGIN: u64 = 128 << 20;
+
+    let directory = TempDir::new().unwrap();
+    let stat = statvfs(directory.path()).unwrap();
+    let free = stat.f_bavail * stat.f_frsize;
+    let reserved = Options {
+        reserve_bytes: free.saturating_sub(MARGIN),
+        ..options()
+    };
+    let store = create(directory.path(), &reserved);
+    commit(&store, [put("before", "1")]);
+    let ballast = directory.path().join("ballast");
+    let file = File::create(&ballast).unwrap();
+    fallocate(&file, FallocateFlags::empty(), 0, 2 * MARGIN).unwrap();
+    let refused = store.commit(batch([], [put("during", "1")]));
+    assert!(
+        matches!(refused, Err(StoreError::Full { .. })),
+        "{refused:?}"
+    );
+    fs::remove_file(ballast).unwrap();
+    drop(file);
+    // File systems give room back in their own time.
+    loop {
+        match store.commit(batch([], [put("after", "1")])) {
+            Err(StoreError::Full { .. }) => thread::yield_now(),
+            done => break assert_eq!(done, Ok(Revision::new(2))),
+        }
+    }
+}
+
+#[test]
+fn a_store_is_open_once() {
+    let directory = filled();
+    let store = open(directory.path());
+    for refused in [
+        SledStore::open(directory.path(), &options()).map(drop),
+        SledStore::create(directory.path(), &options(), store_id()).map(drop),
+        SledStore::rewrite(directory.path(), &options()).map(drop),
+    ] {
+        assert!(
+            matches!(refused, Err(OpenError::InUse { .. })),
+            "{refused:?}"
+        );
+    }
+    drop(store);
+    assert_holds_all(&open(directory.path()));
+
+    let mut other = OtherProcess::start(directory.path());
+    other.next_commit();
+    let refused = SledStore::open(directory.path(), &options());
+    assert!(
+        matches!(refused, Err(OpenError::InUse { .. })),
+        "{refused:?}"
+    );
+    other.kill();
+    assert_consistent(&open(directory.path()));
+}
+
+#[test]
+fn a_store_is_created_where_there_is_none() {
+    let parent = TempDir::new().unwrap();
+    let directory = parent.path().join("a/b");
+    assert!(!SledStore::exists(&directory).unwrap());
+    let refused = SledStore::open(&directory, &options());
+    assert!(matches!(refused, Err(OpenError::NotFound { .. })));
+    assert!(!directory.exists());
+    drop(create(&directory, &options()));
+    assert!(SledStore::exists(&directory).unwrap());
+    let refused = SledStore::create(&directory, &options(), store_id());
+    assert!(matches!(refused, Err(OpenError::Exists { .. })));
+    open(&directory);
+}
+
+#[test]
+fn a_creation_that_was_cut_short_is_begun_again() {
+    let directory = filled();
+    // CURRENT comes last but for the witness.
+    fs::remove_file(directory.path().join("CURRENT")).unwrap();
+    fs::remove_file(directory.path().join("HEAD")).unwrap();
+    let refused = SledStore::open(directory.path(), &options());
+    assert!(matches!(refused, Err(OpenError::NotFound { .. })));
+    let store = create(directory.path(), &options());
+    assert_eq!(scan_all(&store), []);
+}
+
+#[test]
+fn what_an_interrupted_rewrite_left_behind_is_removed() {
+    let directory = filled();
+    let leftover = directory.path().join("store-000002");
+    fs::create_dir(&leftover).unwrap();
+    fs::write(leftover.join("db"), "half").unwrap();
+    fs::write(directory.path().join("CURRENT.new"), "store-0").unwrap();
+    fs::write(directory.path().join("POISONED"), "a test\n").unwrap();
+    assert_holds_all(&open(directory.path()));
+    assert_eq!(live_database(directory.path()), leftover);
+    assert!(!directory.path().join("store-000001").exists());
+    assert!(!directory.path().join("CURRENT.new").exists());
+
+    // After the switch, before the old one was removed.
+    fs::create_dir(directory.path().join("store-000001")).unwrap();
+    assert_holds_all(&open(directory.path()));
+    assert!(!directory.path().join("store-000001").exists());
+}
+
+#[test]
+fn a_compaction_that_was_cut_short_is_finished_at_the_next_open() {
+    let directory = filled();
+    let store = open(directory.path());
+    let commits = changes(&store, Revision::ZERO).unwrap().commits;
+    let floor = commits[149].position;
+    drop(store);
+    raw(directory.path(), |database| {
+        let mut value = floor.revision.number().to_be_bytes().to_vec();
+        value.extend(floor.chain.0);
+        database.insert(b"\0floor", value).unwrap()
+    });
+    let store = open(directory.path());
+    assert_eq!(
+        changes(&store, Revision::ZERO),
+        Err(StoreError::Compacted { floor })
+    );
+    assert_eq!(changes(&store, floor.revision).unwrap().from, floor);
+    assert_holds_all(&store);
+    drop(store);
+    let left = raw(directory.path(), |database| {
+        database.scan_prefix([2]).count()
+    });
+    assert_eq!(left, 50);
+}
+
+#[test]
+fn compacted_commits_are_gone_from_the_disk() {
+    let directory = filled();
+    let store = open(directory.path());
+    store.compact(Revision::new(190)).unwrap();
+    drop(store);
+    let left = raw(directory.path(), |database| {
+        database.scan_prefix([2]).count()
+    });
+    assert_eq!(left, 10);
+}
+
+const DIRECTORY_OF_OTHER: &str = "CREDD_TEST_STORE_DIRECTORY";
+
+/// Not a test: the other process of some. It commits one key after another and
+/// prints each revision when it is acknowledged, until it is killed.
+#[test]
+#[ignore = "started by other tests"]
+fn other_process() {
+    let Some(directory) = env::var_os(DIRECTORY_OF_OTHER) else {
+        return;
+    };
+    let store = open(Path::new(&directory));
+    loop {
+        let name = format!("key-{}", head(&store).revision);
+        let revision = commit(&store, [put(&name, "1")]);
+        let mut out = io::stdout().lock();
+        if writeln!(out, "committed {revision}")
+            .and_then(|()| out.flush())
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+struct OtherProcess {
+    child: Child,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl OtherProcess {
+    fn start(directory: &Path) -> Self {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "other_process", "--ignored", "--nocapture"])
+            .env(DIRECTORY_OF_OTHER, directory)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, output }
+    }
+
+    /// Waits for a commit and returns its number.
+    fn next_commit(&mut self) -> u64 {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            let read = self.output.read_line(&mut line).unwrap();
+            assert_ne!(read, 0, "the other process ended");
+            // The test harness prints on the same line.
+            if let Some((_, revision)) = line.split_once("committed ") {
+                return revision.trim().parse().unwrap();
+            }
+        }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// A disk whose syncs wait while its gate is closed.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    closed: bool,
+    waiting: bool,
+}
+
+/// Opens a gate when dropped.
+struct ClosedGate<'a>(&'a Gate);
+
+impl Gate {
+    fn close(&self) -> ClosedGate<'_> {
+        self.state.lock().closed = true;
+        ClosedGate(self)
+    }
+
+    fn open(&self) {
+        self.state.lock().closed = false;
+        self.changed.notify_all();
+    }
+
+    fn has_arrival(&self) -> bool {
+        self.state.lock().waiting
+    }
+}
+
+impl Drop for ClosedGate<'_> {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+impl Syncer for Gate {
+    fn sync(&self, file: &File) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.waiting = state.closed;
+        self.changed.wait_while(&mut state, |state| state.closed);
+        DataSync.sync(file)
+    }
+}
+
+/// A disk whose syncs fail while it is told to.
+#[derive(Debug, Default)]
+struct FailingDisk {
+    fails: AtomicBool,
+}
+
+impl Syncer for FailingDisk {
+    fn sync(&self, file: &File) -> io::Result<()> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the test's disk failed"));
+        }
+        DataSync.sync(file)
+    }
+}
+
+fn with_sync(sync: Arc<dyn Syncer>) -> Options {
+    Options { sync, ..options() }
+}

@@ -1,0 +1,203 @@
+//! What the tests of the store share.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub(crate) mod directory;
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use credd::domain::revision::{Position, Revision, StoreId};
+use credd::domain::time::Timestamp;
+use credd::store::memory::MemoryStore;
+use credd::store::sled::{Options, SledStore};
+use credd::store::{
+    Batch, Changes, Contents, Entry, Expect, Guard, KeyRange, PageLimit, Store, StoreError, Write,
+    chain,
+};
+use tempfile::TempDir;
+
+/// Everything at once.
+pub(crate) const UNLIMITED: PageLimit = PageLimit {
+    commits: usize::MAX,
+    bytes: usize::MAX,
+};
+
+/// Longer than any test takes: a wait that ends only because of what is awaited.
+pub(crate) const AGES: Duration = Duration::from_secs(60);
+
+/// A kind of store, as the suites see it.
+pub(crate) trait Engine: Sized + Sync {
+    /// An empty store.
+    fn fresh() -> Self;
+
+    /// The store.
+    fn store(&self) -> &dyn Store;
+
+    /// The same store after its process ended and started again.
+    fn restarted(self) -> Self;
+}
+
+/// The oracle. It has no restart.
+pub(crate) struct Memory(MemoryStore);
+
+impl Engine for Memory {
+    fn fresh() -> Self {
+        Self(MemoryStore::new(store_id()))
+    }
+
+    fn store(&self) -> &dyn Store {
+        &self.0
+    }
+
+    fn restarted(self) -> Self {
+        self
+    }
+}
+
+/// The embedded engine, in a directory of its own.
+pub(crate) struct Sled {
+    store: SledStore,
+    directory: TempDir,
+}
+
+impl Sled {
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Closes it, writes it anew, and opens it.
+    pub(crate) fn rewritten(self) -> Self {
+        let Self { store, directory } = self;
+        drop(store);
+        SledStore::rewrite(directory.path(), &options()).unwrap();
+        let store = SledStore::open(directory.path(), &options()).unwrap();
+        Self { store, directory }
+    }
+}
+
+impl Engine for Sled {
+    fn fresh() -> Self {
+        let directory = TempDir::new().unwrap();
+        let store = SledStore::create(directory.path(), &options(), store_id()).unwrap();
+        Self { store, directory }
+    }
+
+    fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    fn restarted(self) -> Self {
+        let Self { store, directory } = self;
+        drop(store);
+        let store = SledStore::open(directory.path(), &options()).unwrap();
+        Self { store, directory }
+    }
+}
+
+pub(crate) fn store_id() -> StoreId {
+    StoreId::from_random([7; 16])
+}
+
+pub(crate) fn options() -> Options {
+    Options {
+        cache_bytes: 8 << 20,
+        reserve_bytes: 0,
+        // Few, so that the log on disk is read as well.
+        recent_commits: 3,
+        ..Options::default()
+    }
+}
+
+pub(crate) fn key(key: &str) -> Bytes {
+    Bytes::copy_from_slice(key.as_bytes())
+}
+
+pub(crate) fn put(name: &str, value: &str) -> Write {
+    Write {
+        key: key(name),
+        value: Some(key(value)),
+    }
+}
+
+pub(crate) fn delete(name: &str) -> Write {
+    Write {
+        key: key(name),
+        value: None,
+    }
+}
+
+pub(crate) fn absent(name: &str) -> Guard {
+    Guard {
+        key: key(name),
+        expect: Expect::Absent,
+    }
+}
+
+pub(crate) fn unchanged(name: &str, since: Revision) -> Guard {
+    Guard {
+        key: key(name),
+        expect: Expect::Revision(since),
+    }
+}
+
+pub(crate) fn batch(guards: impl Into<Vec<Guard>>, writes: impl Into<Vec<Write>>) -> Batch {
+    Batch {
+        at: Timestamp::from_millis(1_700_000_000_000),
+        guards: guards.into(),
+        writes: writes.into(),
+    }
+}
+
+pub(crate) fn commit(store: &dyn Store, writes: impl Into<Vec<Write>>) -> Revision {
+    store.commit(batch([], writes)).unwrap()
+}
+
+/// Commits `key-<n>` = `value-<n>` for each number, one at a time.
+pub(crate) fn commit_each(store: &dyn Store, numbers: impl IntoIterator<Item = u32>) {
+    for n in numbers {
+        commit(store, [put(&format!("key-{n}"), &format!("value-{n}"))]);
+    }
+}
+
+pub(crate) fn changes(store: &dyn Store, after: Revision) -> Result<Changes, StoreError> {
+    store.changes(after, UNLIMITED, Duration::ZERO)
+}
+
+pub(crate) fn scan_all(store: &dyn Store) -> Vec<Entry> {
+    store.scan(&KeyRange::all(), usize::MAX).unwrap()
+}
+
+/// The value of a key.
+pub(crate) fn value(store: &dyn Store, name: &str) -> Option<Bytes> {
+    let found = store.scan(&KeyRange::prefix(name.as_bytes()), 1).unwrap();
+    let exact = found.into_iter().find(|entry| entry.key == name);
+    exact.map(|entry| entry.value)
+}
+
+pub(crate) fn head(store: &dyn Store) -> Position {
+    store.snapshot().unwrap()
+}
+
+/// Panics unless the store holds what it says it does, and the log leads from
+/// its floor to the head.
+pub(crate) fn assert_consistent(store: &dyn Store) {
+    let mut found = Contents::default();
+    for entry in scan_all(store) {
+        found.add(&entry.key, entry.revision);
+    }
+    assert_eq!(store.contents().unwrap(), Some((head(store), found)));
+    let log = match changes(store, Revision::ZERO) {
+        Err(StoreError::Compacted { floor }) => changes(store, floor.revision).unwrap(),
+        log => log.unwrap(),
+    };
+    let mut reached = log.from;
+    for commit in log.commits {
+        let revision = commit.position.revision;
+        assert!(revision > reached.revision);
+        let chain = chain(&reached.chain, revision, commit.at, &commit.writes);
+        reached = Position { revision, chain };
+        assert_eq!(commit.position, reached);
+    }
+    assert_eq!(reached, head(store));
+}

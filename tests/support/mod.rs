@@ -1,0 +1,340 @@
+//! What the suites share: servers, clients and waiting.
+
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use credd::proto::v1;
+use credd::proto::v1::credential_service_client::CredentialServiceClient;
+use credd::proto::v1::verification_service_client::VerificationServiceClient;
+use credd::server::config::{Data, Serve};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+pub mod process;
+
+/// How long anything may take that a test waits for, before it is taken for
+/// stuck.
+pub const STUCK: Duration = Duration::from_secs(60);
+
+/// Adds `authorization: Bearer TOKEN`.
+#[derive(Clone)]
+pub struct Bearer(pub MetadataValue<Ascii>);
+
+impl Bearer {
+    pub fn new(token: &str) -> Self {
+        Self(format!("Bearer {token}").parse().unwrap())
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+pub type Authorized = InterceptedService<Channel, Bearer>;
+pub type Credentials = CredentialServiceClient<Authorized>;
+pub type Verification = VerificationServiceClient<Authorized>;
+
+/// The two services, as one caller uses them over one connection.
+#[derive(Clone)]
+pub struct Client {
+    pub credentials: Credentials,
+    pub verification: Verification,
+}
+
+impl Client {
+    /// Connects as the caller with this token.
+    pub async fn connect(address: SocketAddr, token: &str) -> Self {
+        let channel = channel(address).await;
+        let bearer = Bearer::new(token);
+        Self {
+            credentials: CredentialServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            verification: VerificationServiceClient::with_interceptor(channel, bearer),
+        }
+    }
+
+    /// Issues a credential.
+    pub async fn issue(&self, request: v1::IssueRequest) -> Result<v1::IssueResponse, Status> {
+        let response = self.credentials.clone().issue(request).await?;
+        Ok(response.into_inner())
+    }
+
+    /// Issues an API token of a tenant; returns its id and its text.
+    pub async fn issue_token(&self, tenant: &str) -> (String, String) {
+        let issued = self.issue(token_request(tenant)).await.unwrap();
+        (issued.credential.unwrap().id, token_of(issued.secret))
+    }
+
+    /// Issues a credential of credd's own tenant with the role `verifier`.
+    pub async fn issue_verifier(&self, owner: &str) -> (String, String) {
+        let issued = self
+            .issue(v1::IssueRequest {
+                owner: owner.to_owned(),
+                roles: vec!["verifier".to_owned()],
+                ..token_request("credd")
+            })
+            .await
+            .unwrap();
+        (issued.credential.unwrap().id, token_of(issued.secret))
+    }
+
+    pub async fn lock(&self, id: &str) -> Result<v1::LockResponse, Status> {
+        let request = v1::LockRequest {
+            credential_id: id.to_owned(),
+            reason: "test".to_owned(),
+        };
+        Ok(self.credentials.clone().lock(request).await?.into_inner())
+    }
+
+    pub async fn unlock(&self, id: &str) -> Result<v1::UnlockResponse, Status> {
+        let request = v1::UnlockRequest {
+            credential_id: id.to_owned(),
+            reason: "test".to_owned(),
+        };
+        Ok(self.credentials.clone().unlock(request).await?.into_inner())
+    }
+
+    pub async fn revoke(&self, id: &str) -> Result<v1::RevokeResponse, Status> {
+        let request = v1::RevokeRequest {
+            credential_id: id.to_owned(),
+            reason: "test".to_owned(),
+        };
+        Ok(self.credentials.clone().revoke(request).await?.into_inner())
+    }
+
+    pub async fn get(&self, id: &str) -> Result<v1::Credential, Status> {
+        let request = v1::GetRequest {
+            credential_id: id.to_owned(),
+        };
+        let response = self.credentials.clone().get(request).await?;
+        Ok(response.into_inner().credential.unwrap())
+    }
+
+    pub async fn list(&self, request: v1::ListRequest) -> Result<v1::ListResponse, Status> {
+        Ok(self.credentials.clone().list(request).await?.into_inner())
+    }
+
+    /// Verifies a token, whatever its tenant.
+    pub async fn verify_token(&self, token: &str) -> Result<v1::VerifyResponse, Status> {
+        let request = verify_token_request(token);
+        let response = self.verification.clone().verify(request).await?;
+        Ok(response.into_inner())
+    }
+
+    /// The verdict on a token, whatever its tenant.
+    pub async fn verdict(&self, token: &str) -> v1::Verdict {
+        self.verify_token(token).await.unwrap().verdict()
+    }
+
+    /// Starts a Watch and closes the sending side.
+    pub async fn watch(
+        &self,
+        request: v1::WatchRequest,
+    ) -> Result<tonic::Streaming<v1::WatchResponse>, Status> {
+        let requests = tokio_stream::once(request);
+        let response = self.verification.clone().watch(requests).await?;
+        Ok(response.into_inner())
+    }
+}
+
+/// Connects, waiting until the server listens.
+pub async fn channel(address: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        .tcp_nodelay(true);
+    let begin = Instant::now();
+    loop {
+        match endpoint.connect().await {
+            Ok(channel) => return channel,
+            Err(error) => assert!(begin.elapsed() < STUCK, "can't connect: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A request for an API token of this tenant.
+pub fn token_request(tenant: &str) -> v1::IssueRequest {
+    v1::IssueRequest {
+        tenant: tenant.to_owned(),
+        owner: "jo".to_owned(),
+        kind: v1::CredentialKind::ApiToken.into(),
+        label: "test".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// A request to verify a token of any tenant.
+pub fn verify_token_request(token: &str) -> v1::VerifyRequest {
+    v1::VerifyRequest {
+        presented: Some(v1::Presented {
+            credential: Some(v1::presented::Credential::Token(token.to_owned())),
+        }),
+        tenant: String::new(),
+        any_tenant: true,
+    }
+}
+
+/// The token in what Issue returned.
+pub fn token_of(secret: Option<v1::IssuedSecret>) -> String {
+    match secret.and_then(|secret| secret.secret) {
+        Some(v1::issued_secret::Secret::Token(token)) => token,
+        _ => panic!("no token was issued"),
+    }
+}
+
+/// Waits until a condition holds.
+pub async fn until<F, Fut>(what: &str, mut holds: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    let begin = Instant::now();
+    while !holds().await {
+        assert!(begin.elapsed() < STUCK, "stuck: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits for a future, but not for ever.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(STUCK, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("stuck: {what}"),
+    }
+}
+
+/// A server in this process, on a data directory of its own.
+pub struct Server {
+    pub address: SocketAddr,
+    pub directory: TempDir,
+    pub admin: Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<Result<(), credd::server::supervise::Failure>>>,
+}
+
+impl Server {
+    /// Starts a server on a fresh directory.
+    pub async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    /// Starts a server on this directory.
+    pub async fn start_in(directory: TempDir) -> Self {
+        let config = config(directory.path());
+        Self::start_with(directory, config).await
+    }
+
+    /// Starts a server with this configuration, whose data is in `directory`.
+    pub async fn start_with(directory: TempDir, config: Serve) -> Self {
+        let listener = TcpListener::bind(config.listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            credd::server::run(&config, listener, stopped).await
+        });
+        serving(address).await;
+        let token = read_token(directory.path());
+        let admin = Client::connect(address, &token).await;
+        Self {
+            address,
+            directory,
+            admin,
+            stop: Some(stop),
+            running: Some(running),
+        }
+    }
+
+    /// Another caller, over a connection of its own.
+    pub async fn client(&self, token: &str) -> Client {
+        Client::connect(self.address, token).await
+    }
+
+    /// The administrator, over another connection.
+    pub async fn another_admin(&self) -> Client {
+        self.client(&read_token(self.directory.path())).await
+    }
+
+    /// Tells the server to stop, without waiting for it.
+    pub fn begin_stop(&mut self) {
+        self.stop.take().map(|stop| stop.send(()));
+    }
+
+    /// Stops the server and returns its directory.
+    pub async fn stop(mut self) -> TempDir {
+        self.begin_stop();
+        let running = self.running.take().unwrap();
+        soon("the server's end", running).await.unwrap().unwrap();
+        self.directory
+    }
+}
+
+/// A configuration for tests: loopback, any port, a small disk reserve.
+pub fn config(directory: &Path) -> Serve {
+    Serve {
+        data: Data {
+            data_dir: directory.to_owned(),
+            disk_reserve_mib: 16,
+            store_cache_mib: 64,
+        },
+        listen: "127.0.0.1:0".parse().unwrap(),
+        allow_plaintext: false,
+        shutdown_seconds: 10,
+        log_retention_hours: 24,
+        log_retention_commits: 1_000_000,
+    }
+}
+
+/// The first administrator's token.
+pub fn read_token(data_dir: &Path) -> String {
+    let token = std::fs::read_to_string(data_dir.join("admin.token")).unwrap();
+    token.trim_end().to_owned()
+}
+
+/// Waits until the server at this address says that it is serving.
+pub async fn serving(address: SocketAddr) {
+    let health = tonic_health::pb::health_client::HealthClient::new(channel(address).await);
+    until("the server to be serving", || {
+        let mut health = health.clone();
+        async move {
+            let request = tonic_health::pb::HealthCheckRequest::default();
+            let serving = tonic_health::pb::health_check_response::ServingStatus::Serving;
+            match health.check(request).await {
+                Ok(response) => response.into_inner().status() == serving,
+                Err(_) => false,
+            }
+        }
+    })
+    .await;
+}
+
+/// A tool that a suite needs, from this environment variable; `None`: the suite
+/// is skipped. With `CREDD_TEST_REQUIRE_TOOLS=1` a tool that is missing is a
+/// failure.
+pub fn tool(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    let required = std::env::var_os("CREDD_TEST_REQUIRE_TOOLS").is_some_and(|value| value == "1");
+    assert!(path.is_some() || !required, "{variable} is not set");
+    if path.is_none() {
+        eprintln!("skipped: {variable} names no tool");
+    }
+    path
+}
