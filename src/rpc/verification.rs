@@ -70,7 +70,8 @@ impl VerificationService for Verification {
             first = requests.message() => first.map_err(refined)?,
             () = self.0.stopping.cancelled() => return Err(status::stopping()),
         };
-        let first = first.ok_or_else(|| status::invalid("request", "is required: send one message"))?;
+        let first =
+            first.ok_or_else(|| status::invalid("request", "is required: send one message"))?;
         let request = parse_watch(first)?;
         let subscription = authority
             .watch(request)
@@ -103,12 +104,18 @@ fn verify(
         .ok_or_else(|| status::invalid("presented", "is required"))?;
     let audience = match (tenant.as_str(), any_tenant) {
         ("", false) => {
-            return Err(status::invalid("tenant", "is required, unless `any_tenant` is set"));
+            return Err(status::invalid(
+                "tenant",
+                "is required, unless `any_tenant` is set",
+            ));
         }
         ("", true) => Audience::AnyTenant,
         (tenant, false) => Audience::Tenant(tenant),
         (_, true) => {
-            return Err(status::invalid("any_tenant", "must not be set together with `tenant`"));
+            return Err(status::invalid(
+                "any_tenant",
+                "must not be set together with `tenant`",
+            ));
         }
     };
     let answer = authority.verify(presented, audience, &caller.principal);

@@ -64,9 +64,7 @@ impl DataDir {
     pub fn create(&self) -> Result<(), FileError> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        builder
-            .create(&self.0)
-            .map_err(|source| self.error(&self.0, source))
+        builder.create(&self.0).map_err(FileError::of(&self.0))
     }
 
     /// Reads a file; `None` if it does not exist.
@@ -78,7 +76,7 @@ impl DataDir {
         match fs::read_to_string(path) {
             Ok(text) => Ok(Some(zeroize::Zeroizing::new(text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(self.error(path, source)),
+            Err(source) => Err(FileError::of(path)(source)),
         }
     }
 
@@ -103,13 +101,13 @@ impl DataDir {
             fs::rename(&new, path)?;
             File::open(&self.0)?.sync_all()
         };
-        write().map_err(|source| self.error(path, source))
+        write().map_err(FileError::of(path))
     }
+}
 
-    fn error(&self, path: &Path, source: io::Error) -> FileError {
-        FileError {
-            path: path.to_owned(),
-            source,
-        }
+impl FileError {
+    fn of(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { path, source }
     }
 }

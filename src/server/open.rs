@@ -62,16 +62,6 @@ pub enum OpenError {
     /// The store can't be loaded.
     #[error("the store can't be loaded")]
     Load(#[from] FeedError),
-    /// The store does not hold what it says it holds.
-    #[error("{path} is damaged: it should have {expected} keys and has {found}")]
-    KeysMissing {
-        /// The store.
-        path: std::path::PathBuf,
-        /// How many keys it says it has.
-        expected: u64,
-        /// How many it has.
-        found: u64,
-    },
     /// The system has no random bytes.
     #[error(transparent)]
     Random(#[from] RandomUnavailable),
@@ -150,7 +140,8 @@ pub fn open(data: &Data, if_missing: IfMissing) -> Result<Opened, OpenError> {
             problem,
         })?;
     }
-    tracing::info!(store = %store.id(), keys = loaded.keys, "loaded the store");
+    let (revision, credentials) = loaded.feed.index().read(|index| index.len());
+    tracing::info!(store = %store.id(), %revision, credentials, "loaded the store");
     Ok(Opened {
         directory,
         recorded: loaded.keyring,

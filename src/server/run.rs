@@ -143,7 +143,10 @@ pub async fn run(
     // The authority's workers end when the last call has let go of it.
     drop(shared);
     let bound = Duration::from_secs(config.shutdown_seconds);
-    if tokio::time::timeout(bound, supervisor.all_ends()).await.is_err() {
+    if tokio::time::timeout(bound, supervisor.all_ends())
+        .await
+        .is_err()
+    {
         tracing::warn!("some calls did not end in time");
     }
     outcome
