@@ -46,7 +46,7 @@ use uses::{UseWriter, Uses};
 use watch::{Subscription, WatchRequest};
 
 /// The longest time for which anybody may keep an answer.
-pub const VALID_FOR: Duration = Duration::from_secs(60);
+pub const VALID_FOR: Duration = Duration::from_mins(1);
 
 /// Issues, changes, shows and judges credentials.
 #[derive(Debug)]

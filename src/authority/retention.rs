@@ -21,7 +21,7 @@ impl Default for Retention {
     /// A day, and at most a million commits.
     fn default() -> Self {
         Self {
-            age: Duration::from_secs(24 * 60 * 60),
+            age: Duration::from_hours(24),
             commits: 1_000_000,
         }
     }

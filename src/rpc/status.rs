@@ -148,7 +148,7 @@ pub fn of_command(error: &CommandError) -> Status {
             Code::ResourceExhausted,
             "DISK_FULL",
             error.to_string(),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
         ),
         CommandError::Stopping => stopping(),
         CommandError::StoreFailed => {

@@ -54,6 +54,7 @@ impl VerificationService for Verification {
         Ok(Response::new(VerifyStream {
             authority: Arc::clone(self.0.authority()?),
             caller: caller_of(&request)?,
+            answered: 0,
             stopping: Box::pin(self.0.stopping.clone().cancelled_owned()),
             requests: Some(request.into_inner()),
         }))
@@ -158,10 +159,15 @@ const fn wire_verdict(verdict: Verdict) -> v1::Verdict {
 pub struct VerifyStream {
     authority: Arc<Authority>,
     caller: Arc<Caller>,
+    answered: u64,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// `None`: the stream has ended.
     requests: Option<Streaming<VerifyStreamRequest>>,
 }
+
+/// After how many answers a stream that never waits looks whether the server is
+/// stopping.
+const LOOK_UP: u64 = 64;
 
 impl VerifyStream {
     fn answer(&self, question: VerifyStreamRequest) -> Result<VerifyStreamResponse, Status> {
@@ -202,7 +208,11 @@ impl Stream for VerifyStream {
         let Some(requests) = &mut this.requests else {
             return Poll::Ready(None);
         };
+        this.answered += 1;
+        let is_stopping = this.answered.is_multiple_of(LOOK_UP)
+            && this.stopping.as_mut().poll(context).is_ready();
         let item = match Pin::new(requests).poll_next(context) {
+            _ if is_stopping => Some(Err(status::stopping())),
             Poll::Ready(Some(Ok(question))) => Some(this.answer(question)),
             Poll::Ready(Some(Err(status))) => Some(Err(refined(status))),
             Poll::Ready(None) => None,

@@ -26,7 +26,7 @@ use crate::proto::v1::watch_response::Message as Wire;
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
-const GREATEST_HEARTBEAT: Duration = Duration::from_secs(60 * 60);
+const GREATEST_HEARTBEAT: Duration = Duration::from_hours(1);
 const MAX_TENANTS: usize = 100;
 
 /// Reads what a subscriber asks for.

@@ -23,6 +23,8 @@ use crate::domain::token::{Generation, Kind, secret_text};
 use crate::store::sled::{OpenError as StoreOpenError, Options, SledStore};
 use crate::store::{Store, StoreError};
 
+const MIB: u64 = 1 << 20;
+
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -113,8 +115,8 @@ pub fn open(data: &Data, if_missing: IfMissing) -> Result<Opened, OpenError> {
     let directory = DataDir::new(data.data_dir.clone());
     let random = SystemRandom::new();
     let options = Options {
-        cache_bytes: data.store_cache_mib << 20,
-        reserve_bytes: data.disk_reserve_mib << 20,
+        cache_bytes: data.store_cache_mib.saturating_mul(MIB),
+        reserve_bytes: data.disk_reserve_mib.saturating_mul(MIB),
         ..Options::default()
     };
     let exists = SledStore::exists(&directory.store())?;
