@@ -11,9 +11,16 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
 /// A directory that only its owner can enter.
 #[derive(Clone, Debug)]
 pub struct DataDir(PathBuf);
+
+/// A lock on a data directory (flock(2)).
+#[derive(Debug)]
+pub struct DirLock(#[allow(dead_code, reason = "closing it ends the lock")] File);
 
 /// A file or directory could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +72,21 @@ impl DataDir {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&self.0).map_err(FileError::of(&self.0))
+    }
+
+    /// Takes the directory for this process alone, for as long as the answer
+    /// lives; `None` if another has it. The directory must exist.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn lock(&self) -> Result<Option<DirLock>, FileError> {
+        let directory = File::open(&self.0).map_err(FileError::of(&self.0))?;
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(DirLock(directory))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(FileError::of(&self.0)(errno.into())),
+        }
     }
 
     /// Reads a file; `None` if it does not exist.

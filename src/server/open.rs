@@ -5,7 +5,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::config::Data;
-use super::data_dir::{DataDir, FileError};
+use super::data_dir::{DataDir, DirLock, FileError};
 use super::keyring_file::{self, InvalidKeyringFile};
 use crate::authority::command::{Command, Expiry, IdSequence, NewId};
 use crate::authority::feed::{Feed, FeedError};
@@ -36,6 +36,9 @@ pub enum OpenError {
     /// There is a store where one is to be created.
     #[error("there is a store in {0} already")]
     Exists(std::path::PathBuf),
+    /// Another process has the directory open.
+    #[error("{0} is in use by another process")]
+    InUse(std::path::PathBuf),
     /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -104,6 +107,8 @@ pub struct Opened {
     pub parts: Parts,
     /// What the store knows of its keyring.
     recorded: Option<KeyChecks>,
+    /// Held so that nobody else makes a keyring for the same store.
+    _lock: DirLock,
 }
 
 /// Opens a data directory. Blocks.
@@ -119,12 +124,17 @@ pub fn open(data: &Data, if_missing: IfMissing) -> Result<Opened, OpenError> {
         reserve_bytes: data.disk_reserve_mib.saturating_mul(MIB),
         ..Options::default()
     };
+    let missing = || OpenError::NoStore(directory.path().to_owned());
+    match if_missing {
+        IfMissing::Create => directory.create()?,
+        IfMissing::Refuse if !directory.path().exists() => return Err(missing()),
+        IfMissing::Refuse => (),
+    }
+    let lock = directory.lock()?;
+    let lock = lock.ok_or_else(|| OpenError::InUse(directory.path().to_owned()))?;
     let exists = SledStore::exists(&directory.store())?;
     if !exists && if_missing == IfMissing::Refuse {
-        return Err(OpenError::NoStore(directory.path().to_owned()));
-    }
-    if !exists {
-        directory.create()?;
+        return Err(missing());
     }
     // Before the store: a store without its keyring would be a loss.
     let keyring = Arc::new(read_keyring(&directory, exists, &random)?);
@@ -146,6 +156,7 @@ pub fn open(data: &Data, if_missing: IfMissing) -> Result<Opened, OpenError> {
     tracing::info!(store = %store.id(), %revision, credentials, "loaded the store");
     Ok(Opened {
         directory,
+        _lock: lock,
         recorded: loaded.keyring,
         parts: Parts {
             store,
