@@ -39,6 +39,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use self::check::Verified;
+pub use self::database::is_guarded;
 pub use self::error::OpenError;
 pub use self::options::{Disk, Options, SystemDisk};
 

@@ -9,11 +9,13 @@
 //!   so that one is opened and synced before sled opens the file, and kept for
 //!   as long as sled has it open.
 //! * **It panics over damage**, in places where it could answer an error.
-//!   Every call is made under `catch_unwind`; a panic is a [`Fault`].
+//!   Every call is made under `catch_unwind`; a panic is a [`Fault`]. A panic
+//!   hook that ends the process asks [`is_guarded`] first.
 //! * **It keeps its lock a moment longer** than its handle lives, since threads
 //!   of its own hold the file. Opening waits for that.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -129,7 +131,7 @@ impl Database {
         let Some(sled) = &self.sled else {
             return Err(Fault::Damaged("the database is closed".to_owned()));
         };
-        catch_unwind(AssertUnwindSafe(|| call(sled))).unwrap_or_else(|panic| Err(panicked(&*panic)))
+        catching(|| call(sled)).unwrap_or_else(|panic| Err(panicked(&*panic)))
     }
 }
 
@@ -137,7 +139,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         // sled syncs when it is dropped, and panics if that fails.
         let sled = self.sled.take();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(sled))) {
+        if let Err(panic) = catching(|| drop(sled)) {
             tracing::error!(path = %self.path.display(), error = %panicked(&*panic), "closing the database failed");
         }
     }
@@ -168,7 +170,7 @@ pub(super) fn sync_tree(path: &Path) -> io::Result<()> {
 /// Opens a database that nobody but a handle that is just going may hold.
 fn open_unlocked(config: &::sled::Config, path: &Path) -> Result<Db, OpenError> {
     for _ in 0..LOCK_ATTEMPTS {
-        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        match catching(|| config.open()) {
             Ok(Ok(sled)) => return Ok(sled),
             Ok(Err(error)) if is_locked(&error) => thread::sleep(LOCK_PAUSE),
             Ok(Err(error)) => return Err(OpenError::fault(path)(error.into())),
@@ -183,6 +185,25 @@ fn open_unlocked(config: &::sled::Config, path: &Path) -> Result<Db, OpenError> 
 /// sled tells a held lock from other errors in words alone.
 fn is_locked(error: &::sled::Error) -> bool {
     matches!(error, ::sled::Error::Io(source) if source.to_string().contains("could not acquire lock"))
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread, now, would be caught and treated as a fault
+/// of the disk.
+#[must_use]
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
+/// Calls sled, and returns its panic if it panics.
+fn catching<T>(call: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    let outer = GUARDED.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(outer);
+    outcome
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Fault {
