@@ -1,6 +1,10 @@
 //! What the suites share: servers, clients and waiting.
 
-#![allow(dead_code, reason = "each suite uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each suite is a crate and uses a part of it"
+)]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,6 +27,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 pub mod process;
+pub mod program;
 
 /// How long anything may take that a test waits for, before it is taken for
 /// stuck.
