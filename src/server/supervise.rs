@@ -61,7 +61,8 @@ impl Supervisor {
         };
         thread::Builder::new().name(name.to_owned()).spawn(run)?;
         self.task(name, async move {
-            end.await.unwrap_or_else(|_| Err("the thread panicked".into()))
+            end.await
+                .unwrap_or_else(|_| Err("the thread panicked".into()))
         });
         Ok(())
     }
