@@ -28,6 +28,7 @@ use tonic::{Request, Status};
 
 pub mod process;
 pub mod program;
+pub mod raw;
 
 /// How long anything may take that a test waits for, before it is taken for
 /// stuck.
