@@ -121,6 +121,12 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            // What strace runs would outlive it.
+            for child in self.children() {
+                let _ = Command::new("kill").args(["-s", "KILL", &child.to_string()]).status();
+            }
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
