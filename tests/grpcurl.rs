@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::thread;
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
-use support::program::{Program, serve};
+use support::program::{Ended, Program, serve};
 use support::{STUCK, read_token, tool};
 
 /// grpcurl ends with 64 and the gRPC code.
@@ -266,6 +267,47 @@ fn a_stranger_learns_what_there_is_to_call_and_nothing_else() {
         assert_eq!(refused.status, UNAUTHENTICATED, "{method}");
         assert_eq!(refused.detail("google.rpc.ErrorInfo")["reason"], "CALLER_UNKNOWN");
     }
+}
+
+#[test]
+fn the_tour_of_the_readme_works_as_it_is_written() {
+    let Some(grpcurl) = tool("CREDD_TEST_GRPCURL") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let (_server, address) = Program::serve(serve(&[], &directory.path().join("credd-data")));
+    let readme = include_str!("../README.md");
+    let (_, tour) = readme.split_once("## Five minutes with grpcurl").unwrap();
+    let (tour, _) = tour.split_once("\n## ").unwrap();
+    let mut script = String::from("set -eu\n");
+    for (number, block) in tour.split("```").skip(1).step_by(2).enumerate() {
+        let commands = block.strip_prefix("sh\n").unwrap();
+        if commands.contains("/Watch") {
+            // In another terminal, and seen to have begun.
+            writeln!(script, "( {commands} ) >out-{number} 2>&1 &").unwrap();
+            writeln!(script, "until [ -s out-{number} ]; do sleep 0.01; done").unwrap();
+        } else {
+            script.push_str(commands);
+        }
+    }
+    script.push_str(
+        "for out in out-*; do
+           until grep -q CHANGE_TYPE_REVOKED $out; do sleep 0.01; done
+         done
+         kill $(jobs -p)",
+    );
+    let path = std::env::var("PATH").unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script.replace("localhost:7420", &address.to_string())])
+        .current_dir(directory.path())
+        .env("PATH", format!("{}:{path}", grpcurl.parent().unwrap().display()));
+    let Ended { status, output } = Program::start(bash).end();
+    assert!(status.success(), "{output}");
+    let verdicts = output.split('"').filter(|word| word.starts_with("VERDICT_"));
+    assert_eq!(
+        verdicts.collect::<Vec<_>>(),
+        ["VERDICT_ACTIVE", "VERDICT_INVALID", "VERDICT_LOCKED", "VERDICT_REVOKED"]
+    );
 }
 
 /// The tool, with a server and a caller.
