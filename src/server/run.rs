@@ -228,6 +228,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 /// as a store being loaded, is not waited for.
 fn block_on(main: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("rpc")
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(main);
