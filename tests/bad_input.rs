@@ -1,5 +1,6 @@
 //! Whatever a client sends: it gets an answer that names what is wrong, and
 //! nothing has changed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod support;
 
@@ -47,7 +48,11 @@ impl Unchanged {
         let (id, token) = server.admin.issue_token("acme").await;
         let (locked, _) = server.admin.issue_token("globex").await;
         server.admin.lock(&locked).await.unwrap();
-        let mut watch = server.admin.watch(v1::WatchRequest::default()).await.unwrap();
+        let mut watch = server
+            .admin
+            .watch(v1::WatchRequest::default())
+            .await
+            .unwrap();
         let first = watch.message().await.unwrap().unwrap();
         assert!(matches!(first.message, Some(Message::Bookmark(_))));
         let before = everything(&server.admin).await;
@@ -73,12 +78,15 @@ impl Unchanged {
         fields: &[&str],
         call: impl Future<Output = Result<T, Status>>,
     ) {
-        let status = match soon(what, call).await {
-            Ok(_) => panic!("{what} was accepted"),
-            Err(status) => status,
+        let Err(status) = soon(what, call).await else {
+            panic!("{what} was accepted");
         };
         assert_names(&status, what, fields);
-        assert_eq!(everything(self.admin()).await, self.before, "{what} changed something");
+        assert_eq!(
+            everything(self.admin()).await,
+            self.before,
+            "{what} changed something"
+        );
     }
 
     /// The first change since the start is one that is made now.
@@ -117,10 +125,14 @@ async fn everything(admin: &Client) -> Vec<v1::Credential> {
 fn assert_names(status: &Status, what: &str, fields: &[&str]) {
     assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status}");
     assert_eq!(reason_of(status), "INVALID_FIELDS", "{what}");
-    let named = fields_of(status);
-    assert_eq!(named, BTreeSet::from_iter(fields.iter().map(ToString::to_string)), "{what}");
-    for field in named {
-        assert!(status.message().contains(&field), "{what}: {}", status.message());
+    let expected: BTreeSet<_> = fields.iter().map(ToString::to_string).collect();
+    assert_eq!(fields_of(status), expected, "{what}");
+    for field in expected {
+        assert!(
+            status.message().contains(&field),
+            "{what}: {}",
+            status.message()
+        );
     }
 }
 
@@ -141,12 +153,12 @@ fn reason_of(status: &Status) -> String {
     info.reason.clone()
 }
 
-const fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
+const fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
 }
 
-const fn at(seconds: i64, nanos: i32) -> Option<prost_types::Timestamp> {
-    Some(prost_types::Timestamp { seconds, nanos })
+const fn at(seconds: i64, nanos: i32) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds, nanos }
 }
 
 fn now() -> i64 {
@@ -155,6 +167,7 @@ fn now() -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn issue_names_every_field_that_is_wrong_and_issues_nothing() {
     let unchanged = Unchanged::start().await;
     let good = || token_request("acme");
@@ -176,11 +189,14 @@ async fn issue_names_every_field_that_is_wrong_and_issues_nothing() {
         roles: roles.iter().map(ToString::to_string).collect(),
         ..token_request(tenant)
     };
-    let expires_at = |expires_at| v1::IssueRequest {
-        expires_at,
+    let expires_at = |at| v1::IssueRequest {
+        expires_at: Some(at),
         ..good()
     };
-    let ttl = |ttl| v1::IssueRequest { ttl, ..good() };
+    let ttl = |ttl| v1::IssueRequest {
+        ttl: Some(ttl),
+        ..good()
+    };
     let many = vec!["verifier"; 17];
     let cases: Vec<(&str, v1::IssueRequest, &[&str])> = vec![
         ("a label of 10 kB", label(&"x".repeat(10_240)), &["label"]),
@@ -192,34 +208,98 @@ async fn issue_names_every_field_that_is_wrong_and_issues_nothing() {
         ("a negative kind", kind(-1), &["kind"]),
         ("no tenant", tenant(""), &["tenant"]),
         ("a tenant in capitals", tenant("Acme"), &["tenant"]),
-        ("a tenant of 64 characters", tenant(&"x".repeat(64)), &["tenant"]),
+        (
+            "a tenant of 64 characters",
+            tenant(&"x".repeat(64)),
+            &["tenant"],
+        ),
         ("no owner", owner(""), &["owner"]),
         ("an owner with a space", owner("jo doe"), &["owner"]),
-        ("an owner of 129 characters", owner(&"x".repeat(129)), &["owner"]),
-        ("a long description", description(&"x".repeat(1025)), &["description"]),
-        ("a tab in the description", description("a\tb"), &["description"]),
-        ("a role that the tenant lacks", roles("acme", &["administrator"]), &["roles[0]"]),
+        (
+            "an owner of 129 characters",
+            owner(&"x".repeat(129)),
+            &["owner"],
+        ),
+        (
+            "a long description",
+            description(&"x".repeat(1025)),
+            &["description"],
+        ),
+        (
+            "a tab in the description",
+            description("a\tb"),
+            &["description"],
+        ),
+        (
+            "a role that the tenant lacks",
+            roles("acme", &["administrator"]),
+            &["roles[0]"],
+        ),
         ("no role in credd's tenant", roles("credd", &[]), &["roles"]),
-        ("an unknown role of credd", roles("credd", &["verifier", "auditor"]), &["roles[1]"]),
-        ("a role twice", roles("credd", &["verifier", "verifier"]), &["roles[1]"]),
-        ("a role that is no name", roles("credd", &["No Role"]), &["roles[0]"]),
-        ("an expiry in the past", expires_at(at(now() - 1, 0)), &["expires_at"]),
-        ("an expiry at the epoch", expires_at(at(0, 0)), &["expires_at"]),
-        ("an expiry long ago", expires_at(at(i64::MIN, 0)), &["expires_at"]),
-        ("an expiry after the year 9999", expires_at(at(253_402_300_800, 0)), &["expires_at"]),
-        ("an expiry beyond all time", expires_at(at(i64::MAX, 0)), &["expires_at"]),
-        ("negative nanoseconds", expires_at(at(now() + 60, -1)), &["expires_at"]),
-        ("a second of nanoseconds", expires_at(at(now() + 60, 1_000_000_000)), &["expires_at"]),
+        (
+            "an unknown role of credd",
+            roles("credd", &["verifier", "auditor"]),
+            &["roles[1]"],
+        ),
+        (
+            "a role twice",
+            roles("credd", &["verifier", "verifier"]),
+            &["roles[1]"],
+        ),
+        (
+            "a role that is no name",
+            roles("credd", &["No Role"]),
+            &["roles[0]"],
+        ),
+        (
+            "an expiry in the past",
+            expires_at(at(now() - 1, 0)),
+            &["expires_at"],
+        ),
+        (
+            "an expiry at the epoch",
+            expires_at(at(0, 0)),
+            &["expires_at"],
+        ),
+        (
+            "an expiry long ago",
+            expires_at(at(i64::MIN, 0)),
+            &["expires_at"],
+        ),
+        (
+            "an expiry after the year 9999",
+            expires_at(at(253_402_300_800, 0)),
+            &["expires_at"],
+        ),
+        (
+            "an expiry beyond all time",
+            expires_at(at(i64::MAX, 0)),
+            &["expires_at"],
+        ),
+        (
+            "negative nanoseconds",
+            expires_at(at(now() + 60, -1)),
+            &["expires_at"],
+        ),
+        (
+            "a second of nanoseconds",
+            expires_at(at(now() + 60, 1_000_000_000)),
+            &["expires_at"],
+        ),
         ("a ttl of 0", ttl(seconds(0)), &["ttl"]),
         ("a negative ttl", ttl(seconds(-1)), &["ttl"]),
         ("the least ttl", ttl(seconds(i64::MIN)), &["ttl"]),
         ("a ttl of ages", ttl(seconds(i64::MAX)), &["ttl"]),
-        ("a ttl that ends after the year 9999", ttl(seconds(253_402_300_800)), &["ttl"]),
+        (
+            "a ttl that ends after the year 9999",
+            ttl(seconds(253_402_300_800)),
+            &["ttl"],
+        ),
         (
             "both expires_at and ttl",
             v1::IssueRequest {
-                expires_at: at(now() + 60, 0),
-                ttl: seconds(60),
+                expires_at: Some(at(now() + 60, 0)),
+                ttl: Some(seconds(60)),
                 ..good()
             },
             &["expires_at", "ttl"],
@@ -233,12 +313,24 @@ async fn issue_names_every_field_that_is_wrong_and_issues_nothing() {
                 label: "\0".to_owned(),
                 description: "\0".to_owned(),
                 roles: vec![String::new()],
-                expires_at: at(1, 0),
+                expires_at: Some(at(1, 0)),
                 ttl: None,
             },
-            &["tenant", "owner", "kind", "label", "description", "roles[0]", "expires_at"],
+            &[
+                "tenant",
+                "owner",
+                "kind",
+                "label",
+                "description",
+                "roles[0]",
+                "expires_at",
+            ],
         ),
-        ("nothing at all", v1::IssueRequest::default(), &["tenant", "owner", "kind", "label"]),
+        (
+            "nothing at all",
+            v1::IssueRequest::default(),
+            &["tenant", "owner", "kind", "label"],
+        ),
     ];
     for (what, request, fields) in cases {
         let call = unchanged.admin().issue(request);
@@ -276,20 +368,28 @@ async fn a_change_without_a_good_id_and_reason_changes_nothing() {
             credential_id: credential_id.clone(),
             reason: reason.clone(),
         };
-        unchanged.refuses(&what, fields, credentials.lock(lock)).await;
+        unchanged
+            .refuses(&what, fields, credentials.lock(lock))
+            .await;
         let unlock = v1::UnlockRequest {
             credential_id: credential_id.clone(),
             reason: reason.clone(),
         };
-        unchanged.refuses(&what, fields, credentials.unlock(unlock)).await;
+        unchanged
+            .refuses(&what, fields, credentials.unlock(unlock))
+            .await;
         let revoke = v1::RevokeRequest {
             credential_id: credential_id.clone(),
             reason,
         };
-        unchanged.refuses(&what, fields, credentials.revoke(revoke)).await;
+        unchanged
+            .refuses(&what, fields, credentials.revoke(revoke))
+            .await;
         if fields.contains(&"credential_id") {
             let get = v1::GetRequest { credential_id };
-            unchanged.refuses(&what, &["credential_id"], credentials.get(get)).await;
+            unchanged
+                .refuses(&what, &["credential_id"], credentials.get(get))
+                .await;
         }
     }
     let unknown = "018f0000-0000-7000-8000-000000000000";
@@ -330,12 +430,18 @@ async fn a_list_that_cannot_be_is_refused() {
         ("a bad tenant", names("Acme", ""), &["tenant"]),
         ("a bad owner", names("acme", " "), &["owner"]),
         ("both", names("Acme", " "), &["tenant", "owner"]),
-        ("an unknown kind", v1::ListRequest { kind: 99, ..all() }, &["kind"]),
+        (
+            "an unknown kind",
+            v1::ListRequest { kind: 99, ..all() },
+            &["kind"],
+        ),
         ("an unspecified state", states(&[0]), &["states[0]"]),
         ("an unknown state", states(&[1, 99]), &["states[1]"]),
     ];
     for (what, request, fields) in cases {
-        unchanged.refuses(what, fields, unchanged.admin().list(request)).await;
+        unchanged
+            .refuses(what, fields, unchanged.admin().list(request))
+            .await;
     }
     unchanged.end().await;
 }
@@ -364,7 +470,12 @@ async fn a_page_token_is_good_for_its_list_and_its_caller_alone() {
     let garbled = String::from_utf8(garbled).unwrap();
     let elsewhere = Server::start().await;
     elsewhere.admin.issue_token("acme").await;
-    let foreign = elsewhere.admin.list(page("")).await.unwrap().next_page_token;
+    let foreign = elsewhere
+        .admin
+        .list(page(""))
+        .await
+        .unwrap()
+        .next_page_token;
     assert_ne!(foreign, "");
     elsewhere.stop().await;
     let of_acme = v1::ListRequest {
@@ -391,7 +502,9 @@ async fn a_page_token_is_good_for_its_list_and_its_caller_alone() {
         ("a token of a list of other states", of_locked),
     ];
     for (what, request) in cases {
-        unchanged.refuses(what, &["page_token"], admin.list(request)).await;
+        unchanged
+            .refuses(what, &["page_token"], admin.list(request))
+            .await;
     }
 
     let other = v1::IssueRequest {
@@ -403,7 +516,10 @@ async fn a_page_token_is_good_for_its_list_and_its_caller_alone() {
     let other = unchanged.server.client(&other).await;
     let status = other.list(page(&token)).await.unwrap_err();
     assert_names(&status, "another caller's token", &["page_token"]);
-    assert!(admin.list(page(&token)).await.is_ok(), "it is still good for its own");
+    assert!(
+        admin.list(page(&token)).await.is_ok(),
+        "it is still good for its own"
+    );
     unchanged.server.stop().await;
 }
 
@@ -428,7 +544,14 @@ async fn a_page_is_as_long_as_asked_for_within_bounds() {
         page_token: page_token.to_owned(),
         ..Default::default()
     };
-    for (asked, given) in [(0, 50), (1, 1), (7, 7), (1000, 1000), (1001, 1000), (i32::MAX, 1000)] {
+    for (asked, given) in [
+        (0, 50),
+        (1, 1),
+        (7, 7),
+        (1000, 1000),
+        (1001, 1000),
+        (i32::MAX, 1000),
+    ] {
         let page = server.admin.list(page(asked, "")).await.unwrap();
         assert_eq!(page.credentials.len(), given, "{asked}");
         assert_ne!(page.next_page_token, "");
@@ -448,12 +571,17 @@ async fn a_page_is_as_long_as_asked_for_within_bounds() {
             }
         }
         assert!(seen.is_superset(&issued), "skipped");
-        assert_eq!(seen.len(), CREDENTIALS + 1, "all and the administrator's own");
+        assert_eq!(
+            seen.len(),
+            CREDENTIALS + 1,
+            "all and the administrator's own"
+        );
     }
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn verify_is_refused_only_for_want_of_a_question() {
     let unchanged = Unchanged::start().await;
     let nothing = v1::VerifyRequest {
@@ -502,12 +630,17 @@ async fn verify_is_refused_only_for_want_of_a_question() {
         request: Some(verify_token_request(&unchanged.token)),
     });
     let mut verification = unchanged.admin().verification.clone();
-    let answers = verification.verify_stream(tokio_stream::iter(questions)).await;
-    let mut answers: Vec<_> = soon("the answers", answers.unwrap().into_inner().collect::<Vec<_>>())
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let answers = verification
+        .verify_stream(tokio_stream::iter(questions))
+        .await;
+    let mut answers: Vec<_> = soon(
+        "the answers",
+        answers.unwrap().into_inner().collect::<Vec<_>>(),
+    )
+    .await
+    .into_iter()
+    .map(Result::unwrap)
+    .collect();
     answers.sort_by_key(|answer| answer.correlation);
     assert_eq!(answers.len(), 6);
     let fields = ["presented", "presented", "tenant", "any_tenant", "request"];
@@ -544,7 +677,11 @@ async fn verify_is_refused_only_for_want_of_a_question() {
         keys("jo", &unchanged.token),
     ];
     for text in ["", " ", "\0", "é", "creddt_", &long] {
-        garbled.extend([Shown::Token(text.to_owned()), pair(text, text), keys(text, text)]);
+        garbled.extend([
+            Shown::Token(text.to_owned()),
+            pair(text, text),
+            keys(text, text),
+        ]);
     }
     for shown in garbled {
         let request = v1::VerifyRequest {
@@ -578,19 +715,47 @@ async fn a_watch_that_cannot_be_is_refused() {
     };
     let mut everything_wrong = tenants(&["acme", "Acme"]);
     everything_wrong.resume_token = "x".to_owned();
-    everything_wrong.heartbeat = seconds(-1);
+    everything_wrong.heartbeat = Some(seconds(-1));
     let zeros = "A".repeat(76);
     let cases: Vec<(&str, v1::WatchRequest, &[&str])> = vec![
-        ("a resume token that is none", resume("x"), &["resume_token"]),
-        ("a resume token of another alphabet", resume("é"), &["resume_token"]),
-        ("a resume token of another version", resume(&zeros), &["resume_token"]),
+        (
+            "a resume token that is none",
+            resume("x"),
+            &["resume_token"],
+        ),
+        (
+            "a resume token of another alphabet",
+            resume("é"),
+            &["resume_token"],
+        ),
+        (
+            "a resume token of another version",
+            resume(&zeros),
+            &["resume_token"],
+        ),
         ("a short resume token", resume("AQAA"), &["resume_token"]),
         ("a heartbeat of 0", heartbeat(0, 0), &["heartbeat"]),
-        ("a heartbeat of 99 ms", heartbeat(0, 99_999_999), &["heartbeat"]),
-        ("a heartbeat of more than 1 h", heartbeat(3600, 1), &["heartbeat"]),
+        (
+            "a heartbeat of 99 ms",
+            heartbeat(0, 99_999_999),
+            &["heartbeat"],
+        ),
+        (
+            "a heartbeat of more than 1 h",
+            heartbeat(3600, 1),
+            &["heartbeat"],
+        ),
         ("a negative heartbeat", heartbeat(-10, 0), &["heartbeat"]),
-        ("the least heartbeat", heartbeat(i64::MIN, i32::MIN), &["heartbeat"]),
-        ("a bad tenant", tenants(&["acme", "", "Acme"]), &["tenants[1]", "tenants[2]"]),
+        (
+            "the least heartbeat",
+            heartbeat(i64::MIN, i32::MIN),
+            &["heartbeat"],
+        ),
+        (
+            "a bad tenant",
+            tenants(&["acme", "", "Acme"]),
+            &["tenants[1]", "tenants[2]"],
+        ),
         ("101 tenants", tenants(&["acme"; 101]), &["tenants"]),
         (
             "everything wrong at once",
@@ -599,7 +764,9 @@ async fn a_watch_that_cannot_be_is_refused() {
         ),
     ];
     for (what, request, fields) in cases {
-        unchanged.refuses(what, fields, unchanged.admin().watch(request)).await;
+        unchanged
+            .refuses(what, fields, unchanged.admin().watch(request))
+            .await;
     }
 
     let mut verification = unchanged.admin().verification.clone();
@@ -612,7 +779,9 @@ async fn a_watch_that_cannot_be_is_refused() {
         while answers.message().await?.is_some() {}
         Ok(())
     };
-    unchanged.refuses("a second message", &["request"], ended).await;
+    unchanged
+        .refuses("a second message", &["request"], ended)
+        .await;
     unchanged.end().await;
 }
 
@@ -683,7 +852,11 @@ async fn a_message_that_cannot_be_read_is_the_callers_fault() {
         ("CredentialService/Issue", field(1, &NOT_UTF8), "tenant"),
         ("CredentialService/Issue", field(4, &NOT_UTF8), "label"),
         ("CredentialService/Issue", field(6, &NOT_UTF8), "roles"),
-        ("CredentialService/Get", field(1, &NOT_UTF8), "credential_id"),
+        (
+            "CredentialService/Get",
+            field(1, &NOT_UTF8),
+            "credential_id",
+        ),
         ("CredentialService/List", field(6, &NOT_UTF8), "page_token"),
         ("CredentialService/Lock", field(2, &NOT_UTF8), "reason"),
         ("CredentialService/Unlock", field(2, &NOT_UTF8), "reason"),
@@ -697,11 +870,17 @@ async fn a_message_that_cannot_be_read_is_the_callers_fault() {
         let mut bytes = good_request(rpc, &unchanged.id, &unchanged.token);
         bytes.extend(message);
         let call = raw::call(channel.clone(), rpc, as_admin(&unchanged, bytes));
-        unchanged.refuses(&format!("{rpc}: {named} is not UTF-8"), &[named], call).await;
+        unchanged
+            .refuses(&format!("{rpc}: {named} is not UTF-8"), &[named], call)
+            .await;
     }
     // A member of a oneof goes by the name of the oneof.
     for (rpc, message, named) in [
-        ("VerificationService/Verify", presented.clone(), "presented.credential"),
+        (
+            "VerificationService/Verify",
+            presented.clone(),
+            "presented.credential",
+        ),
         (
             "VerificationService/VerifyStream",
             field(2, &presented),
@@ -709,12 +888,17 @@ async fn a_message_that_cannot_be_read_is_the_callers_fault() {
         ),
     ] {
         let call = raw::call(channel.clone(), rpc, as_admin(&unchanged, message));
-        unchanged.refuses(&format!("{rpc}: {named} is not UTF-8"), &[named], call).await;
+        unchanged
+            .refuses(&format!("{rpc}: {named} is not UTF-8"), &[named], call)
+            .await;
     }
     for rpc in RPCS {
         let whole = good_request(rpc, &unchanged.id, &unchanged.token);
         let garbage: [(&str, &[u8]); 4] = [
-            ("bytes of another protocol", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+            (
+                "bytes of another protocol",
+                b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+            ),
             ("a wire type that is none", b"\x0f"),
             ("a group that never ends", b"\x7b"),
             ("half a message", &whole[..whole.len() - 1]),
@@ -746,7 +930,11 @@ async fn a_message_of_5_mib_is_too_large() {
         let status = soon(rpc, call).await.expect_err(rpc);
         assert_eq!(status.code(), Code::ResourceExhausted, "{rpc}: {status}");
         assert_eq!(reason_of(&status), "MESSAGE_TOO_LARGE", "{rpc}");
-        assert_eq!(fields_of(&status), BTreeSet::from(["request".to_owned()]), "{rpc}");
+        assert_eq!(
+            fields_of(&status),
+            BTreeSet::from(["request".to_owned()]),
+            "{rpc}"
+        );
     }
     assert_eq!(everything(unchanged.admin()).await, unchanged.before);
     unchanged.end().await;
@@ -765,7 +953,9 @@ async fn metadata_that_is_not_text_is_named() {
             *request.metadata_mut() = MetadataMap::from_headers(headers);
             let call = raw::call(channel.clone(), rpc, request);
             let what = format!("{rpc} with {value:?} as metadata");
-            unchanged.refuses(&what, &["metadata.x-request-id"], call).await;
+            unchanged
+                .refuses(&what, &["metadata.x-request-id"], call)
+                .await;
         }
     }
     // A caller's token that is not text is no caller's token.
@@ -775,14 +965,26 @@ async fn metadata_that_is_not_text_is_named() {
     let mut request = Request::new(Bytes::new());
     *request.metadata_mut() = MetadataMap::from_headers(headers);
     let call = raw::call(channel.clone(), RPCS[0], request);
-    unchanged.refuses("a bearer that is no text", &["metadata.authorization"], call).await;
+    unchanged
+        .refuses(
+            "a bearer that is no text",
+            &["metadata.authorization"],
+            call,
+        )
+        .await;
 
     // Binary metadata may be any bytes.
-    let message = good_request("VerificationService/Verify", &unchanged.id, &unchanged.token);
+    let message = good_request(
+        "VerificationService/Verify",
+        &unchanged.id,
+        &unchanged.token,
+    );
     let mut request = as_admin(&unchanged, message);
     let bytes = tonic::metadata::MetadataValue::from_bytes(b"\xff\xfe");
     request.metadata_mut().insert_bin("x-trace-bin", bytes);
-    let answer = raw::call(channel, "VerificationService/Verify", request).await.unwrap();
+    let answer = raw::call(channel, "VerificationService/Verify", request)
+        .await
+        .unwrap();
     let answer = v1::VerifyResponse::decode(answer).unwrap();
     assert_eq!(answer.verdict(), v1::Verdict::Active);
     unchanged.end().await;
@@ -809,7 +1011,10 @@ async fn no_rpc_answers_an_unknown_caller() {
         ("a customer", bearer(&customers)),
         ("a locked caller", bearer(&locked)),
         ("a revoked caller", bearer(&revoked)),
-        ("a good token in another scheme", vec![format!("Basic {admin}")]),
+        (
+            "a good token in another scheme",
+            vec![format!("Basic {admin}")],
+        ),
         ("a good token without a scheme", vec![admin.clone()]),
         ("a good token and space", bearer(&format!(" {admin}"))),
         ("two callers", [bearer(&admin), bearer(&admin)].concat()),
@@ -825,11 +1030,20 @@ async fn no_rpc_answers_an_unknown_caller() {
             }
             let call = raw::call(channel.clone(), rpc, request);
             let status = soon(rpc, call).await.expect_err(who);
-            assert_eq!(status.code(), Code::Unauthenticated, "{rpc}, {who}: {status}");
+            assert_eq!(
+                status.code(),
+                Code::Unauthenticated,
+                "{rpc}, {who}: {status}"
+            );
             assert_eq!(reason_of(&status), "CALLER_UNKNOWN", "{rpc}, {who}");
         }
     }
-    let nowhere = raw::call(channel, "CredentialService/Nothing", as_admin(&unchanged, "")).await;
+    let nowhere = raw::call(
+        channel,
+        "CredentialService/Nothing",
+        as_admin(&unchanged, ""),
+    )
+    .await;
     assert_eq!(nowhere.unwrap_err().code(), Code::Unimplemented);
     assert_eq!(everything(unchanged.admin()).await, before);
     unchanged.server.stop().await;

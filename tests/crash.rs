@@ -3,6 +3,7 @@
 //!
 //! `CREDD_TEST_CRASH_ROUNDS` says how often, `CREDD_TEST_SEED` repeats the
 //! choices of an earlier run (but not how its threads took turns).
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
@@ -42,7 +43,7 @@ async fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
     let mut acknowledged = 0;
     for round in 0..rounds {
         let begun = begin(&admin).await;
-        let seen = watching(&admin, begun.token.clone()).await;
+        let watched = watching(&admin, begun.token.clone()).await;
         let acknowledgements = Arc::new(AtomicUsize::new(0));
         let writers: Vec<_> = known
             .shares(WRITERS)
@@ -72,11 +73,15 @@ async fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
         for writer in writers {
             logs.push(soon("a writer's end", writer).await.unwrap());
         }
-        let seen = soon("the Watch's end", seen).await.unwrap();
+        let watched = soon("the Watch's end", watched).await.unwrap();
         (server, admin) = start(directory.path()).await;
         let after = everything(&admin).await;
         let replayed = replay(&admin, &begun, &after.revision).await;
-        assert_eq!(seen[..], replayed[..seen.len()], "a Watch showed what is not there any more");
+        assert_eq!(
+            watched[..],
+            replayed[..watched.len()],
+            "a Watch showed what is not there any more"
+        );
         acknowledged += known.check(&begun, &logs, &after, replayed);
         known.check_verdicts(&admin).await;
     }
@@ -169,7 +174,9 @@ impl Writer {
         let issued = acknowledged(answer);
         self.done.push(Deed {
             change: v1::ChangeType::Issued,
-            id: issued.as_ref().map(|issued| issued.credential.clone().unwrap().id),
+            id: issued
+                .as_ref()
+                .map(|issued| issued.credential.clone().unwrap().id),
             label,
             acknowledged: issued.as_ref().and_then(|issued| issued.revision.clone()),
             repeated: false,
@@ -191,9 +198,18 @@ impl Writer {
         let id = self.mine[at].id.clone();
         let change = [Lock, Lock, Unlock, Unlock, Revoke][self.random.random_range(0..5)];
         let (state, answer) = match change {
-            Lock => (Locked, acknowledged(self.admin.lock(&id).await).map(|a| a.revision)),
-            Unlock => (Active, acknowledged(self.admin.unlock(&id).await).map(|a| a.revision)),
-            _ => (Revoked, acknowledged(self.admin.revoke(&id).await).map(|a| a.revision)),
+            Lock => (
+                Locked,
+                acknowledged(self.admin.lock(&id).await).map(|a| a.revision),
+            ),
+            Unlock => (
+                Active,
+                acknowledged(self.admin.unlock(&id).await).map(|a| a.revision),
+            ),
+            _ => (
+                Revoked,
+                acknowledged(self.admin.revoke(&id).await).map(|a| a.revision),
+            ),
         };
         let revision = answer.map(Option::unwrap);
         let holding = &mut self.mine[at];
@@ -207,7 +223,10 @@ impl Writer {
         });
         let revision = revision.ok_or(())?;
         if repeated {
-            assert_eq!(revision, holding.revision, "repeating a change is no change");
+            assert_eq!(
+                revision, holding.revision,
+                "repeating a change is no change"
+            );
         }
         holding.state = state;
         holding.revision = revision;
@@ -287,7 +306,10 @@ async fn replay(admin: &Client, begun: &Begin, through: &v1::Revision) -> Vec<Co
         reached = revision.number;
         let last = commits.last().map_or(0, |commit| commit.revision.number);
         let next = commit(message);
-        assert!(next.is_none() || last < reached, "two messages of one commit");
+        assert!(
+            next.is_none() || last < reached,
+            "two messages of one commit"
+        );
         commits.extend(next);
     }
     commits
@@ -381,12 +403,17 @@ impl Known {
                 continue;
             };
             assert_eq!(revision.store_id, after.revision.store_id);
-            assert!(revision.number <= after.revision.number, "acknowledged, and ahead");
+            assert!(
+                revision.number <= after.revision.number,
+                "acknowledged, and ahead"
+            );
             acknowledged += 1;
             if !deed.repeated {
                 assert!(revision.number > begun.revision.number);
                 let key = (deed.id.clone().unwrap(), deed.change);
-                let shown = events.get_mut(&key).unwrap_or_else(|| panic!("{key:?} is lost"));
+                let shown = events
+                    .get_mut(&key)
+                    .unwrap_or_else(|| panic!("{key:?} is lost"));
                 let before = shown.len();
                 shown.retain(|shown| *shown != revision.number);
                 assert_eq!(shown.len() + 1, before, "{key:?} once, at {revision:?}");
@@ -396,11 +423,18 @@ impl Known {
         for ((id, change), revisions) in &events {
             for revision in revisions {
                 let label = &after.credentials[id].label;
-                let pending = logs.iter().filter_map(|log| log.done.last()).filter(|deed| {
-                    let named = deed.id.as_ref().map_or(deed.label == *label, |of| of == id);
-                    deed.acknowledged.is_none() && deed.change == *change && named
-                });
-                assert_eq!(pending.count(), 1, "nobody asked for {change:?} of {id}, {revision}");
+                let pending = logs
+                    .iter()
+                    .filter_map(|log| log.done.last())
+                    .filter(|deed| {
+                        let named = deed.id.as_ref().map_or(deed.label == *label, |of| of == id);
+                        deed.acknowledged.is_none() && deed.change == *change && named
+                    });
+                assert_eq!(
+                    pending.count(),
+                    1,
+                    "nobody asked for {change:?} of {id}, {revision}"
+                );
             }
         }
         self.adopt(logs, after, &events);
@@ -443,7 +477,11 @@ impl Known {
             let found = &after.credentials[id];
             assert_eq!(found.state(), Active, "{id}");
             let number = carried_out(id, v1::ChangeType::Issued);
-            assert_eq!(found.state_revision.as_ref().map(|r| r.number), number, "{id}");
+            assert_eq!(
+                found.state_revision.as_ref().map(|r| r.number),
+                number,
+                "{id}"
+            );
             self.holdings.push(Holding {
                 id: id.clone(),
                 state: Active,

@@ -1,6 +1,7 @@
 //! What was acknowledged is on the disk, and what is not on the disk is shown to
 //! nobody: the real program under strace, which watches its calls, delays them
 //! and makes them fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod support;
 
@@ -111,7 +112,10 @@ fn assert_synced_before_acknowledged(calls: &[Call], marker: &str) {
         .iter()
         .filter(|call| call.is_write() && call.on("/db>") && call.begin < acknowledgement.begin)
         .collect();
-    assert!(writes.iter().any(|call| call.text.contains(marker)), "{marker} is not written");
+    assert!(
+        writes.iter().any(|call| call.text.contains(marker)),
+        "{marker} is not written"
+    );
     let last = writes.iter().map(|call| call.end).max().unwrap();
     let synced = calls.iter().any(|call| {
         ["fsync", "fdatasync"].contains(&&*call.name)
@@ -192,14 +196,28 @@ fn a_trace_is_read_as_strace_means_it() {
     let calls = calls_of(trace);
     let seen: Vec<_> = calls
         .iter()
-        .map(|call| (&*call.name, call.on("/db>"), &*call.result, call.begin, call.end))
+        .map(|call| {
+            (
+                &*call.name,
+                call.on("/db>"),
+                &*call.result,
+                call.begin,
+                call.end,
+            )
+        })
         .collect();
     assert_eq!(
         seen,
         [
             ("pwrite64", true, "10", 0, 2),
             ("fdatasync", true, "0", 1, 1),
-            ("fdatasync", true, "-1 EIO (Input/output error) (INJECTED)", 3, 3),
+            (
+                "fdatasync",
+                true,
+                "-1 EIO (Input/output error) (INJECTED)",
+                3,
+                3
+            ),
         ]
     );
 }
@@ -252,7 +270,11 @@ impl Hanging {
 
         let mut stopped = 0;
         until("an answer or a hanging sync", || {
-            stopped = if self.committer_is_stopped() { stopped + 1 } else { 0 };
+            stopped = if self.committer_is_stopped() {
+                stopped + 1
+            } else {
+                0
+            };
             let settled = call.is_finished() || stopped == LOOKS;
             std::future::ready(settled)
         })
@@ -358,12 +380,18 @@ async fn an_issue_that_is_not_durable_is_shown_to_nobody() {
     };
     let watched = hanging.watched().await;
     let (listed, _) = hanging.list().await;
-    assert_eq!(BTreeSet::from_iter(watched), acknowledged);
+    assert_eq!(watched.into_iter().collect::<BTreeSet<_>>(), acknowledged);
     let old = BTreeSet::from([credentials[0].0.clone()]);
     let expected: BTreeSet<_> = acknowledged.union(&old).cloned().collect();
-    assert_eq!(BTreeSet::from_iter(listed.into_keys()), expected);
-    assert_eq!(hanging.admin.verdict(&credentials[0].1).await, v1::Verdict::Active);
-    assert!(!pending.is_finished() && !behind.is_finished(), "answered and not durable");
+    assert_eq!(listed.into_keys().collect::<BTreeSet<_>>(), expected);
+    assert_eq!(
+        hanging.admin.verdict(&credentials[0].1).await,
+        v1::Verdict::Active
+    );
+    assert!(
+        !pending.is_finished() && !behind.is_finished(),
+        "answered and not durable"
+    );
     hanging.kill();
 
     assert!(pending.await.unwrap().is_err());
@@ -405,10 +433,16 @@ async fn a_revocation_that_is_not_durable_is_shown_to_nobody() {
     let got = hanging.admin.get(id).await.unwrap();
     for shown in [&got, &listed[id]] {
         assert_eq!(shown.state(), v1::CredentialState::Active);
-        assert_eq!(shown.last_change.as_ref().unwrap().r#type(), v1::ChangeType::Issued);
+        assert_eq!(
+            shown.last_change.as_ref().unwrap().r#type(),
+            v1::ChangeType::Issued
+        );
     }
     assert_eq!(hanging.admin.verdict(token).await, v1::Verdict::Active);
-    assert!(!pending.is_finished() && !again.is_finished(), "answered and not durable");
+    assert!(
+        !pending.is_finished() && !again.is_finished(),
+        "answered and not durable"
+    );
     hanging.kill();
 
     assert!(pending.await.unwrap().is_err());
@@ -453,13 +487,17 @@ async fn a_failed_sync_ends_the_process_and_loses_nothing_that_was_acknowledged(
             }
             assert!(active.len() < first_to_fail, "answered without a sync");
         };
-        assert_eq!(failure.code(), Code::Unavailable, "{}", failure);
+        assert_eq!(failure.code(), Code::Unavailable, "{failure}");
         if let Some(info) = failure.get_error_details().error_info() {
             assert_eq!(info.reason, "STORE_FAILED");
         }
         let ended = server.end();
         assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
-        assert!(ended.output.contains("the task `committer` ended"), "{}", ended.output);
+        assert!(
+            ended.output.contains("the task `committer` ended"),
+            "{}",
+            ended.output
+        );
         let marker = directory.path().join("store/POISONED");
         let why = fs::read_to_string(&marker).expect("the marker is there");
         assert!(why.contains("os error 5"), "{why}");
@@ -470,7 +508,10 @@ async fn a_failed_sync_ends_the_process_and_loses_nothing_that_was_acknowledged(
         let listed = list(&client).await.credentials;
         let listed: BTreeSet<_> = listed.into_iter().map(|c| c.id).collect();
         active.extend(credentials.iter().map(|(id, _)| id.clone()));
-        assert!(active.iter().all(|id| listed.contains(id)), "an acknowledged change is lost");
+        assert!(
+            active.iter().all(|id| listed.contains(id)),
+            "an acknowledged change is lost"
+        );
         assert!(listed.len() <= active.len() + 1);
         for (_, token) in &credentials {
             assert_eq!(client.verdict(token).await, v1::Verdict::Active);

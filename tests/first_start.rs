@@ -1,4 +1,5 @@
 //! Starting the real program: what it makes, and what it refuses to start with.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
@@ -64,7 +65,9 @@ async fn no_secret_is_ever_printed() {
     let stranger = Client::connect(address, &issued).await;
     assert!(stranger.get(&id).await.is_err());
     let keyring = fs::read_to_string(directory.path().join("keyring.toml")).unwrap();
-    let keys = keyring.lines().filter_map(|line| line.strip_prefix("key = "));
+    let keys = keyring
+        .lines()
+        .filter_map(|line| line.strip_prefix("key = "));
     let keys: Vec<_> = keys.map(|key| key.trim_matches('"').to_owned()).collect();
     assert_eq!(keys.len(), 2);
 
@@ -93,7 +96,10 @@ fn the_second_start_makes_nothing_anew() {
     fs::remove_file(directory.path().join("admin.token")).unwrap();
     let (server, _) = Program::serve(serve(&[], directory.path()));
     assert!(server.terminate().status.success());
-    assert!(!directory.path().join("admin.token").exists(), "it was deleted for good");
+    assert!(
+        !directory.path().join("admin.token").exists(),
+        "it was deleted for good"
+    );
 }
 
 #[test]
@@ -102,8 +108,14 @@ fn a_second_process_on_the_same_directory_is_refused() {
     let (server, _) = Program::serve(serve(&[], directory.path()));
     let output = refused(serve(&[], directory.path()));
     assert!(output.contains("in use"), "{output}");
-    assert!(output.contains(directory.path().to_str().unwrap()), "{output}");
-    assert!(server.terminate().status.success(), "the first one is not disturbed");
+    assert!(
+        output.contains(directory.path().to_str().unwrap()),
+        "{output}"
+    );
+    assert!(
+        server.terminate().status.success(),
+        "the first one is not disturbed"
+    );
 }
 
 #[test]
@@ -148,11 +160,23 @@ fn a_keyring_that_is_not_the_stores_is_refused_by_version() {
     };
     let another = "0123456789abcdef".repeat(4);
     let cases = [
-        (right.replace(key(0), &another), "pepper version 1 is another key"),
-        (right.replace(key(1), &another), "sealing version 1 is another key"),
-        (right.replacen("version = 1", "version = 2", 1), "pepper version 1 is missing"),
+        (
+            right.replace(key(0), &another),
+            "pepper version 1 is another key",
+        ),
+        (
+            right.replace(key(1), &another),
+            "sealing version 1 is another key",
+        ),
+        (
+            right.replacen("version = 1", "version = 2", 1),
+            "pepper version 1 is missing",
+        ),
         (right.replace(key(0), "0"), "pepper version 1"),
-        (right.replace("[[sealing]]", "[[unsealing]]"), "keyring.toml"),
+        (
+            right.replace("[[sealing]]", "[[unsealing]]"),
+            "keyring.toml",
+        ),
         (String::new(), "pepper"),
     ];
     for (text, problem) in cases {
@@ -167,7 +191,10 @@ fn a_keyring_that_is_not_the_stores_is_refused_by_version() {
     fs::remove_file(&path).unwrap();
     let output = refused(serve(&[], directory.path()));
     assert!(output.contains("keyring.toml is missing"), "{output}");
-    assert!(!path.exists(), "no keyring is made for a store that has one");
+    assert!(
+        !path.exists(),
+        "no keyring is made for a store that has one"
+    );
 
     fs::write(&path, &right).unwrap();
     let (server, _) = Program::serve(serve(&[], directory.path()));

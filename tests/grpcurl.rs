@@ -1,5 +1,6 @@
 //! What a platform engineer sees: the real grpcurl against the real program,
 //! through reflection.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod support;
 
@@ -66,7 +67,10 @@ fn live(admin: &Grpcurl, kind: &str) {
     assert_eq!(got["credential"], issued["credential"]);
     assert_eq!(got["credential"]["createdBy"], "credd:admin");
     assert_eq!(got["credential"]["label"], "pipeline");
-    assert_eq!(got["credential"]["daysLeft"], 0, "less than a whole day is left");
+    assert_eq!(
+        got["credential"]["daysLeft"], 0,
+        "less than a whole day is left"
+    );
     let list = json!({ "tenant": tenant });
     let listed = admin.good("CredentialService/List", &list);
     assert_eq!(listed["credentials"], json!([issued["credential"]]));
@@ -105,12 +109,19 @@ fn live(admin: &Grpcurl, kind: &str) {
 
     let refused = admin.refused("CredentialService/Unlock", &json!({ "credential_id": id }));
     assert_eq!(refused.status, FAILED_PRECONDITION);
-    assert!(refused.text.contains("CREDENTIAL_REVOKED"), "{}", refused.text);
+    assert!(
+        refused.text.contains("CREDENTIAL_REVOKED"),
+        "{}",
+        refused.text
+    );
     assert!(admin.good("CredentialService/List", &list)["credentials"].is_null());
     let revoked = json!({ "tenant": tenant, "states": ["CREDENTIAL_STATE_REVOKED"] });
     let revoked = admin.good("CredentialService/List", &revoked);
     assert_eq!(revoked["credentials"][0]["id"], json!(id));
-    assert_eq!(revoked["credentials"][0]["state"], "CREDENTIAL_STATE_REVOKED");
+    assert_eq!(
+        revoked["credentials"][0]["state"],
+        "CREDENTIAL_STATE_REVOKED"
+    );
 
     // The same again, from the beginning and from the middle.
     admin.assert_resumes(&watched, &start, &commits);
@@ -123,7 +134,10 @@ fn live(admin: &Grpcurl, kind: &str) {
         "owner": "jo@example.com",
         "state": "CREDENTIAL_STATE_REVOKED",
     });
-    assert_eq!(part["snapshotPart"], json!({ "denied": [denied], "complete": true }));
+    assert_eq!(
+        part["snapshotPart"],
+        json!({ "denied": [denied], "complete": true })
+    );
 }
 
 /// What a client sends who was given this secret, taken from the ready header,
@@ -143,7 +157,11 @@ fn presented(kind: &str, secret: &Value) -> (Value, String) {
             let pair = String::from_utf8(BASE64.decode(encoded.as_bytes()).unwrap()).unwrap();
             let (username, password) = pair.split_once(':').unwrap();
             let pair = json!({ "username": username, "password": password });
-            (json!({ "usernamePassword": pair }), password.to_owned(), pair)
+            (
+                json!({ "usernamePassword": pair }),
+                password.to_owned(),
+                pair,
+            )
         }
         _ => {
             assert_eq!(name, "X-ApiKeys");
@@ -155,7 +173,10 @@ fn presented(kind: &str, secret: &Value) -> (Value, String) {
         }
     };
     let field = presented.as_object().unwrap().keys().next().unwrap();
-    assert_eq!(secret[field], expected, "the bare values are those of the header");
+    assert_eq!(
+        secret[field], expected,
+        "the bare values are those of the header"
+    );
     (presented, bare)
 }
 
@@ -207,10 +228,22 @@ fn errors_can_be_read() {
     let request = json!({ "tenant": "Acme", "owner": "jo", "label": "x".repeat(10_240) });
     let refused = admin.refused("CredentialService/Issue", &request);
     assert_eq!(refused.status, INVALID_ARGUMENT);
-    assert_eq!(refused.fields(), BTreeSet::from(["tenant", "kind", "label"].map(str::to_owned)));
+    assert_eq!(
+        refused.fields(),
+        BTreeSet::from(["tenant", "kind", "label"].map(str::to_owned))
+    );
     let info = refused.detail("google.rpc.ErrorInfo");
-    assert_eq!((&info["reason"], &info["domain"]), (&json!("INVALID_FIELDS"), &json!("credd")));
-    assert!(refused.text.contains("Message: invalid request: tenant must be"), "{}", refused.text);
+    assert_eq!(
+        (&info["reason"], &info["domain"]),
+        (&json!("INVALID_FIELDS"), &json!("credd"))
+    );
+    assert!(
+        refused
+            .text
+            .contains("Message: invalid request: tenant must be"),
+        "{}",
+        refused.text
+    );
 
     let unknown = json!({ "credential_id": "00000000-0000-7000-8000-000000000000" });
     let refused = admin.refused("CredentialService/Get", &unknown);
@@ -244,9 +277,15 @@ fn a_stranger_learns_what_there_is_to_call_and_nothing_else() {
         ];
         assert_eq!(services, expected);
         let described = caller.text(&["describe", "credd.v1.CredentialService"]);
-        assert!(described.contains("rpc Issue ( .credd.v1.IssueRequest )"), "{described}");
+        assert!(
+            described.contains("rpc Issue ( .credd.v1.IssueRequest )"),
+            "{described}"
+        );
         let described = caller.text(&["describe", "credd.v1.WatchRequest"]);
-        assert!(described.contains("string resume_token = 1;"), "{described}");
+        assert!(
+            described.contains("string resume_token = 1;"),
+            "{described}"
+        );
         let health: Value =
             serde_json::from_str(&caller.text(&["grpc.health.v1.Health/Check"])).unwrap();
         assert_eq!(health, json!({ "status": "SERVING" }));
@@ -265,7 +304,10 @@ fn a_stranger_learns_what_there_is_to_call_and_nothing_else() {
     for method in methods {
         let refused = stranger.refused(method, &json!({}));
         assert_eq!(refused.status, UNAUTHENTICATED, "{method}");
-        assert_eq!(refused.detail("google.rpc.ErrorInfo")["reason"], "CALLER_UNKNOWN");
+        assert_eq!(
+            refused.detail("google.rpc.ErrorInfo")["reason"],
+            "CALLER_UNKNOWN"
+        );
     }
 }
 
@@ -298,15 +340,28 @@ fn the_tour_of_the_readme_works_as_it_is_written() {
     );
     let path = std::env::var("PATH").unwrap();
     let mut bash = Command::new("bash");
-    bash.args(["-c", &script.replace("localhost:7420", &address.to_string())])
-        .current_dir(directory.path())
-        .env("PATH", format!("{}:{path}", grpcurl.parent().unwrap().display()));
+    bash.args([
+        "-c",
+        &script.replace("localhost:7420", &address.to_string()),
+    ])
+    .current_dir(directory.path())
+    .env(
+        "PATH",
+        format!("{}:{path}", grpcurl.parent().unwrap().display()),
+    );
     let Ended { status, output } = Program::start(bash).end();
     assert!(status.success(), "{output}");
-    let verdicts = output.split('"').filter(|word| word.starts_with("VERDICT_"));
+    let verdicts = output
+        .split('"')
+        .filter(|word| word.starts_with("VERDICT_"));
     assert_eq!(
         verdicts.collect::<Vec<_>>(),
-        ["VERDICT_ACTIVE", "VERDICT_INVALID", "VERDICT_LOCKED", "VERDICT_REVOKED"]
+        [
+            "VERDICT_ACTIVE",
+            "VERDICT_INVALID",
+            "VERDICT_LOCKED",
+            "VERDICT_REVOKED"
+        ]
     );
 }
 
@@ -339,7 +394,9 @@ impl Grpcurl {
         let mut command = Command::new(&self.path);
         command.arg("-plaintext").stdin(Stdio::null());
         if let Some(token) = &self.token {
-            command.arg("-H").arg(format!("authorization: Bearer {token}"));
+            command
+                .arg("-H")
+                .arg(format!("authorization: Bearer {token}"));
         }
         command
     }
@@ -435,7 +492,9 @@ impl Refused {
     fn fields(&self) -> BTreeSet<String> {
         let request = self.detail("google.rpc.BadRequest");
         let violations = request["fieldViolations"].as_array().unwrap();
-        let fields = violations.iter().map(|v| v["field"].as_str().unwrap().to_owned());
+        let fields = violations
+            .iter()
+            .map(|v| v["field"].as_str().unwrap().to_owned());
         fields.collect()
     }
 }
@@ -472,7 +531,10 @@ impl Watch {
     }
 
     fn next(&mut self) -> Value {
-        let message = self.messages.recv_timeout(STUCK).expect("a message of the Watch");
+        let message = self
+            .messages
+            .recv_timeout(STUCK)
+            .expect("a message of the Watch");
         let number = message["revision"]["number"].as_str().unwrap();
         let revision: u64 = number.parse().unwrap();
         assert!(revision >= self.reached, "{message}");

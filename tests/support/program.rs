@@ -124,7 +124,9 @@ impl Drop for Program {
         if let Ok(None) = self.child.try_wait() {
             // What strace runs would outlive it.
             for child in self.children() {
-                let _ = Command::new("kill").args(["-s", "KILL", &child.to_string()]).status();
+                let _ = Command::new("kill")
+                    .args(["-s", "KILL", &child.to_string()])
+                    .status();
             }
         }
         let _ = self.child.kill();
