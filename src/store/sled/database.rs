@@ -27,7 +27,7 @@ use std::time::Duration;
 use ::sled::{Batch, Db, IVec};
 
 use super::error::{Fault, OpenError};
-use super::{Options, Syncer};
+use super::{Disk, Options};
 
 /// How often, and how far apart, to try for sled's lock while we hold ours.
 const LOCK_ATTEMPTS: u32 = 2000;
@@ -39,7 +39,7 @@ pub(super) struct Database {
     sled: Option<Db>,
     /// The descriptor on sled's file that is synced.
     file: File,
-    sync: Arc<dyn Syncer>,
+    disk: Arc<dyn Disk>,
     path: PathBuf,
 }
 
@@ -72,7 +72,7 @@ impl Database {
         let database = Self {
             sled: Some(sled),
             file,
-            sync: Arc::clone(&options.sync),
+            disk: Arc::clone(&options.disk),
             path: path.to_owned(),
         };
         // Opening writes: it cuts a torn tail and renames a new snapshot.
@@ -93,7 +93,7 @@ impl Database {
     /// to `each` until it breaks.
     pub(super) fn range<E>(&self, from: &[u8], to: &[u8], mut each: E) -> Result<(), Fault>
     where
-        E: FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Fault>,
+        E: FnMut(IVec, IVec) -> Result<ControlFlow<()>, Fault>,
     {
         if from >= to {
             return Ok(());
@@ -101,7 +101,7 @@ impl Database {
         self.guarded(|sled| {
             for pair in sled.range(from..to) {
                 let (key, value) = pair?;
-                if each(&key, &value)?.is_break() {
+                if each(key, value)?.is_break() {
                     break;
                 }
             }
@@ -117,7 +117,12 @@ impl Database {
     /// Makes everything that was applied durable.
     pub(super) fn sync(&self) -> Result<(), Fault> {
         self.guarded(|sled| Ok(sled.flush()?))?;
-        Ok(self.sync.sync(&self.file)?)
+        Ok(self.disk.sync(&self.file)?)
+    }
+
+    /// How much room the disk has.
+    pub(super) fn free(&self) -> Result<u64, Fault> {
+        Ok(self.disk.free(&self.path)?)
     }
 
     fn guarded<T>(&self, call: impl FnOnce(&Db) -> Result<T, Fault>) -> Result<T, Fault> {
