@@ -127,6 +127,29 @@ async fn a_reader_that_stops_for_a_while_misses_nothing_on_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn laggards_that_do_not_read_keep_nobody_else_from_the_log() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(id()));
+    let server = InProcess::start(store, SMALL_RING).await;
+    let mut first = Recorder::start(&server.admin, v1::WatchRequest::default()).await;
+    first.next().await.unwrap();
+    let request = v1::WatchRequest {
+        resume_token: first.token(),
+        ..Default::default()
+    };
+    let history = overtake(&server.admin).await;
+    let mut stalled = Vec::new();
+    for _ in 0..16 {
+        let client = server.slow_client().await;
+        stalled.push(Recorder::start(&client, request.clone()).await);
+    }
+    let mut reading = Recorder::start(&server.admin, request).await;
+    reading.reach(history.last()).await;
+    assert_eq!(reliable(&reading.stream, &history), Ok(()));
+    drop((stalled, first));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_laggard_whose_place_in_the_log_is_gone_is_reset_and_gets_a_snapshot() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(id()));
     let (server, client, mut recorder) = stalled(Arc::clone(&store)).await;
