@@ -56,7 +56,12 @@ impl Pairs {
                 (ours(), bare)
             }
         };
-        Self((0..pairs()).map(pair).collect())
+        Self::of((0..pairs()).map(pair))
+    }
+
+    /// What was measured elsewhere, in turn.
+    pub fn of(pairs: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        Self(pairs.into_iter().collect())
     }
 
     pub fn ours(&self) -> f64 {
