@@ -110,9 +110,9 @@ impl Population {
         }
     }
 
-    /// Puts all of them into a store, `batch` in a commit, and leaves of the log
-    /// what is left of it when a retention has run: `tail` commits of one
-    /// credential each.
+    /// Puts all of them into a store, `batch` in a commit. With a `tail`, leaves
+    /// of the log what is left of it when a retention has run: so many commits
+    /// of one credential each.
     pub fn fill(&self, store: &dyn Store, batch: u64, tail: u64) {
         let bulk = self.count - tail.min(self.count);
         let mut number = 0;
@@ -126,7 +126,7 @@ impl Population {
                 })
                 .unwrap();
             number += size;
-            if number == bulk {
+            if tail > 0 && number == bulk {
                 let head = store.snapshot().unwrap();
                 store.compact(head.revision).unwrap();
             }
