@@ -38,6 +38,8 @@ pub struct Index {
     /// Odd while a commit is being applied.
     sequence: AtomicU64,
     applied: RwLock<Position>,
+    /// That of `applied`, where reading it takes no lock.
+    revision: AtomicU64,
     /// Held by the writer while it applies a commit.
     writer: RwLock<()>,
     /// The uses of credentials whose record was not there yet when they were
@@ -71,6 +73,7 @@ impl Index {
             denied: RwLock::default(),
             sequence: AtomicU64::new(0),
             applied: RwLock::new(Position::START),
+            revision: AtomicU64::new(Position::START.revision.number()),
             writer: RwLock::new(()),
             orphans: Mutex::default(),
         }
@@ -94,7 +97,7 @@ impl Index {
         for _ in 0..ATTEMPTS {
             let before = self.sequence.load(Ordering::Acquire);
             if before % 2 == 0 {
-                let revision = self.applied.read().revision;
+                let revision = self.revision();
                 let value = read(Reader(self));
                 fence(Ordering::Acquire);
                 if self.sequence.load(Ordering::Relaxed) == before {
@@ -103,7 +106,11 @@ impl Index {
             }
         }
         let _no_commit_meanwhile = self.writer.read();
-        (self.applied.read().revision, read(Reader(self)))
+        (self.revision(), read(Reader(self)))
+    }
+
+    fn revision(&self) -> Revision {
+        Revision::new(self.revision.load(Ordering::Relaxed))
     }
 
     /// Applies a commit: `apply` writes, then the index stands at `position`.
@@ -112,6 +119,10 @@ impl Index {
         self.sequence.fetch_add(1, Ordering::AcqRel);
         let value = apply(Writer(self));
         *self.applied.write() = position;
+        // Who reads this number, and then the sequence after a fence, finds the
+        // sequence odd or greater.
+        self.revision
+            .store(position.revision.number(), Ordering::Release);
         self.sequence.fetch_add(1, Ordering::Release);
         value
     }
