@@ -14,29 +14,33 @@ use crate::domain::token::{Generation, Kind};
 
 /// A credential as one commit left it. Never changed but for its last use: the
 /// next commit puts another in its place.
+///
+/// In this order in memory: what a verdict reads comes first and lies together,
+/// since most entries are in no cache when they are asked for.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Entry {
     id: CredentialId,
     mac: Mac,
-    tenant: Symbol,
-    owner: Symbol,
-    created_by: Symbol,
-    /// The names of the roles, joined by commas: few sets of roles are in use.
-    roles: Symbol,
     generation: Generation,
+    tenant: Symbol,
     kind: Kind,
     state: State,
     label_bytes: u16,
-    /// Label and description, one after the other.
-    texts: Box<str>,
     /// [`NEVER`] if it does not expire.
     expires_at: Timestamp,
+    owner: Symbol,
+    /// The names of the roles, joined by commas: few sets of roles are in use.
+    roles: Symbol,
+    last_use: LastUseCell,
+    /// Label and description, one after the other.
+    texts: Box<str>,
     created_at: Timestamp,
     revision: Revision,
     state_revision: Revision,
     /// `None`: its issue, at `created_at` by `created_by` and without a reason.
     last_change: Option<Box<Change>>,
-    last_use: LastUseCell,
+    created_by: Symbol,
 }
 
 /// The last use as the feed has applied it, and when a use was last reported.
