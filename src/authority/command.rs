@@ -91,6 +91,8 @@ pub struct SetState {
 pub trait View {
     /// The credential of an id.
     fn credential(&self, id: CredentialId) -> Option<Known>;
+    /// Whether there is a credential of this id.
+    fn exists(&self, id: CredentialId) -> bool;
     /// Every credential of credd's own tenant.
     fn callers(&self) -> Vec<Known>;
 }
@@ -193,7 +195,7 @@ fn decide_issue(
 ) -> Result<Decision, Refusal> {
     let id = match issue.id {
         NewId::Next(entropy) => context.ids.next(context.now, entropy),
-        NewId::Given(id) if view.credential(id).is_some() => return Err(Refusal::Exists(id)),
+        NewId::Given(id) if view.exists(id) => return Err(Refusal::Exists(id)),
         NewId::Given(id) => id,
     };
     let generation = Generation::FIRST;
@@ -271,7 +273,7 @@ fn is_last_administrator(view: &dyn View, credential: &Credential, now: Timestam
 fn decide_uses(view: &dyn View, uses: &[(CredentialId, LastUse)]) -> Decision {
     let writes = uses
         .iter()
-        .filter(|(id, _)| view.credential(*id).is_some())
+        .filter(|(id, _)| view.exists(*id))
         .map(|(id, last_use)| Record::LastUse(*id, Some(last_use.clone())))
         .collect();
     Decision {

@@ -320,6 +320,10 @@ impl View for Overlay<'_> {
         Some(Known::Committed(entry.to_stored(self.index.names())))
     }
 
+    fn exists(&self, id: CredentialId) -> bool {
+        self.written.contains_key(&id) || self.read(|index| index.credential(id)).is_some()
+    }
+
     fn callers(&self) -> Vec<Known> {
         let committed = self.read(|index| {
             let credd = index.names().find(Tenant::CREDD)?;
