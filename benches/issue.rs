@@ -142,7 +142,8 @@ fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
         random: Arc::new(SystemRandom::new()),
     });
     let Workers { committer, uses } = workers;
-    std::thread::spawn(|| committer.run().unwrap());
+    let thread = std::thread::Builder::new().name("committer".to_owned());
+    thread.spawn(|| committer.run().unwrap()).unwrap();
     runtime.spawn(uses.run());
     Arc::new(authority)
 }
