@@ -46,7 +46,7 @@ use uses::{UseWriter, Uses};
 use watch::{Subscription, WatchRequest};
 
 /// The longest time for which anybody may keep an answer.
-pub const VALID_FOR: Duration = Duration::from_secs(60);
+pub const VALID_FOR: Duration = Duration::from_mins(1);
 
 /// Issues, changes, shows and judges credentials.
 #[derive(Debug)]
@@ -307,7 +307,12 @@ impl Authority {
 
     /// Judges what was presented, on behalf of `audience`, as `by` asks.
     #[must_use]
-    pub fn verify(&self, presented: Presented<'_>, audience: Audience<'_>, by: &Principal) -> Answer {
+    pub fn verify(
+        &self,
+        presented: Presented<'_>,
+        audience: Audience<'_>,
+        by: &Principal,
+    ) -> Answer {
         let answer = self.judge(presented, audience);
         if let Some(entry) = &answer.0.credential {
             self.uses.report(entry, answer.1, by);
@@ -321,8 +326,7 @@ impl Authority {
         let (answer, now) = self.judge(Presented::Token(token), Audience::Credd);
         let entry = answer.credential?;
         let names = self.index.names();
-        let principal =
-            Principal::credd(&Owner::trusted(Arc::clone(names.resolve(entry.owner()))));
+        let principal = Principal::credd(&Owner::trusted(Arc::clone(names.resolve(entry.owner()))));
         self.uses.report(&entry, now, &principal);
         Some(Caller {
             principal,
@@ -379,7 +383,9 @@ impl Authority {
             }
         };
         let (revision, entry) = self.index.read(|index| index.credential(claim.id));
-        let facts = entry.as_deref().map(|entry| entry.facts(self.index.names()));
+        let facts = entry
+            .as_deref()
+            .map(|entry| entry.facts(self.index.names()));
         let verdict = judge(&claim, facts, &*self.keyring, audience, now);
         let answer = match entry {
             Some(entry) if verdict == Verdict::Active => Answer {

@@ -10,9 +10,10 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use credd::domain::revision::Revision;
 use credd::store::sled::{DataSync, OpenError, Options, SledStore, Syncer};
@@ -95,30 +96,48 @@ fn a_failed_sync_poisons_for_good() {
     let store = create(directory.path(), &with_sync(disk.clone()));
     commit_each(&store, 0..5);
     let after = head(&store).revision;
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| store.changes(after, UNLIMITED, AGES));
+    disk.fails.store(true, Ordering::SeqCst);
+    let failed = store.commit(batch([], [put("lost", "1")]));
+    let Err(StoreError::Poisoned(reason)) = failed else {
+        panic!("{failed:?}");
+    };
+    assert!(reason.contains("the test's disk"), "{reason}");
+    disk.fails.store(false, Ordering::SeqCst);
+
+    let poisoned = StoreError::Poisoned(reason.clone());
+    let again = store.commit(batch([], [put("lost", "2")]));
+    assert_eq!(again, Err(poisoned.clone()));
+    let scan = store.scan(&KeyRange::all(), 1);
+    assert_eq!(scan, Err(poisoned.clone()));
+    assert_eq!(store.snapshot(), Err(poisoned.clone()));
+    assert_eq!(store.contents(), Err(poisoned.clone()));
+    assert_eq!(store.compact(after), Err(poisoned.clone()));
+    assert_eq!(changes(&store, Revision::ZERO), Err(poisoned.clone()));
+    assert_eq!(store.verify(), Err(poisoned));
+    let marker = fs::read_to_string(directory.path().join("POISONED")).unwrap();
+    assert!(marker.contains(&*reason));
+}
+
+#[test]
+fn poisoning_wakes_who_waits_for_changes() {
+    // Several times, since nothing tells that the other thread waits by now.
+    for _ in 0..10 {
+        let directory = TempDir::new().unwrap();
+        let disk = Arc::new(FailingDisk::default());
+        let store = Arc::new(create(directory.path(), &with_sync(disk.clone())));
+        let (sender, receiver) = mpsc::channel();
+        let waiting = Arc::clone(&store);
+        thread::spawn(move || {
+            sender.send(None).unwrap();
+            let answer = waiting.changes(Revision::ZERO, UNLIMITED, Duration::MAX);
+            sender.send(Some(answer)).unwrap();
+        });
+        assert_eq!(receiver.recv().unwrap(), None);
         disk.fails.store(true, Ordering::SeqCst);
         let failed = store.commit(batch([], [put("lost", "1")]));
-        let Err(StoreError::Poisoned(reason)) = failed else {
-            panic!("{failed:?}");
-        };
-        assert!(reason.contains("the test's disk"), "{reason}");
-        disk.fails.store(false, Ordering::SeqCst);
-
-        let poisoned = StoreError::Poisoned(reason.clone());
-        assert_eq!(waiting.join().unwrap(), Err(poisoned.clone()));
-        let again = store.commit(batch([], [put("lost", "2")]));
-        assert_eq!(again, Err(poisoned.clone()));
-        let scan = store.scan(&KeyRange::all(), 1);
-        assert_eq!(scan, Err(poisoned.clone()));
-        assert_eq!(store.snapshot(), Err(poisoned.clone()));
-        assert_eq!(store.contents(), Err(poisoned.clone()));
-        assert_eq!(store.compact(after), Err(poisoned.clone()));
-        assert_eq!(changes(&store, Revision::ZERO), Err(poisoned.clone()));
-        assert_eq!(store.verify(), Err(poisoned));
-        let marker = fs::read_to_string(directory.path().join("POISONED")).unwrap();
-        assert!(marker.contains(&*reason));
-    });
+        let woken = receiver.recv_timeout(AGES).unwrap().unwrap();
+        assert_eq!(woken.unwrap_err(), failed.unwrap_err());
+    }
 }
 
 #[test]

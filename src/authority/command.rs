@@ -4,9 +4,7 @@
 use std::time::Duration;
 
 use super::record::Record;
-use crate::domain::credential::{
-    Action, Change, Credential, LastUse, State, Stored, Transition,
-};
+use crate::domain::credential::{Action, Change, Credential, LastUse, State, Stored, Transition};
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{Keyring, SecretOf};
 use crate::domain::names::{Description, Label, Owner, Principal, Reason, Role, Tenant};
@@ -264,10 +262,17 @@ fn is_last_administrator(view: &dyn View, credential: &Credential, now: Timestam
         c.tenant.is_credd()
             && c.state == State::Active
             && !c.is_expired(now)
-            && c.roles.iter().any(|role| role.as_str() == Role::ADMINISTRATOR)
+            && c.roles
+                .iter()
+                .any(|role| role.as_str() == Role::ADMINISTRATOR)
     };
-    let remains = |c: &Credential| c.id != credential.id && administers(c) && c.expires_at.is_none();
-    administers(credential) && !view.callers().iter().any(|known| remains(known.credential()))
+    let remains =
+        |c: &Credential| c.id != credential.id && administers(c) && c.expires_at.is_none();
+    administers(credential)
+        && !view
+            .callers()
+            .iter()
+            .any(|known| remains(known.credential()))
 }
 
 fn decide_uses(view: &dyn View, uses: &[(CredentialId, LastUse)]) -> Decision {

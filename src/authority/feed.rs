@@ -13,7 +13,7 @@ use super::hub::{Hub, Published, RingSize, records_of};
 use super::index::{Index, Writer};
 use super::record::{KeyChecks, Record, UnreadableRecord};
 use crate::domain::revision::{Position, Revision};
-use crate::store::{Commit, KeyRange, PageLimit, Store, StoreError};
+use crate::store::{Commit, Contents, KeyRange, PageLimit, Store, StoreError};
 
 /// Applies the store's commits to the index and the hub.
 #[derive(Debug)]
@@ -35,6 +35,16 @@ pub enum FeedError {
     /// A record can't be read.
     #[error(transparent)]
     Unreadable(#[from] UnreadableRecord),
+    /// Keys are missing from the store, or are not as they were last written.
+    #[error(
+        "the store is damaged: it should hold {expected} keys, and holds {found}, or other values"
+    )]
+    Damaged {
+        /// How many keys it says it holds.
+        expected: u64,
+        /// How many it holds.
+        found: u64,
+    },
 }
 
 /// What a store held when it was loaded.
@@ -44,8 +54,6 @@ pub struct Loaded {
     pub feed: Feed,
     /// What the keyring must hold, if that was ever recorded.
     pub keyring: Option<KeyChecks>,
-    /// How many keys were read.
-    pub keys: u64,
 }
 
 /// How many keys a loading scan asks for at once.
@@ -68,15 +76,15 @@ impl Feed {
         let index = Arc::new(Index::new());
         let start = store.snapshot()?;
         let mut keyring = None;
-        let mut keys = 0;
+        let mut found = Contents::default();
         let mut range = KeyRange::all();
         loop {
             let entries = store.scan(&range, SCAN_PAGE)?;
             let Some(last) = entries.last() else { break };
             range = range.after(&last.key);
-            keys += entries.len() as u64;
             index.apply(Position::START, |writer| {
                 for entry in &entries {
+                    found.add(&entry.key, entry.revision);
                     let record = Record::decode(&entry.key, Some(&entry.value))?;
                     if let Record::Keyring(checks) = &record {
                         keyring.clone_from(checks);
@@ -86,6 +94,15 @@ impl Feed {
                 Ok::<_, UnreadableRecord>(())
             })?;
         }
+        match store.contents()? {
+            Some((position, expected)) if position == start && expected != found => {
+                return Err(FeedError::Damaged {
+                    expected: expected.keys,
+                    found: found.keys,
+                });
+            }
+            _ => (),
+        }
         index.apply(start, |_| ());
         let feed = Self {
             hub: Arc::new(Hub::new(start, ring)),
@@ -93,11 +110,7 @@ impl Feed {
             store,
             turn: Mutex::new(()),
         };
-        Ok(Loaded {
-            feed,
-            keyring,
-            keys,
-        })
+        Ok(Loaded { feed, keyring })
     }
 
     /// The index that this feed writes.

@@ -96,7 +96,7 @@ impl Index {
     pub fn read<T>(&self, mut read: impl FnMut(Reader<'_>) -> T) -> (Revision, T) {
         for _ in 0..ATTEMPTS {
             let before = self.sequence.load(Ordering::Acquire);
-            if before % 2 == 0 {
+            if before.is_multiple_of(2) {
                 let revision = self.revision();
                 let value = read(Reader(self));
                 fence(Ordering::Acquire);

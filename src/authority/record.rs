@@ -92,7 +92,9 @@ impl Record {
     #[must_use]
     pub fn encode(&self) -> Option<Bytes> {
         match self {
-            Self::Credential(_, record) => record.as_deref().map(|c| envelope(&credential_record(c))),
+            Self::Credential(_, record) => {
+                record.as_deref().map(|c| envelope(&credential_record(c)))
+            }
             Self::LastUse(_, record) => record.as_ref().map(|last_use| {
                 envelope(&LastUseRecord {
                     at_ms: last_use.at.as_millis(),
@@ -309,7 +311,9 @@ fn read_key_checks(checks: Vec<KeyCheck>) -> Result<Vec<(KeyVersion, CheckValue)
     checks
         .into_iter()
         .map(|KeyCheck { version, check }| {
-            let check = check.try_into().map_err(|_| "a check value of another length")?;
+            let check = check
+                .try_into()
+                .map_err(|_| "a check value of another length")?;
             Ok((KeyVersion(version), check))
         })
         .collect()

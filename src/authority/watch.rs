@@ -279,13 +279,12 @@ impl Subscription {
         if let Some((all, after)) = &mut self.snapshot {
             use std::ops::Bound::{Excluded, Unbounded};
 
-            let mut examined = 0;
-            for (id, entry) in all.range((Excluded(*after), Unbounded)) {
+            let rest = all.range((Excluded(*after), Unbounded));
+            for (examined, (id, entry)) in rest.enumerate() {
                 if examined == SNAPSHOT_PART {
                     complete = false;
                     break;
                 }
-                examined += 1;
                 *after = *id;
                 let tenant = self.index.names().resolve(entry.tenant());
                 if self.tenants.include_name(tenant) {

@@ -160,7 +160,10 @@ fn required_kind(kind: i32, violations: &mut Violations) -> Option<Kind> {
             None
         }
         Err(_) => {
-            violations.add("kind", format!("must be a kind of credential: {kind} is none"));
+            violations.add(
+                "kind",
+                format!("must be a kind of credential: {kind} is none"),
+            );
             None
         }
     }
@@ -188,7 +191,10 @@ fn read_roles(
         match Role::parse(role) {
             Err(InvalidText(rule)) => bad(&field, rule),
             Ok(role) if tenant.is_some() && !(is_credd && CREDD_ROLES.contains(&role.as_str())) => {
-                bad(&field, "must be a role of the tenant: it has none of that name");
+                bad(
+                    &field,
+                    "must be a role of the tenant: it has none of that name",
+                );
             }
             Ok(role) if read.contains(&role) => bad(&field, "must not stand twice"),
             Ok(role) => {
@@ -197,7 +203,10 @@ fn read_roles(
         }
     }
     if is_credd && roles.is_empty() {
-        bad("roles", "must be `administrator` or `verifier` in the tenant `credd`");
+        bad(
+            "roles",
+            "must be `administrator` or `verifier` in the tenant `credd`",
+        );
     }
     good.then(|| read.into_iter().collect())
 }
@@ -246,7 +255,9 @@ fn read_timestamp(timestamp: prost_types::Timestamp) -> Option<Timestamp> {
 
     let prost_types::Timestamp { seconds, nanos } = timestamp;
     let in_range = seconds >= FIRST_SECOND && (0..1_000_000_000).contains(&nanos);
-    let millis = seconds.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000))?;
+    let millis = seconds
+        .checked_mul(1000)?
+        .checked_add(i64::from(nanos / 1_000_000))?;
     in_range.then(|| Timestamp::from_millis(millis))
 }
 
@@ -350,7 +361,10 @@ pub fn issued_secret(issued: &Issued) -> v1::IssuedSecret {
         Kind::ApiToken => ("Authorization", format!("Bearer {secret}")),
         Kind::Basic => {
             let pair = zeroize::Zeroizing::new(format!("{name}:{secret}"));
-            ("Authorization", format!("Basic {}", BASE64.encode(pair.as_bytes())))
+            (
+                "Authorization",
+                format!("Basic {}", BASE64.encode(pair.as_bytes())),
+            )
         }
         Kind::KeyPair => ("X-ApiKeys", format!("accessKey={name}; secretKey={secret}")),
     };
