@@ -326,7 +326,7 @@ impl Authority {
         let (answer, now) = self.judge(Presented::Token(token), Audience::Credd);
         let entry = answer.credential?;
         let names = self.index.names();
-        let principal = Principal::credd(&Owner::trusted(Arc::clone(names.resolve(entry.owner()))));
+        let principal = entry.principal(names);
         self.uses.report(&entry, now, &principal);
         Some(Caller {
             principal,

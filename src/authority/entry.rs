@@ -1,5 +1,6 @@
 //! A credential in memory: small, because there are millions of them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use super::names::{Interner, Symbol};
@@ -41,6 +42,8 @@ pub struct Entry {
     /// `None`: its issue, at `created_at` by `created_by` and without a reason.
     last_change: Option<Box<Change>>,
     created_by: Symbol,
+    /// The name by which its holder calls credd; empty outside credd's tenant.
+    principal: Symbol,
 }
 
 /// The last use as the feed has applied it, and when a use was last reported.
@@ -91,6 +94,11 @@ impl Entry {
             tenant: names.intern(tenant.as_arc()),
             owner: names.intern(owner.as_arc()),
             created_by: names.intern(created_by.as_arc()),
+            principal: if tenant.is_credd() {
+                names.intern(Principal::credd(&owner).as_arc())
+            } else {
+                Interner::EMPTY
+            },
             roles: names.intern(&roles.into()),
             generation,
             kind,
@@ -172,6 +180,12 @@ impl Entry {
     #[must_use]
     pub const fn owner(&self) -> Symbol {
         self.owner
+    }
+
+    /// The name by which its holder calls credd; empty outside credd's tenant.
+    #[must_use]
+    pub fn principal(&self, names: &Interner) -> Principal {
+        Principal::trusted(Arc::clone(names.resolve(self.principal)))
     }
 
     /// Its shape.
