@@ -109,8 +109,10 @@ impl Index {
         (self.revision(), read(Reader(self)))
     }
 
-    fn revision(&self) -> Revision {
-        Revision::new(self.revision.load(Ordering::Relaxed))
+    /// The revision of the last commit applied.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        Revision::new(self.revision.load(Ordering::Acquire))
     }
 
     /// Applies a commit: `apply` writes, then the index stands at `position`.
