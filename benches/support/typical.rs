@@ -137,7 +137,8 @@ impl Population {
     pub fn authority(&self) -> (Authority, Workers) {
         let store: Arc<dyn Store> = Arc::new(Generated(self.clone()));
         let loaded = Feed::load(Arc::clone(&store), RingSize::default()).unwrap();
-        assert_eq!(loaded.keys, self.count);
+        let (_, loaded_count) = loaded.feed.index().read(|index| index.len());
+        assert_eq!(loaded_count as u64, self.count);
         Authority::new(Parts {
             store,
             feed: Arc::new(loaded.feed),
