@@ -80,14 +80,16 @@ impl Entry {
             mac,
             last_change,
         } = credential;
-        let roles: Vec<&str> = roles.iter().map(Role::as_str).collect();
-        let roles = roles.join(&ROLE_SEPARATOR.to_string());
-        let issue = Change {
-            action: Action::Issue,
-            at: created_at,
-            by: created_by.clone(),
-            reason: Reason::trusted("".into()),
-        };
+        let Change {
+            action,
+            at,
+            by,
+            reason,
+        } = &last_change;
+        let is_issue = *action == Action::Issue
+            && *at == created_at
+            && *by == created_by
+            && reason.as_str().is_empty();
         Self {
             id,
             mac,
@@ -99,7 +101,7 @@ impl Entry {
             } else {
                 Interner::EMPTY
             },
-            roles: names.intern(&roles.into()),
+            roles: intern_roles(&roles, names),
             generation,
             kind,
             state,
@@ -110,7 +112,7 @@ impl Entry {
             created_at,
             revision,
             state_revision: state_set.unwrap_or(revision),
-            last_change: (last_change != issue).then(|| Box::new(last_change)),
+            last_change: (!is_issue).then(|| Box::new(last_change)),
             last_use: LastUseCell::default(),
         }
     }
@@ -280,4 +282,13 @@ impl Entry {
         here.reported
             .store(there.reported.load(Ordering::Relaxed), Ordering::Relaxed);
     }
+}
+
+/// The symbol of the names of roles, joined.
+fn intern_roles(roles: &[Role], names: &Interner) -> Symbol {
+    if roles.is_empty() {
+        return Interner::EMPTY;
+    }
+    let roles: Vec<&str> = roles.iter().map(Role::as_str).collect();
+    names.intern(&roles.join(&ROLE_SEPARATOR.to_string()).into())
 }
