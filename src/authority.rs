@@ -131,6 +131,10 @@ pub struct Caller {
     pub roles: Vec<Arc<str>>,
 }
 
+/// The entry of a caller, and the revision as of which it was that.
+#[derive(Debug, Default)]
+pub struct Seen(Option<(Revision, Arc<Entry>)>);
+
 /// A credential to issue, without what credd adds to it.
 #[derive(Clone, Debug)]
 pub struct NewCredential {
@@ -326,7 +330,7 @@ impl Authority {
         let (answer, now) = self.judge(Presented::Token(token), Audience::Credd);
         let entry = answer.credential?;
         let names = self.index.names();
-        let principal = Principal::credd(&Owner::trusted(Arc::clone(names.resolve(entry.owner()))));
+        let principal = entry.principal(names);
         self.uses.report(&entry, now, &principal);
         Some(Caller {
             principal,
@@ -336,15 +340,32 @@ impl Authority {
         })
     }
 
+    /// As [`is_still_good`](Self::is_still_good), for who asks before every answer
+    /// of a stream: the entry that was found is looked up again only when
+    /// another commit was applied, since until then it is the same.
+    #[must_use]
+    pub fn is_good_yet(&self, caller: &Caller, seen: &mut Seen) -> bool {
+        let revision = self.index.revision();
+        if seen.0.as_ref().is_none_or(|seen| seen.0 != revision) {
+            let (revision, entry) = self.index.read(|index| index.credential(caller.id));
+            seen.0 = entry.map(|entry| (revision, entry));
+        }
+        seen.0
+            .as_ref()
+            .is_some_and(|(_, entry)| self.is_good(entry, caller))
+    }
+
     /// Whether a caller that was known is still good, with the same secret.
     #[must_use]
     pub fn is_still_good(&self, caller: &Caller) -> bool {
         let (_, entry) = self.index.read(|index| index.credential(caller.id));
-        entry.is_some_and(|entry| {
-            entry.generation() == caller.generation
-                && judge::standing(entry.state(), entry.expires_at(), self.clock.now())
-                    == Verdict::Active
-        })
+        entry.is_some_and(|entry| self.is_good(&entry, caller))
+    }
+
+    fn is_good(&self, entry: &Entry, caller: &Caller) -> bool {
+        entry.generation() == caller.generation
+            && judge::standing(entry.state(), entry.expires_at(), self.clock.now())
+                == Verdict::Active
     }
 
     /// Starts to follow what changes.

@@ -200,7 +200,9 @@ impl Record {
     async fn stream(&self, client: &Client, random: &mut StdRng) -> Result<(), Status> {
         let (questions, receiver) = mpsc::channel(8);
         let mut verification = client.verification.clone();
-        let response = verification.verify_stream(ReceiverStream::new(receiver)).await?;
+        let response = verification
+            .verify_stream(ReceiverStream::new(receiver))
+            .await?;
         let mut answers = response.into_inner();
         let mut asked = HashMap::new();
         let mut correlation = 0;
@@ -301,20 +303,39 @@ async fn nobody_is_told_active_after_a_lock_or_a_revocation_was_acknowledged() {
             answers,
         } = record(&server, seed).await;
         let count: usize = operations.values().map(Vec::len).sum();
-        let seen_in = |state| answers.iter().filter(|answer| answer.state == state).count();
-        for state in [CredentialState::Active, CredentialState::Locked, CredentialState::Revoked] {
+        let seen_in = |state| {
+            answers
+                .iter()
+                .filter(|answer| answer.state == state)
+                .count()
+        };
+        for state in [
+            CredentialState::Active,
+            CredentialState::Locked,
+            CredentialState::Revoked,
+        ] {
             assert!(seen_in(state) > 0, "nobody saw {state:?}");
         }
-        eprintln!("seed {seed}: {count} operations on {} credentials", operations.len());
+        eprintln!(
+            "seed {seed}: {count} operations on {} credentials",
+            operations.len()
+        );
         assert!(count > 2000);
         for (id, mut operations) in operations {
             operations.sort_by_key(|operation| operation.invoked);
             let is = is_linearizable(&operations, None, credential);
-            assert!(is, "seed {seed}: credential {id} went through {operations:#?}");
+            assert!(
+                is,
+                "seed {seed}: credential {id} went through {operations:#?}"
+            );
         }
         for answer in answers {
             let then = history.state_at(&answer.id, answer.revision);
-            assert_eq!(then, Some(answer.state), "{answer:?} is not true at its revision");
+            assert_eq!(
+                then,
+                Some(answer.state),
+                "{answer:?} is not true at its revision"
+            );
         }
     }
     server.stop().await;
@@ -338,8 +359,21 @@ fn the_model_of_a_credential_knows_what_can_be_told_of_it() {
     let lock = Call::Set(Locked, Some(Locked));
     let unlock = Call::Set(Active, Some(Active));
     let revoke = Call::Set(Revoked, Some(Revoked));
-    assert!(told(&[Call::Issue, Call::See(Active), lock, lock, Call::See(Locked), unlock]));
-    assert!(told(&[Call::Issue, revoke, Call::Set(Active, None), Call::See(Revoked), revoke]));
+    assert!(told(&[
+        Call::Issue,
+        Call::See(Active),
+        lock,
+        lock,
+        Call::See(Locked),
+        unlock
+    ]));
+    assert!(told(&[
+        Call::Issue,
+        revoke,
+        Call::Set(Active, None),
+        Call::See(Revoked),
+        revoke
+    ]));
     assert!(!told(&[Call::Issue, lock, Call::See(Active)]));
     assert!(!told(&[Call::Issue, revoke, Call::See(Active)]));
     assert!(!told(&[Call::Issue, revoke, unlock]));

@@ -89,6 +89,10 @@ pub struct SetState {
 pub trait View {
     /// The credential of an id.
     fn credential(&self, id: CredentialId) -> Option<Known>;
+    /// Whether there is a credential of this id.
+    fn exists(&self, id: CredentialId) -> bool {
+        self.credential(id).is_some()
+    }
     /// Every credential of credd's own tenant.
     fn callers(&self) -> Vec<Known>;
 }
@@ -191,7 +195,7 @@ fn decide_issue(
 ) -> Result<Decision, Refusal> {
     let id = match issue.id {
         NewId::Next(entropy) => context.ids.next(context.now, entropy),
-        NewId::Given(id) if view.credential(id).is_some() => return Err(Refusal::Exists(id)),
+        NewId::Given(id) if view.exists(id) => return Err(Refusal::Exists(id)),
         NewId::Given(id) => id,
     };
     let generation = Generation::FIRST;
@@ -276,7 +280,7 @@ fn is_last_administrator(view: &dyn View, credential: &Credential, now: Timestam
 fn decide_uses(view: &dyn View, uses: &[(CredentialId, LastUse)]) -> Decision {
     let writes = uses
         .iter()
-        .filter(|(id, _)| view.credential(*id).is_some())
+        .filter(|(id, _)| view.exists(*id))
         .map(|(id, last_use)| Record::LastUse(*id, Some(last_use.clone())))
         .collect();
     Decision {
@@ -468,7 +472,11 @@ mod tests {
                 let answer = decision.answer.unwrap().at(Revision::new(9));
                 let Some(record) = decision.writes.first() else {
                     assert_eq!(answer.credential, before);
-                    assert_eq!(answer.revision, Revision::new(5), "the revision of the first");
+                    assert_eq!(
+                        answer.revision,
+                        Revision::new(5),
+                        "the revision of the first"
+                    );
                     return None;
                 };
                 assert_eq!(decision.writes.len(), 1);
@@ -477,7 +485,12 @@ mod tests {
                 };
                 assert_eq!(**written, answer.credential);
                 assert_eq!(answer.state_revision(), Revision::new(9));
-                let Change { action: done, at, by, reason } = &written.last_change;
+                let Change {
+                    action: done,
+                    at,
+                    by,
+                    reason,
+                } = &written.last_change;
                 assert_eq!((*done, *at), (action, NOW));
                 assert_eq!((by.as_str(), reason.as_str()), ("credd:who", "why"));
                 Some(written.state)
@@ -509,12 +522,24 @@ mod tests {
         };
         for action in [Action::Lock, Action::Revoke] {
             assert!(is_refused(vec![], action));
-            assert!(is_refused(vec![administrator(2, State::Locked, None)], action));
-            assert!(is_refused(vec![administrator(2, State::Revoked, None)], action));
-            assert!(is_refused(vec![administrator(2, State::Active, LATER)], action));
+            assert!(is_refused(
+                vec![administrator(2, State::Locked, None)],
+                action
+            ));
+            assert!(is_refused(
+                vec![administrator(2, State::Revoked, None)],
+                action
+            ));
+            assert!(is_refused(
+                vec![administrator(2, State::Active, LATER)],
+                action
+            ));
             assert!(is_refused(vec![verifier.clone()], action));
             assert!(is_refused(vec![of_another_tenant.clone()], action));
-            assert!(!is_refused(vec![administrator(2, State::Active, None)], action));
+            assert!(!is_refused(
+                vec![administrator(2, State::Active, None)],
+                action
+            ));
         }
         // One that cannot administer now is no loss.
         let locked = Listed(vec![stored(administrator(1, State::Locked, None), 1)]);
@@ -531,7 +556,10 @@ mod tests {
     #[test]
     fn an_expiry_is_a_moment_or_a_time_after_the_issue() {
         let expires = |expiry| {
-            let issue = Issue { expiry, ..issue(NewId::Given(id(1))) };
+            let issue = Issue {
+                expiry,
+                ..issue(NewId::Given(id(1)))
+            };
             issued(&Listed::default(), issue).expires_at
         };
         assert_eq!(expires(Expiry::Never), None);
@@ -561,7 +589,10 @@ mod tests {
     #[test]
     fn uses_are_recorded_of_credentials_that_exist() {
         let view = Listed(vec![stored(credential(1, State::Active), 1)]);
-        let last_use = LastUse { at: NOW, by: Principal::system() };
+        let last_use = LastUse {
+            at: NOW,
+            by: Principal::system(),
+        };
         let uses = vec![(id(1), last_use.clone()), (id(2), last_use.clone())];
         let decision = decide_on(&view, &Command::RecordUses(uses)).unwrap();
         assert_eq!(decision.writes, [Record::LastUse(id(1), Some(last_use))]);

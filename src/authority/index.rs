@@ -38,6 +38,8 @@ pub struct Index {
     /// Odd while a commit is being applied.
     sequence: AtomicU64,
     applied: RwLock<Position>,
+    /// That of `applied`, where reading it takes no lock.
+    revision: AtomicU64,
     /// Held by the writer while it applies a commit.
     writer: RwLock<()>,
     /// The uses of credentials whose record was not there yet when they were
@@ -71,6 +73,7 @@ impl Index {
             denied: RwLock::default(),
             sequence: AtomicU64::new(0),
             applied: RwLock::new(Position::START),
+            revision: AtomicU64::new(Position::START.revision.number()),
             writer: RwLock::new(()),
             orphans: Mutex::default(),
         }
@@ -94,7 +97,7 @@ impl Index {
         for _ in 0..ATTEMPTS {
             let before = self.sequence.load(Ordering::Acquire);
             if before.is_multiple_of(2) {
-                let revision = self.applied.read().revision;
+                let revision = self.revision();
                 let value = read(Reader(self));
                 fence(Ordering::Acquire);
                 if self.sequence.load(Ordering::Relaxed) == before {
@@ -103,7 +106,13 @@ impl Index {
             }
         }
         let _no_commit_meanwhile = self.writer.read();
-        (self.applied.read().revision, read(Reader(self)))
+        (self.revision(), read(Reader(self)))
+    }
+
+    /// The revision of the last commit applied.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        Revision::new(self.revision.load(Ordering::Acquire))
     }
 
     /// Applies a commit: `apply` writes, then the index stands at `position`.
@@ -112,6 +121,10 @@ impl Index {
         self.sequence.fetch_add(1, Ordering::AcqRel);
         let value = apply(Writer(self));
         *self.applied.write() = position;
+        // Who reads this number, and then the sequence after a fence, finds the
+        // sequence odd or greater.
+        self.revision
+            .store(position.revision.number(), Ordering::Release);
         self.sequence.fetch_add(1, Ordering::Release);
         value
     }
@@ -391,7 +404,8 @@ mod tests {
             let mut seen = 0;
             for _ in 0..READS {
                 let (revision, (position, entries, denied)) = index.read(|index| {
-                    let entries: Vec<_> = (0..CREDENTIALS).map(|n| index.credential(id(n))).collect();
+                    let entries: Vec<_> =
+                        (0..CREDENTIALS).map(|n| index.credential(id(n))).collect();
                     (index.position(), entries, index.denied())
                 });
                 assert_eq!(position.revision, revision);
@@ -402,7 +416,14 @@ mod tests {
                     assert_eq!((entry.revision(), entry.state()), (revision, state(seen)));
                 }
                 let is_denied = state(seen) == State::Locked;
-                assert_eq!(denied.len(), if is_denied { usize::from(CREDENTIALS) } else { 0 });
+                assert_eq!(
+                    denied.len(),
+                    if is_denied {
+                        usize::from(CREDENTIALS)
+                    } else {
+                        0
+                    }
+                );
             }
             seen
         };
@@ -415,11 +436,14 @@ mod tests {
                     commit(revision);
                 }
             });
-            let seen = readers.map(|reader| reader.join());
+            let seen = readers.map(std::thread::ScopedJoinHandle::join);
             is_over.store(true, Ordering::Relaxed);
             seen.map(Result::unwrap)
         });
-        assert!(last_seen.iter().all(|&seen| seen > 1), "nothing was written meanwhile");
+        assert!(
+            last_seen.iter().all(|&seen| seen > 1),
+            "nothing was written meanwhile"
+        );
     }
 
     #[test]
@@ -479,7 +503,9 @@ mod tests {
             let (_, entry) = index.read(|index| index.credential(id(1)));
             entry.and_then(|entry| entry.last_use(index.names()))
         };
-        index.apply(position(1), |writer| writer.set_last_use(id(1), Some(last_use.clone())));
+        index.apply(position(1), |writer| {
+            writer.set_last_use(id(1), Some(last_use.clone()));
+        });
         assert_eq!(shown(), None);
         index.apply(position(2), |writer| {
             writer.put(in_state(1, State::Active), Revision::new(2));
@@ -507,7 +533,10 @@ mod tests {
         });
         let ids = |after, limit| {
             let (_, entries) = index.read(|index| index.of_all_tenants(after, limit));
-            entries.iter().map(|entry| entry.id().as_bytes()[15]).collect::<Vec<_>>()
+            entries
+                .iter()
+                .map(|entry| entry.id().as_bytes()[15])
+                .collect::<Vec<_>>()
         };
         assert_eq!(ids(CredentialId::MIN, 9), [1, 2, 3, 4, 5]);
         assert_eq!(ids(id(2), 2), [3, 4]);

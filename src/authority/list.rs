@@ -180,7 +180,12 @@ mod tests {
                 .prop_map(move |(n, m)| Whose::Owner(tenant(n), Owner::trusted(OWNERS[m].into()))),
         ];
         let kind = proptest::option::of(prop::sample::select(Kind::ALL.to_vec()));
-        let shown = [ShownState::Active, ShownState::Locked, ShownState::Revoked, ShownState::Expired];
+        let shown = [
+            ShownState::Active,
+            ShownState::Locked,
+            ShownState::Revoked,
+            ShownState::Expired,
+        ];
         let states = prop::sample::subsequence(shown.to_vec(), 0..=4);
         (whose, kind, states).prop_map(|(whose, kind, states)| Filter {
             whose,
@@ -219,7 +224,8 @@ mod tests {
     }
 
     fn next_page(index: &Index, filter: &Filter, after: CredentialId, limit: usize) -> Page {
-        let (revision, (entries, next)) = index.read(|index| page(index, filter, after, limit, NOW));
+        let (revision, (entries, next)) =
+            index.read(|index| page(index, filter, after, limit, NOW));
         Page {
             entries,
             next,
@@ -280,8 +286,18 @@ mod tests {
         let last = CredentialId::from_bytes(u128::from(count).to_be_bytes());
         for n in 1..=count {
             let id = CredentialId::from_bytes(u128::from(n).to_be_bytes());
-            let state = if id == last { State::Locked } else { State::Active };
-            put(&index, Credential { state, ..credential(id) });
+            let state = if id == last {
+                State::Locked
+            } else {
+                State::Active
+            };
+            put(
+                &index,
+                Credential {
+                    state,
+                    ..credential(id)
+                },
+            );
         }
         let filter = Filter {
             whose: Whose::All,

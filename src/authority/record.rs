@@ -427,8 +427,17 @@ pub(super) mod tests {
         let names = (name(), name(), text(), text(), vec(name(), 0..4));
         let times = (any_time(), option::of(any_time()), option::of(1_u64..));
         let mac = (any::<u32>(), any::<[u8; 32]>(), any::<u32>());
-        (any_id(), kind, state, names, times, mac, option::of(any_change()), text()).prop_map(
-            |(id, kind, state, names, times, mac, change, by)| {
+        (
+            any_id(),
+            kind,
+            state,
+            names,
+            times,
+            mac,
+            option::of(any_change()),
+            text(),
+        )
+            .prop_map(|(id, kind, state, names, times, mac, change, by)| {
                 let (tenant, owner, label, description, roles) = names;
                 let (created_at, expires_at, state_set) = times;
                 let (pepper, tag, generation) = mac;
@@ -458,12 +467,14 @@ pub(super) mod tests {
                         tag,
                     },
                 }
-            },
-        )
+            })
     }
 
     fn any_checks() -> impl Strategy<Value = Vec<(KeyVersion, CheckValue)>> {
-        vec((any::<u32>().prop_map(KeyVersion), any::<CheckValue>()), 0..4)
+        vec(
+            (any::<u32>().prop_map(KeyVersion), any::<CheckValue>()),
+            0..4,
+        )
     }
 
     fn any_record() -> impl Strategy<Value = Record> {
@@ -515,7 +526,9 @@ pub(super) mod tests {
     #[test]
     fn what_another_version_wrote_is_refused() {
         let key = keyring_key();
-        let value = Record::Keyring(Some(KeyChecks::default())).encode().unwrap();
+        let value = Record::Keyring(Some(KeyChecks::default()))
+            .encode()
+            .unwrap();
         assert!(Record::decode(&key, Some(&value)).is_ok());
         let newer = [&[FORMAT + 1], &value[1..]].concat();
         let refused = Record::decode(&key, Some(&newer)).unwrap_err();
@@ -539,7 +552,9 @@ pub(super) mod tests {
         use crate::domain::names::MAX_ROLES;
 
         let longest = |character: char, characters| -> std::sync::Arc<str> {
-            std::iter::repeat_n(character, characters).collect::<String>().into()
+            std::iter::repeat_n(character, characters)
+                .collect::<String>()
+                .into()
         };
         let by = Principal::credd(&Owner::parse(&longest('o', 128)).unwrap());
         let at = Timestamp::MAX;

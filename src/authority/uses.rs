@@ -100,7 +100,13 @@ mod tests {
 
     #[test]
     fn of_several_reports_the_latest_is_written() {
-        let batch = vec![report(2, 5), report(1, 7), report(2, 9), report(1, 3), report(2, 6)];
+        let batch = vec![
+            report(2, 5),
+            report(1, 7),
+            report(2, 9),
+            report(1, 3),
+            report(2, 6),
+        ];
         assert_eq!(dedup(batch), [report(1, 7), report(2, 9)]);
     }
 }

@@ -16,13 +16,13 @@ use crate::authority::{Authority, Caller};
 
 /// The layer.
 #[derive(Clone, Debug)]
-pub struct AccessLayer(Shared);
+pub struct AccessLayer(Arc<Shared>);
 
 impl AccessLayer {
     /// A layer that asks this authority who calls.
     #[must_use]
-    pub const fn new(shared: Shared) -> Self {
-        Self(shared)
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
     }
 }
 
@@ -31,7 +31,7 @@ impl<S> Layer<S> for AccessLayer {
 
     fn layer(&self, inner: S) -> AccessService<S> {
         AccessService {
-            shared: self.0.clone(),
+            shared: Arc::clone(&self.0),
             inner,
         }
     }
@@ -40,7 +40,9 @@ impl<S> Layer<S> for AccessLayer {
 /// A service that is called only by those who may.
 #[derive(Clone, Debug)]
 pub struct AccessService<S> {
-    shared: Shared,
+    /// Behind one pointer: the service is cloned for each request, and a clone
+    /// of what it shares takes a lock (of the token for stopping).
+    shared: Arc<Shared>,
     inner: S,
 }
 
@@ -111,9 +113,10 @@ fn bearer(value: &str) -> Option<&str> {
 /// The values of metadata are printable ASCII, unless their name ends in `-bin`
 /// (the gRPC protocol over HTTP/2, "Custom-Metadata").
 fn check_metadata(headers: &HeaderMap) -> Result<(), Status> {
+    // Without an early end, so that many bytes are looked at at once.
+    let printable = |good, byte: &u8| good & (0x20..=0x7e).contains(byte);
     for (name, value) in headers {
-        let printable = |byte: &u8| (0x20..=0x7e).contains(byte);
-        if !name.as_str().ends_with("-bin") && !value.as_bytes().iter().all(printable) {
+        if !value.as_bytes().iter().fold(true, printable) && !name.as_str().ends_with("-bin") {
             return Err(status::invalid(
                 &format!("metadata.{name}"),
                 "must be printable ASCII: the names of binary metadata end in `-bin`",

@@ -12,7 +12,7 @@ use super::access::caller_of;
 use super::status::{self, refined};
 use super::watch::{Watch, parse_watch};
 use super::{Shared, convert};
-use crate::authority::{Answer, Authority, Caller};
+use crate::authority::{Answer, Authority, Caller, Seen};
 use crate::domain::judge::{Audience, Verdict};
 use crate::proto::v1;
 use crate::proto::v1::verification_service_server::VerificationService;
@@ -54,6 +54,7 @@ impl VerificationService for Verification {
         Ok(Response::new(VerifyStream {
             authority: Arc::clone(self.0.authority()?),
             caller: caller_of(&request)?,
+            seen: Seen::default(),
             answered: 0,
             stopping: Box::pin(self.0.stopping.clone().cancelled_owned()),
             requests: Some(request.into_inner()),
@@ -159,6 +160,7 @@ const fn wire_verdict(verdict: Verdict) -> v1::Verdict {
 pub struct VerifyStream {
     authority: Arc<Authority>,
     caller: Arc<Caller>,
+    seen: Seen,
     answered: u64,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// `None`: the stream has ended.
@@ -170,9 +172,9 @@ pub struct VerifyStream {
 const LOOK_UP: u64 = 64;
 
 impl VerifyStream {
-    fn answer(&self, question: VerifyStreamRequest) -> Result<VerifyStreamResponse, Status> {
+    fn answer(&mut self, question: VerifyStreamRequest) -> Result<VerifyStreamResponse, Status> {
         // The caller may have been denied since the stream began.
-        if !self.authority.is_still_good(&self.caller) {
+        if !self.authority.is_good_yet(&self.caller, &mut self.seen) {
             return Err(status::unauthenticated());
         }
         let VerifyStreamRequest {

@@ -41,7 +41,10 @@ async fn a_watch_ends_with_the_token_reached_when_the_server_stops_and_resumes_e
     let mut cut = Vec::new();
     for mut recorder in recorders {
         let status = recorder.end().await;
-        assert_eq!((status.code(), &*reason(&status)), (Code::Unavailable, "STOPPING"));
+        assert_eq!(
+            (status.code(), &*reason(&status)),
+            (Code::Unavailable, "STOPPING")
+        );
         let details = status.get_error_details();
         let metadata = &details.error_info().unwrap().metadata;
         let last = recorder.stream.last().unwrap();
@@ -66,7 +69,10 @@ async fn a_watch_ends_with_the_token_reached_when_the_server_stops_and_resumes_e
     let end = end.revision.unwrap().number;
     log.reach(end).await;
     let history = History::of(&log.stream);
-    assert!(history.includes(&acknowledged), "something acknowledged is gone");
+    assert!(
+        history.includes(&acknowledged),
+        "something acknowledged is gone"
+    );
     for cut in cut {
         let request = v1::WatchRequest {
             resume_token: cut.last().unwrap().token.clone(),
@@ -127,7 +133,12 @@ async fn a_second_message_ends_a_watch() {
     let mut client = server.admin.verification.clone();
     let response = client.watch(ReceiverStream::new(receiver)).await.unwrap();
     let mut messages = response.into_inner();
-    assert!(soon("the first message", messages.message()).await.unwrap().is_some());
+    assert!(
+        soon("the first message", messages.message())
+            .await
+            .unwrap()
+            .is_some()
+    );
     requests.send(v1::WatchRequest::default()).await.unwrap();
     let status = soon("the end", messages.message()).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -183,7 +194,11 @@ async fn a_verify_stream_whose_client_never_pauses_ends_when_the_server_stops() 
     let (questions, mut answers) = verify_stream(&server.admin).await;
     let asking = tokio::spawn(async move {
         let mut correlation = 0;
-        while questions.send(question(correlation, &presented)).await.is_ok() {
+        while questions
+            .send(question(correlation, &presented))
+            .await
+            .is_ok()
+        {
             correlation += 1;
         }
     });
@@ -197,7 +212,10 @@ async fn a_verify_stream_whose_client_never_pauses_ends_when_the_server_stops() 
             Err(status) => break status,
         }
     };
-    assert_eq!((status.code(), &*reason(&status)), (Code::Unavailable, "STOPPING"));
+    assert_eq!(
+        (status.code(), &*reason(&status)),
+        (Code::Unavailable, "STOPPING")
+    );
     asking.await.unwrap();
     server.stop().await;
 }
