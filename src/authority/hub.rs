@@ -219,7 +219,7 @@ impl Hub {
 #[derive(Debug)]
 pub struct LogReader {
     store: Arc<dyn Store>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 /// How many may read the log at the same time.
@@ -260,7 +260,7 @@ impl LogReader {
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
-            turns: Semaphore::new(READERS),
+            turns: Arc::new(Semaphore::new(READERS)),
         }
     }
 
@@ -270,8 +270,7 @@ impl LogReader {
     ///
     /// [`LogError`]; of the store's, those of [`Store::changes`].
     pub async fn page(&self, after: Revision) -> Result<LogPage, LogError> {
-        let _turn = self.turns.acquire().await.map_err(|_| LogError::Stopping)?;
-        let store = Arc::clone(&self.store);
+        let (store, turns) = (Arc::clone(&self.store), Arc::clone(&self.turns));
         let read = move || {
             let changes = store.changes(after, PAGE, Duration::ZERO)?;
             let commits = changes.commits.iter().map(|commit| {
@@ -283,8 +282,14 @@ impl LogReader {
                 commits: commits.collect::<Result<_, UnreadableRecord>>()?,
             })
         };
-        let page = tokio::task::spawn_blocking(read).await;
-        page.map_err(|_| LogError::Stopping)?
+        // A task of its own: while a subscriber's connection is blocked, nobody
+        // polls its subscription, which must not keep a turn meanwhile.
+        let page = tokio::spawn(async move {
+            let _turn = turns.acquire().await.map_err(|_| LogError::Stopping)?;
+            let page = tokio::task::spawn_blocking(read).await;
+            page.map_err(|_| LogError::Stopping)?
+        });
+        page.await.map_err(|_| LogError::Stopping)?
     }
 }
 

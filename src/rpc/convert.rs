@@ -27,6 +27,8 @@ const DEFAULT_PAGE: usize = 50;
 /// The greatest page size.
 const MAX_PAGE: usize = 1000;
 
+const NANOS_PER_SECOND: u32 = 1_000_000_000;
+
 /// Reads what to issue; `None` after noting what is wrong with it.
 pub fn new_credential(
     request: v1::IssueRequest,
@@ -142,7 +144,12 @@ pub fn duration(
     rule: &str,
     violations: &mut Violations,
 ) -> Option<Duration> {
-    let read = Duration::try_from(duration).ok();
+    let prost_types::Duration { seconds, nanos } = duration;
+    // Both have the sign of the whole; a negative one is never within bounds.
+    let read = match (u64::try_from(seconds), u32::try_from(nanos)) {
+        (Ok(seconds), Ok(nanos)) if nanos < NANOS_PER_SECOND => Some(Duration::new(seconds, nanos)),
+        _ => None,
+    };
     let within = read.filter(|duration| bounds.contains(duration));
     if within.is_none() {
         violations.add(field, rule);

@@ -193,12 +193,13 @@ pub fn refined(status: Status) -> Status {
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }
         Code::Internal => match status.message().strip_prefix(UNDECODABLE) {
-            // `Message.field: Inner.field: what`
+            // `Inner.field: Message.field: what`
             Some(cause) => {
                 let mut path: Vec<&str> = cause.split(": ").collect();
                 let what = path.pop().unwrap_or_default().to_owned();
                 let fields: Vec<&str> = path
                     .iter()
+                    .rev()
                     .filter_map(|step| step.split_once('.').map(|(_, field)| field))
                     .collect();
                 let field = match fields.as_slice() {
@@ -264,6 +265,10 @@ mod tests {
         let utf8 = refined(Status::internal(utf8));
         assert_eq!(utf8.code(), Code::InvalidArgument);
         assert_eq!(field_of(&utf8), "label");
+
+        let inner = "failed to decode Protobuf message: Presented.credential: VerifyRequest.presented: what";
+        let inner = refined(Status::internal(inner));
+        assert_eq!(field_of(&inner), "presented.credential");
 
         let garbage = "failed to decode Protobuf message: invalid wire type value: 7";
         let garbage = refined(Status::internal(garbage));
