@@ -70,18 +70,23 @@ fn main() {
         || 1e6 / runtime.block_on(issue_alone(&authority, issues)),
         || 1e6 / bare.rate(&alone, |commits, _| commits >= issues),
     );
-    table.compare("Issue alone, in process", "us", &pairs, Budget::RatioAtMost(1.5));
+    table.compare(
+        "Issue alone, in process",
+        "us",
+        &pairs,
+        Budget::RatioAtMost(1.5),
+    );
     let pairs = Pairs::measure(
         || 1e6 / bare.rate(&alone, |commits, _| commits >= issues),
         || 1e6 / bare.rate(&alone, |commits, _| commits >= issues),
     );
     table.compare("noise: bare against itself", "us", &pairs, Budget::Told);
     let before = authority.index().applied().revision.number();
-    let mut issued = 0.0;
+    let mut together = 0.0;
     let pairs = Pairs::measure(
         || {
             let rate = runtime.block_on(issue_together(&authority, writers));
-            issued += rate * period().as_secs_f64();
+            together += rate * period().as_secs_f64();
             rate
         },
         || bare.rate(&many, |_, begin| begin.elapsed() >= period()) * writers as f64,
@@ -93,7 +98,12 @@ fn main() {
         &pairs,
         Budget::RatioAtLeast(0.6),
     );
-    table.figure("of which, Issues in a commit", "", issued / commits as f64, None);
+    table.figure(
+        "of which, Issues in a commit",
+        "",
+        together / commits as f64,
+        None,
+    );
     drop(authority);
 
     let credd = runtime.block_on(Credd::start(directory()));
@@ -266,12 +276,18 @@ impl Template {
             }
         }
         assert_eq!(ids, 2 * credentials);
-        assert!(pairs.len() as u64 > credentials + 1, "the log is among them");
+        assert!(
+            pairs.len() as u64 > credentials + 1,
+            "the log is among them"
+        );
         Self { pairs }
     }
 
     fn bytes(&self) -> usize {
-        self.pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+        self.pairs
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum()
     }
 
     /// The batch of the next commit.
@@ -353,7 +369,9 @@ fn open_sled(path: &Path) -> sled::Db {
 
 /// Where sled's files are in a store.
 fn database(store: &Path) -> PathBuf {
-    let entries = std::fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(store)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let mut databases = entries.filter(|path| path.join("db").exists());
     databases.next().unwrap()
 }

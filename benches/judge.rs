@@ -54,7 +54,12 @@ fn main() {
         },
         || bare_rounds.run(|at| bare.look_up_and_verify(u64::from(order[at]))),
     );
-    table.compare("verify: a good token", "ns", &pairs, Budget::ExcessAtMost(150.0));
+    table.compare(
+        "verify: a good token",
+        "ns",
+        &pairs,
+        Budget::ExcessAtMost(150.0),
+    );
 
     // A caller's own credential, which is in the caches.
     let mut rounds = Rounds::new(1);
@@ -87,7 +92,12 @@ fn main() {
         },
         || bare_rounds.run(|at| bare.look_up(u64::from(order[at]))),
     );
-    table.compare("of which: the index against the table", "ns", &pairs, Budget::Told);
+    table.compare(
+        "of which: the index against the table",
+        "ns",
+        &pairs,
+        Budget::Told,
+    );
     let mut rounds = Rounds::new(order.len());
     let mut bare_rounds = Rounds::new(order.len());
     let pairs = Pairs::measure(
@@ -132,7 +142,9 @@ struct Texts {
 
 impl Texts {
     fn new(order: &[u32]) -> Self {
-        let tokens = order.iter().map(|&number| Population::token(u64::from(number)));
+        let tokens = order
+            .iter()
+            .map(|&number| Population::token(u64::from(number)));
         let mut text = String::new();
         for token in tokens {
             text.push_str(token.expose());
@@ -199,7 +211,10 @@ impl Bare {
     fn look_up(&self, number: u64) -> Option<Arc<BareEntry>> {
         let id = id(number);
         let hash = self.hash(id);
-        self.table.read().find(hash, |entry| entry.id == id).cloned()
+        self.table
+            .read()
+            .find(hash, |entry| entry.id == id)
+            .cloned()
     }
 
     fn verify(&self, number: u64) -> bool {

@@ -45,7 +45,12 @@ fn main() {
     let (authority, workers) = population.authority();
     let each = (live() - before) as f64 / count as f64;
     table.figure("index, for each credential", "B", each, Some(300.0));
-    table.figure("of which the entry itself", "B", size_of::<Entry>() as f64, None);
+    table.figure(
+        "of which the entry itself",
+        "B",
+        size_of::<Entry>() as f64,
+        None,
+    );
     drop((authority, workers));
 
     let runtime = runtime();

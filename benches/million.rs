@@ -36,7 +36,10 @@ fn main() {
     let count: u64 = setting("CREDD_BENCH_CREDENTIALS", 1_000_000);
     let parent = std::env::var_os("CREDD_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let directory = tempfile::tempdir_in(parent).unwrap();
-    preamble(&format!("{count} credentials, in {}", directory.path().display()));
+    preamble(&format!(
+        "{count} credentials, in {}",
+        directory.path().display()
+    ));
 
     let (filling, ()) = seconds(|| {
         let opened = open(&data(directory.path()), IfMissing::Create).unwrap();
@@ -45,7 +48,10 @@ fn main() {
     });
     let database = database(&DataDir::new(directory.path().to_owned()).store());
     let bytes = std::fs::metadata(database.join("db")).unwrap().len();
-    println!("filled in {filling:.0} s; sled's file has {} MB", bytes / 1_000_000);
+    println!(
+        "filled in {filling:.0} s; sled's file has {} MB",
+        bytes / 1_000_000
+    );
 
     let mut table = Table::new("start");
     let mut last = None;
@@ -70,12 +76,23 @@ fn main() {
     );
     assert_eq!(sizes.0 as u64, count);
     assert!(sizes.1 as u64 > count);
-    table.compare("open and load everything", "ms", &pairs, Budget::RatioAtMost(1.5));
+    table.compare(
+        "open and load everything",
+        "ms",
+        &pairs,
+        Budget::RatioAtMost(1.5),
+    );
     table.print();
 
     let opened = open(&data(directory.path()), IfMissing::Refuse).unwrap();
     let (authority, _workers) = Authority::new(opened.parts.clone());
-    list(&authority, &Population { count, keyring: Arc::clone(authority.keyring()) });
+    list(
+        &authority,
+        &Population {
+            count,
+            keyring: Arc::clone(authority.keyring()),
+        },
+    );
 }
 
 /// Opens the database with sled alone and reads every pair.
@@ -99,7 +116,10 @@ fn list(authority: &Authority, population: &Population) {
     let whose = [
         ("all tenants", Whose::All),
         ("a tenant", Whose::Tenant(population.tenant(0))),
-        ("an owner", Whose::Owner(population.tenant(0), population.owner(0))),
+        (
+            "an owner",
+            Whose::Owner(population.tenant(0), population.owner(0)),
+        ),
     ];
     let mut table = Table::new(format!("a page of {PAGE} of List, median of {TIMES}"));
     for (name, whose) in whose {
@@ -109,7 +129,11 @@ fn list(authority: &Authority, population: &Population) {
             states: vec![ShownState::Active, ShownState::Locked, ShownState::Expired],
         };
         let last = start_of_last_page(authority, &filter, population.count);
-        for (place, after) in [("first", CredentialId::MIN), ("middle", middle), ("last", last)] {
+        for (place, after) in [
+            ("first", CredentialId::MIN),
+            ("middle", middle),
+            ("last", last),
+        ] {
             let mut entries = 0;
             let times = (0..TIMES).map(|_| {
                 let (seconds, page) = seconds(|| authority.list(&filter, after, PAGE));
@@ -117,7 +141,12 @@ fn list(authority: &Authority, population: &Population) {
                 seconds * 1e6
             });
             let time = median(times.collect());
-            table.figure(&format!("{name}, {place} page ({entries})"), "us", time, None);
+            table.figure(
+                &format!("{name}, {place} page ({entries})"),
+                "us",
+                time,
+                None,
+            );
         }
     }
     table.print();
@@ -134,7 +163,9 @@ fn start_of_last_page(authority: &Authority, filter: &Filter, count: u64) -> Cre
         let page = authority.list(filter, after, 10 * PAGE);
         if page.entries.len() >= PAGE || after == CredentialId::MIN {
             let skip = page.entries.len().saturating_sub(PAGE);
-            return skip.checked_sub(1).map_or(after, |at| page.entries[at].id());
+            return skip
+                .checked_sub(1)
+                .map_or(after, |at| page.entries[at].id());
         }
         back *= 2;
     }
@@ -142,7 +173,9 @@ fn start_of_last_page(authority: &Authority, filter: &Filter, count: u64) -> Cre
 
 /// Where sled's files are in a store.
 fn database(store: &Path) -> PathBuf {
-    let entries = std::fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(store)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let mut databases = entries.filter(|path| path.join("db").exists());
     databases.next().unwrap()
 }

@@ -100,8 +100,18 @@ fn main() {
     let stream = |side: &Side| runtime.block_on(side.stream(stream_in_flight));
     let (unary_budget, stream_budget) = (Budget::RatioAtLeast(0.93), Budget::RatioAtLeast(0.5));
     compare("Verify", &|| unary(&ours), &|| unary(&bare), unary_budget);
-    compare("VerifyStream", &|| stream(&ours), &|| stream(&bare), stream_budget);
-    compare("noise: no-op Verify against itself", &|| unary(&bare), &|| unary(&bare), Budget::Told);
+    compare(
+        "VerifyStream",
+        &|| stream(&ours),
+        &|| stream(&bare),
+        stream_budget,
+    );
+    compare(
+        "noise: no-op Verify against itself",
+        &|| unary(&bare),
+        &|| unary(&bare),
+        Budget::Told,
+    );
     table.print();
     cpu.print();
     drop((ours, bare));
@@ -219,7 +229,10 @@ async fn ask_on_a_stream(
             questions = None;
         }
         if let Some(questions) = &questions {
-            questions.send(question(in_flight + answered)).await.unwrap();
+            questions
+                .send(question(in_flight + answered))
+                .await
+                .unwrap();
         }
     }
     answered

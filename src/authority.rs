@@ -350,7 +350,9 @@ impl Authority {
             let (revision, entry) = self.index.read(|index| index.credential(caller.id));
             seen.0 = entry.map(|entry| (revision, entry));
         }
-        seen.0.as_ref().is_some_and(|(_, entry)| self.is_good(entry, caller))
+        seen.0
+            .as_ref()
+            .is_some_and(|(_, entry)| self.is_good(entry, caller))
     }
 
     /// Whether a caller that was known is still good, with the same secret.

@@ -113,7 +113,8 @@ impl NoOp {
     pub async fn start(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = VerificationServiceServer::new(self.clone()).max_decoding_message_size(1 << 20);
+        let service =
+            VerificationServiceServer::new(self.clone()).max_decoding_message_size(1 << 20);
         let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -136,10 +137,7 @@ impl VerificationService for NoOp {
     type VerifyStreamStream = Answers<VerifyStreamResponse>;
     type WatchStream = Answers<WatchResponse>;
 
-    async fn verify(
-        &self,
-        _: Request<VerifyRequest>,
-    ) -> Result<Response<VerifyResponse>, Status> {
+    async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
         Ok(Response::new(self.answer()))
     }
 

@@ -117,7 +117,11 @@ impl Population {
         let bulk = self.count - tail.min(self.count);
         let mut number = 0;
         while number < self.count {
-            let size = if number < bulk { batch.min(bulk - number) } else { 1 };
+            let size = if number < bulk {
+                batch.min(bulk - number)
+            } else {
+                1
+            };
             store
                 .commit(Batch {
                     at: issued_at(number),
