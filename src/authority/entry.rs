@@ -292,3 +292,71 @@ fn intern_roles(roles: &[Role], names: &Interner) -> Symbol {
     let roles: Vec<&str> = roles.iter().map(Role::as_str).collect();
     names.intern(&roles.join(&ROLE_SEPARATOR.to_string()).into())
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::authority::record::tests::any_credential;
+    use crate::domain::keyring::KeyVersion;
+
+    /// Some credential of this id.
+    pub(in crate::authority) fn credential(id: CredentialId) -> Credential {
+        let at = Timestamp::from_millis(1000);
+        Credential {
+            id,
+            tenant: Tenant::trusted("acme".into()),
+            owner: Owner::trusted("jo".into()),
+            kind: Kind::ApiToken,
+            label: Label::trusted("test".into()),
+            description: Description::trusted("".into()),
+            roles: Vec::new(),
+            state: State::Active,
+            state_set: None,
+            created_at: at,
+            created_by: Principal::system(),
+            expires_at: None,
+            generation: Generation::FIRST,
+            mac: Mac {
+                pepper: KeyVersion(1),
+                tag: [1; 32],
+            },
+            last_change: Change {
+                action: Action::Issue,
+                at,
+                by: Principal::system(),
+                reason: Reason::trusted("".into()),
+            },
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_is_its_record(credential in any_credential(), revision in 1_u64..) {
+            let names = Interner::new();
+            let revision = Revision::new(revision);
+            let entry = Entry::new(credential.clone(), revision, &names);
+            let stored = entry.to_stored(&names);
+            let state_set = credential.state_set.or(Some(revision));
+            prop_assert_eq!(stored.state_revision(), state_set.unwrap());
+            prop_assert_eq!(stored, Stored { credential: Credential { state_set, ..credential }, revision });
+        }
+    }
+
+    #[test]
+    fn a_use_is_reported_once_in_a_period_whatever_the_clock_does() {
+        let names = Interner::new();
+        let entry = Entry::new(credential(CredentialId::MIN), Revision::new(1), &names);
+        let claims = |seconds: i64| entry.claim_report(Timestamp::from_millis(seconds * 1000), 10);
+        assert!(claims(1000));
+        assert!(!claims(1000) && !claims(1009));
+        assert!(claims(1010));
+        assert!(!claims(1005), "the clock went back a little");
+        assert!(claims(500), "the clock went back far");
+        // The next record of the credential goes on from there.
+        let next = Entry::new(credential(CredentialId::MIN), Revision::new(2), &names);
+        next.inherit_last_use(&entry);
+        assert!(!next.claim_report(Timestamp::from_millis(505_000), 10));
+    }
+}

@@ -4,7 +4,9 @@
 //! and applies them. A local commit takes the same road as another node's: the
 //! committer writes to the store and then lets the feed catch up.
 
-use std::sync::Arc;
+use std::panic::resume_unwind;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,7 +15,7 @@ use super::hub::{Hub, Published, RingSize, records_of};
 use super::index::{Index, Writer};
 use super::record::{KeyChecks, Record, UnreadableRecord};
 use crate::domain::revision::{Position, Revision};
-use crate::store::{Commit, Contents, KeyRange, PageLimit, Store, StoreError};
+use crate::store::{Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError};
 
 /// Applies the store's commits to the index and the hub.
 #[derive(Debug)]
@@ -59,6 +61,9 @@ pub struct Loaded {
 /// How many keys a loading scan asks for at once.
 const SCAN_PAGE: usize = 4096;
 
+/// How many pages are read ahead.
+const SCAN_AHEAD: usize = 4;
+
 /// How much of the log is applied at once.
 const LOG_PAGE: PageLimit = PageLimit {
     commits: 1024,
@@ -77,13 +82,9 @@ impl Feed {
         let start = store.snapshot()?;
         let mut keyring = None;
         let mut found = Contents::default();
-        let mut range = KeyRange::all();
-        loop {
-            let entries = store.scan(&range, SCAN_PAGE)?;
-            let Some(last) = entries.last() else { break };
-            range = range.after(&last.key);
+        scan(&*store, |entries| {
             index.apply(Position::START, |writer| {
-                for entry in &entries {
+                for entry in entries {
                     found.add(&entry.key, entry.revision);
                     let record = Record::decode(&entry.key, Some(&entry.value))?;
                     if let Record::Keyring(checks) = &record {
@@ -91,9 +92,9 @@ impl Feed {
                     }
                     write(&writer, record, entry.revision);
                 }
-                Ok::<_, UnreadableRecord>(())
-            })?;
-        }
+                Ok(())
+            })
+        })?;
         match store.contents()? {
             Some((position, expected)) if position == start && expected != found => {
                 return Err(FeedError::Damaged {
@@ -110,6 +111,8 @@ impl Feed {
             store,
             turn: Mutex::new(()),
         };
+        // What was committed since: a scan alone is fuzzy.
+        feed.catch_up(None)?;
         Ok(Loaded { feed, keyring })
     }
 
@@ -162,6 +165,37 @@ impl Feed {
         self.hub.publish(published);
         Ok(())
     }
+}
+
+/// Gives every key of a store to `each`, in pages. The next page is read while
+/// one is being worked on.
+fn scan(
+    store: &dyn Store,
+    mut each: impl FnMut(&[Entry]) -> Result<(), FeedError>,
+) -> Result<(), FeedError> {
+    thread::scope(|scope| {
+        let (sender, pages) = mpsc::sync_channel(SCAN_AHEAD);
+        let read = scope.spawn(move || {
+            let mut range = KeyRange::all();
+            loop {
+                let entries = store.scan(&range, SCAN_PAGE)?;
+                let Some(last) = entries.last() else {
+                    return Ok(());
+                };
+                range = range.after(&last.key);
+                if sender.send(entries).is_err() {
+                    // Nobody wants more: a page could not be worked on.
+                    return Ok(());
+                }
+            }
+        });
+        let worked = pages.into_iter().try_for_each(|entries| each(&entries));
+        let read: Result<(), StoreError> = match read.join() {
+            Ok(read) => read,
+            Err(panic) => resume_unwind(panic),
+        };
+        worked.and(read.map_err(FeedError::Store))
+    })
 }
 
 fn write(writer: &Writer<'_>, record: Record, revision: Revision) {

@@ -148,7 +148,7 @@ mod tests {
     fn no_more_commits_are_kept_than_allowed() {
         let store = store_with_commits_at(&[10, 10, 10, 10]);
         let retention = Retention {
-            age: Duration::from_secs(60),
+            age: Duration::from_mins(1),
             commits: 3,
         };
         assert_eq!(

@@ -85,3 +85,28 @@ fn dedup(mut batch: Vec<(CredentialId, LastUse)>) -> Vec<(CredentialId, LastUse)
     batch.dedup_by_key(|(id, _)| *id);
     batch
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(id: u8, at: i64) -> (CredentialId, LastUse) {
+        let last_use = LastUse {
+            at: Timestamp::from_millis(at),
+            by: Principal::trusted(format!("by {at}").into()),
+        };
+        (CredentialId::from_bytes([id; 16]), last_use)
+    }
+
+    #[test]
+    fn of_several_reports_the_latest_is_written() {
+        let batch = vec![
+            report(2, 5),
+            report(1, 7),
+            report(2, 9),
+            report(1, 3),
+            report(2, 6),
+        ];
+        assert_eq!(dedup(batch), [report(1, 7), report(2, 9)]);
+    }
+}

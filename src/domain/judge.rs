@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_never_kept_beyond_the_expiry() {
-        let policy = Duration::from_secs(60);
+        let policy = Duration::from_mins(1);
         let expiry = |millis| Some(Timestamp::from_millis(NOW.as_millis() + millis));
         assert_eq!(valid_for(None, NOW, policy), policy);
         assert_eq!(

@@ -5,6 +5,7 @@ use std::panic;
 use std::process;
 
 use super::supervise::current_name;
+use crate::store::sled::is_guarded;
 
 /// The exit status after a panic: `EX_SOFTWARE` of sysexits.h.
 pub const EXIT_STATUS: i32 = 70;
@@ -19,7 +20,7 @@ pub fn end_the_process() {
         let place = place.unwrap_or_default();
         let message = info.payload_as_str().unwrap_or("without a message");
         tracing::error!(task = current_name(), place, message, "panic");
-        if !info.location().is_some_and(|l| l.file().contains("/sled-")) {
+        if !is_guarded() {
             process::exit(EXIT_STATUS);
         }
     }));

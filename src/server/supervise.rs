@@ -109,7 +109,9 @@ mod tests {
         supervisor.task("a task", async move { is("a task") });
         let said = |ended: TaskEnded| ended.source.map(|source| source.to_string());
         assert_eq!(said(supervisor.first_end().await).as_deref(), Some("yes"));
-        supervisor.thread("a thread", move || is("a thread")).unwrap();
+        supervisor
+            .thread("a thread", move || is("a thread"))
+            .unwrap();
         assert_eq!(said(supervisor.first_end().await).as_deref(), Some("yes"));
     }
 

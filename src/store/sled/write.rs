@@ -110,9 +110,7 @@ impl SledStore {
 
     /// Whether this many bytes can be written and the reserve is kept.
     fn check_room(&self, bytes: u64, reserve: u64) -> Result<(), StoreError> {
-        let stat = rustix::fs::statvfs(self.home.path());
-        let stat = self.or_poison(stat.map_err(|error| Fault::Io(error.into())))?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let free = self.or_poison(self.database.free())?;
         if free.saturating_sub(bytes) < reserve {
             return Err(StoreError::Full { free, reserve });
         }

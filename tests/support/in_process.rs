@@ -1,0 +1,188 @@
+//! An authority in this process whose store and ring a test chooses, behind the
+//! real services on a real connection.
+
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use credd::authority::command::{Expiry, NewId};
+use credd::authority::feed::{Feed, FeedError};
+use credd::authority::hub::RingSize;
+use credd::authority::{Authority, NewCredential, Parts, Workers};
+use credd::domain::id::CredentialId;
+use credd::domain::keyring::{KeyVersion, Keyring};
+use credd::domain::names::{Description, Label, Owner, Principal, Role, Tenant};
+use credd::domain::random::SystemRandom;
+use credd::domain::secret::Secret;
+use credd::domain::time::SystemClock;
+use credd::domain::token::{Generation, Kind, secret_text};
+use credd::proto::v1::credential_service_client::CredentialServiceClient;
+use credd::proto::v1::credential_service_server::CredentialServiceServer;
+use credd::proto::v1::verification_service_client::VerificationServiceClient;
+use credd::proto::v1::verification_service_server::VerificationServiceServer;
+use credd::rpc::Shared;
+use credd::rpc::access::AccessLayer;
+use credd::rpc::credentials::Credentials;
+use credd::rpc::verification::Verification;
+use credd::store::Store;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
+use tonic::transport::server::TcpIncoming;
+
+use crate::support::{Bearer, Client, soon};
+
+/// A ring that a slow reader soon falls out of.
+pub(crate) const SMALL_RING: RingSize = RingSize {
+    commits: 16,
+    events: 64,
+};
+
+/// How much a client that reads slowly lets the server send on a stream, in
+/// bytes.
+pub(crate) const SMALL_WINDOW: u32 = 16 * 1024;
+
+pub(crate) struct InProcess {
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) address: SocketAddr,
+    /// The administrator's client and token.
+    pub(crate) admin: Client,
+    pub(crate) token: String,
+    shared: Shared,
+    closing: CancellationToken,
+    server: JoinHandle<()>,
+    uses: JoinHandle<()>,
+    committer: thread::JoinHandle<Result<(), FeedError>>,
+}
+
+impl InProcess {
+    /// Loads a store and serves it. A store without the administrator gets one.
+    pub(crate) async fn start(store: Arc<dyn Store>, ring: RingSize) -> Self {
+        let key = [(KeyVersion(1), zeroize::Zeroizing::new([7; 32]))];
+        let loaded = Feed::load(Arc::clone(&store), ring).unwrap();
+        let (authority, workers) = Authority::new(Parts {
+            store,
+            feed: Arc::new(loaded.feed),
+            keyring: Arc::new(Keyring::new(&key, &key).unwrap()),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom::new()),
+        });
+        let Workers { committer, uses } = workers;
+        let committer = thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || committer.run())
+            .unwrap();
+        let uses = tokio::spawn(uses.run());
+        let authority = Arc::new(authority);
+        let token = administrator(&authority).await;
+
+        let shared = Shared::default();
+        shared.set_authority(Arc::clone(&authority));
+        let closing = CancellationToken::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tonic::transport::Server::builder()
+            .layer(AccessLayer::new(shared.clone()))
+            .max_concurrent_streams(1024)
+            .add_service(CredentialServiceServer::new(Credentials::new(
+                shared.clone(),
+            )))
+            .add_service(VerificationServiceServer::new(Verification::new(
+                shared.clone(),
+            )))
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                closing.clone().cancelled_owned(),
+            );
+        let server = tokio::spawn(async move { server.await.unwrap() });
+        let admin = Client::connect(address, &token).await;
+        Self {
+            authority,
+            address,
+            admin,
+            token,
+            shared,
+            closing,
+            server,
+            uses,
+            committer,
+        }
+    }
+
+    /// Another client of the administrator's, over a connection of its own,
+    /// that lets the server send no more than [`SMALL_WINDOW`] on a stream that
+    /// it does not read.
+    pub(crate) async fn slow_client(&self) -> Client {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        let channel = endpoint
+            .initial_stream_window_size(SMALL_WINDOW)
+            .connect()
+            .await
+            .unwrap();
+        let bearer = Bearer::new(&self.token);
+        Client {
+            credentials: CredentialServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            verification: VerificationServiceClient::with_interceptor(channel, bearer),
+        }
+    }
+
+    /// Ends it; returns what the committer ended with.
+    pub(crate) async fn stop(self) -> Result<(), FeedError> {
+        let Self {
+            authority,
+            shared,
+            closing,
+            server,
+            uses,
+            committer,
+            admin,
+            ..
+        } = self;
+        shared.stopping.cancel();
+        closing.cancel();
+        drop((admin, shared, authority));
+        soon("the end of the server", server).await.unwrap();
+        soon("the end of the writer of uses", uses).await.unwrap();
+        let ended = tokio::task::spawn_blocking(move || committer.join().unwrap());
+        soon("the end of the committer", ended).await.unwrap()
+    }
+}
+
+/// A credential to issue.
+pub(crate) fn new_credential(tenant: &str) -> NewCredential {
+    NewCredential {
+        tenant: Tenant::parse(tenant).unwrap(),
+        owner: Owner::parse("jo").unwrap(),
+        kind: Kind::ApiToken,
+        label: Label::parse("test").unwrap(),
+        description: Description::parse("").unwrap(),
+        roles: Vec::new(),
+        expiry: Expiry::Never,
+    }
+}
+
+/// The id, the secret and the token of the `n`th credential that a test draws
+/// itself, so that it knows them before they are issued.
+pub(crate) fn drawn(n: u8) -> (CredentialId, Secret, String) {
+    let id = CredentialId::from_bytes([n; 16]);
+    let secret = Secret::new([n; 32]);
+    let text = secret_text(Kind::ApiToken, id, Generation::FIRST, &secret);
+    (id, secret, text.expose().to_owned())
+}
+
+async fn administrator(authority: &Authority) -> String {
+    let (id, secret, token) = drawn(1);
+    if authority.get(id).1.is_none() {
+        let new = NewCredential {
+            roles: vec![Role::parse(Role::ADMINISTRATOR).unwrap()],
+            ..new_credential(Tenant::CREDD)
+        };
+        let by = Principal::system();
+        let issued = authority.issue_as(new, &by, NewId::Given(id), secret).await;
+        issued.unwrap();
+    }
+    token
+}
