@@ -82,11 +82,11 @@ fn main() {
     );
     table.compare("noise: bare against itself", "us", &pairs, Budget::Told);
     let before = authority.index().applied().revision.number();
-    let mut issued = 0.0;
+    let mut together = 0.0;
     let pairs = Pairs::measure(
         || {
             let rate = runtime.block_on(issue_together(&authority, writers));
-            issued += rate * period().as_secs_f64();
+            together += rate * period().as_secs_f64();
             rate
         },
         || bare.rate(&many, |_, begin| begin.elapsed() >= period()) * writers as f64,
@@ -101,7 +101,7 @@ fn main() {
     table.figure(
         "of which, Issues in a commit",
         "",
-        issued / commits as f64,
+        together / commits as f64,
         None,
     );
     drop(authority);

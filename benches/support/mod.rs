@@ -160,14 +160,15 @@ impl Table {
         });
         println!("\n{}\n", self.title);
         let line = |cells: [&str; 7]| {
-            let mut line = String::new();
-            for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-                line += &match column {
-                    0 => format!("{cell:<width$}"),
-                    _ => format!("  {cell:>width$}"),
-                };
-            }
-            println!("{}", line.trim_end());
+            let mut columns = cells.iter().zip(widths);
+            let mut line: Vec<String> = Vec::new();
+            line.extend(
+                columns
+                    .next()
+                    .map(|(cell, width)| format!("{cell:<width$}")),
+            );
+            line.extend(columns.map(|(cell, width)| format!("{cell:>width$}")));
+            println!("{}", line.join("  ").trim_end());
         };
         line(HEAD);
         for row in &self.rows {
