@@ -127,8 +127,6 @@ pub struct Caller {
     pub id: CredentialId,
     /// Which of its secrets was presented.
     pub generation: Generation,
-    /// The roles of the credential.
-    pub roles: Vec<Arc<str>>,
 }
 
 /// The entry of a caller, and the revision as of which it was that.
@@ -187,7 +185,7 @@ impl Authority {
             store: store.id(),
             index: Arc::clone(feed.index()),
             hub: Arc::clone(feed.hub()),
-            log: Arc::new(LogReader::new(store)),
+            log: Arc::new(LogReader::new(store, Arc::clone(feed.index()))),
             commands,
             uses,
             keyring,
@@ -324,20 +322,21 @@ impl Authority {
         answer.0
     }
 
-    /// Finds who presents this token: a good credential of credd's own tenant.
+    /// Finds who presents this token, and with which of credd's own credentials,
+    /// if that is good.
     #[must_use]
-    pub fn authenticate(&self, token: &str) -> Option<Caller> {
+    pub fn authenticate(&self, token: &str) -> Option<(Caller, Arc<Entry>)> {
         let (answer, now) = self.judge(Presented::Token(token), Audience::Credd);
         let entry = answer.credential?;
         let names = self.index.names();
         let principal = entry.principal(names);
         self.uses.report(&entry, now, &principal);
-        Some(Caller {
+        let caller = Caller {
             principal,
             id: entry.id(),
             generation: entry.generation(),
-            roles: entry.roles(names).map(Arc::from).collect(),
-        })
+        };
+        Some((caller, entry))
     }
 
     /// As [`is_still_good`](Self::is_still_good), for who asks before every answer

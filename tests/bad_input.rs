@@ -10,6 +10,7 @@ use std::future::Future;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use credd::authority::names::Interner;
 use credd::proto::v1;
 use credd::proto::v1::presented::Credential as Shown;
 use credd::proto::v1::verify_stream_response::Outcome;
@@ -1128,11 +1129,11 @@ mod every_parser {
 
     fn credential_record() -> store::CredentialRecord {
         store::CredentialRecord {
-            tenant: "acme".to_owned(),
+            tenant: "acme".into(),
             kind: 1,
             state: 1,
             generation: 1,
-            mac: vec![7; 32],
+            mac: vec![7; 32].into(),
             last_change: Some(store::ChangeRecord {
                 r#type: 1,
                 ..Default::default()
@@ -1240,13 +1241,17 @@ mod every_parser {
             format in 0_u8..3,
             value in nearly(credential_record().encode_to_vec()),
         ) {
-            let _ = Record::decode(&key, Some(&value));
-            let _ = Record::decode(&key, None);
+            let names = Interner::new();
+            let decode = |key: &[u8], value: Option<Bytes>| {
+                Record::decode(key, value.as_ref(), &names)
+            };
+            let _ = decode(&key, Some(value.clone().into()));
+            let _ = decode(&key, None);
             let key = [&[kind][..], &id].concat();
             let value = [&[format][..], &value].concat();
-            if let Ok(record) = Record::decode(&key, Some(&value)) {
+            if let Ok(record) = decode(&key, Some(value.into())) {
                 prop_assert_eq!((format, id.len()), (1, 16));
-                let again = Record::decode(&record.key(), record.encode().as_deref());
+                let again = decode(&record.key(), record.encode());
                 prop_assert_eq!(again, Ok(record));
             }
         }

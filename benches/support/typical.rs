@@ -99,7 +99,7 @@ impl Population {
     }
 
     pub fn record(&self, number: u64) -> Record {
-        Record::Credential(id(number), Some(Box::new(self.credential(number))))
+        Record::Credential(id(number), Some(Arc::new(self.credential(number))))
     }
 
     fn write(&self, number: u64) -> Write {

@@ -1,6 +1,7 @@
 //! What a change does: pure functions from what is known, a command and the
 //! time to what is to be written and answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::Record;
@@ -104,13 +105,13 @@ pub enum Known {
     Committed(Stored),
     /// As a command before this one, in the same group, leaves it. Its commit
     /// has no revision yet.
-    Pending(Credential),
+    Pending(Arc<Credential>),
 }
 
 impl Known {
     /// The credential.
     #[must_use]
-    pub const fn credential(&self) -> &Credential {
+    pub fn credential(&self) -> &Credential {
         match self {
             Self::Committed(stored) => &stored.credential,
             Self::Pending(credential) => credential,
@@ -123,7 +124,7 @@ impl Known {
         match self {
             Self::Committed(stored) => stored,
             Self::Pending(credential) => Stored {
-                credential,
+                credential: Arc::unwrap_or_clone(credential),
                 revision: group,
             },
         }
@@ -291,10 +292,11 @@ fn decide_uses(view: &dyn View, uses: &[(CredentialId, LastUse)]) -> Decision {
 
 impl Decision {
     fn write(credential: Credential) -> Self {
+        let credential = Arc::new(credential);
         Self {
             writes: vec![Record::Credential(
                 credential.id,
-                Some(Box::new(credential.clone())),
+                Some(Arc::clone(&credential)),
             )],
             answer: Some(Known::Pending(credential)),
         }
@@ -548,7 +550,7 @@ mod tests {
 
     #[test]
     fn a_given_id_is_issued_once() {
-        let view = Listed(vec![Known::Pending(credential(1, State::Revoked))]);
+        let view = Listed(vec![Known::Pending(credential(1, State::Revoked).into())]);
         let command = Command::Issue(Box::new(issue(NewId::Given(id(1)))));
         assert_eq!(decide_on(&view, &command), Err(Refusal::Exists(id(1))));
     }

@@ -350,14 +350,14 @@ impl Group {
 /// The index, with what the commands of a group so far do to it.
 struct Overlay<'a> {
     index: &'a Index,
-    written: HashMap<CredentialId, Credential>,
+    written: HashMap<CredentialId, Arc<Credential>>,
 }
 
 impl Overlay<'_> {
     fn add(&mut self, decision: &Decision) {
         for record in &decision.writes {
             if let Record::Credential(id, Some(credential)) = record {
-                self.written.insert(*id, (**credential).clone());
+                self.written.insert(*id, Arc::clone(credential));
             }
         }
     }
@@ -370,7 +370,7 @@ impl Overlay<'_> {
 impl View for Overlay<'_> {
     fn credential(&self, id: CredentialId) -> Option<Known> {
         if let Some(written) = self.written.get(&id) {
-            return Some(Known::Pending(written.clone()));
+            return Some(Known::Pending(Arc::clone(written)));
         }
         let entry = self.read(|index| index.credential(id))?;
         Some(Known::Committed(entry.to_stored(self.index.names())))
@@ -394,7 +394,7 @@ impl View for Overlay<'_> {
             .written
             .values()
             .filter(|credential| credential.tenant.is_credd())
-            .map(|credential| Known::Pending(credential.clone()));
+            .map(|credential| Known::Pending(Arc::clone(credential)));
         committed.chain(pending).collect()
     }
 }
@@ -708,7 +708,7 @@ mod tests {
             },
         );
         *stepped.store.other.lock() = Some(Box::new(move |store| {
-            let record = Record::Credential(id(1), Some(Box::new(locked)));
+            let record = Record::Credential(id(1), Some(Arc::new(locked)));
             let batch = Batch {
                 at: Timestamp::from_millis(1),
                 guards: Vec::new(),

@@ -62,7 +62,7 @@ const ROLE_SEPARATOR: char = ',';
 impl Entry {
     /// The entry of a record.
     #[must_use]
-    pub fn new(credential: Credential, revision: Revision, names: &Interner) -> Self {
+    pub fn new(credential: &Credential, revision: Revision, names: &Interner) -> Self {
         let Credential {
             id,
             tenant,
@@ -85,34 +85,34 @@ impl Entry {
             at,
             by,
             reason,
-        } = &last_change;
+        } = last_change;
         let is_issue = *action == Action::Issue
-            && *at == created_at
-            && *by == created_by
+            && at == created_at
+            && by == created_by
             && reason.as_str().is_empty();
         Self {
-            id,
-            mac,
+            id: *id,
+            mac: *mac,
             tenant: names.intern(tenant.as_arc()),
             owner: names.intern(owner.as_arc()),
             created_by: names.intern(created_by.as_arc()),
             principal: if tenant.is_credd() {
-                names.intern(Principal::credd(&owner).as_arc())
+                names.intern(Principal::credd(owner).as_arc())
             } else {
                 Interner::EMPTY
             },
-            roles: intern_roles(&roles, names),
-            generation,
-            kind,
-            state,
+            roles: intern_roles(roles, names),
+            generation: *generation,
+            kind: *kind,
+            state: *state,
             // A label has at most 128 characters of four bytes.
             label_bytes: u16::try_from(label.as_str().len()).unwrap_or(u16::MAX),
             texts: [label.as_str(), description.as_str()].concat().into(),
             expires_at: expires_at.unwrap_or(NEVER),
-            created_at,
+            created_at: *created_at,
             revision,
             state_revision: state_set.unwrap_or(revision),
-            last_change: (!is_issue).then(|| Box::new(last_change)),
+            last_change: (!is_issue).then(|| Box::new(last_change.clone())),
             last_use: LastUseCell::default(),
         }
     }
@@ -336,7 +336,7 @@ pub(super) mod tests {
         fn an_entry_is_its_record(credential in any_credential(), revision in 1_u64..) {
             let names = Interner::new();
             let revision = Revision::new(revision);
-            let entry = Entry::new(credential.clone(), revision, &names);
+            let entry = Entry::new(&credential, revision, &names);
             let stored = entry.to_stored(&names);
             let state_set = credential.state_set.or(Some(revision));
             prop_assert_eq!(stored.state_revision(), state_set.unwrap());
@@ -347,7 +347,7 @@ pub(super) mod tests {
     #[test]
     fn a_use_is_reported_once_in_a_period_whatever_the_clock_does() {
         let names = Interner::new();
-        let entry = Entry::new(credential(CredentialId::MIN), Revision::new(1), &names);
+        let entry = Entry::new(&credential(CredentialId::MIN), Revision::new(1), &names);
         let claims = |seconds: i64| entry.claim_report(Timestamp::from_millis(seconds * 1000), 10);
         assert!(claims(1000));
         assert!(!claims(1000) && !claims(1009));
@@ -355,7 +355,7 @@ pub(super) mod tests {
         assert!(!claims(1005), "the clock went back a little");
         assert!(claims(500), "the clock went back far");
         // The next record of the credential goes on from there.
-        let next = Entry::new(credential(CredentialId::MIN), Revision::new(2), &names);
+        let next = Entry::new(&credential(CredentialId::MIN), Revision::new(2), &names);
         next.inherit_last_use(&entry);
         assert!(!next.claim_report(Timestamp::from_millis(505_000), 10));
     }

@@ -86,7 +86,7 @@ impl Feed {
             index.apply(Position::START, |writer| {
                 for entry in entries {
                     found.add(&entry.key, entry.revision);
-                    let record = Record::decode(&entry.key, Some(&entry.value))?;
+                    let record = Record::decode(&entry.key, Some(&entry.value), index.names())?;
                     if let Record::Keyring(checks) = &record {
                         keyring.clone_from(checks);
                     }
@@ -155,7 +155,7 @@ impl Feed {
     }
 
     fn apply(&self, commit: &Commit) -> Result<(), FeedError> {
-        let records = records_of(commit)?;
+        let records = records_of(commit, self.index.names())?;
         let published = Published::new(commit.position, &records);
         self.index.apply(commit.position, |writer| {
             for record in records {
@@ -200,7 +200,7 @@ fn scan(
 
 fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
     match record {
-        Record::Credential(_, Some(credential)) => writer.put(*credential, revision),
+        Record::Credential(_, Some(credential)) => writer.put(&credential, revision),
         Record::Credential(id, None) => writer.remove(id),
         Record::LastUse(id, last_use) => writer.set_last_use(id, last_use),
         Record::Keyring(_) => (),

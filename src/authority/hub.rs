@@ -14,6 +14,8 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
+use super::index::Index;
+use super::names::Interner;
 use super::record::{Record, UnreadableRecord};
 use crate::domain::credential::{Action, Credential, State};
 use crate::domain::id::CredentialId;
@@ -102,11 +104,11 @@ fn credential_event(credential: &Credential) -> CredentialEvent {
 /// # Errors
 ///
 /// [`UnreadableRecord`] for what this version of credd can't have written.
-pub fn records_of(commit: &Commit) -> Result<Vec<Record>, UnreadableRecord> {
+pub fn records_of(commit: &Commit, names: &Interner) -> Result<Vec<Record>, UnreadableRecord> {
     commit
         .writes
         .iter()
-        .map(|write| Record::decode(&write.key, write.value.as_deref()))
+        .map(|write| Record::decode(&write.key, write.value.as_ref(), names))
         .collect()
 }
 
@@ -219,6 +221,7 @@ impl Hub {
 #[derive(Debug)]
 pub struct LogReader {
     store: Arc<dyn Store>,
+    index: Arc<Index>,
     turns: Arc<Semaphore>,
 }
 
@@ -255,11 +258,12 @@ pub enum LogError {
 }
 
 impl LogReader {
-    /// A reader of this store's log.
+    /// A reader of this store's log, which shares the names of the index.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    pub fn new(store: Arc<dyn Store>, index: Arc<Index>) -> Self {
         Self {
             store,
+            index,
             turns: Arc::new(Semaphore::new(READERS)),
         }
     }
@@ -270,11 +274,12 @@ impl LogReader {
     ///
     /// [`LogError`]; of the store's, those of [`Store::changes`].
     pub async fn page(&self, after: Revision) -> Result<LogPage, LogError> {
-        let (store, turns) = (Arc::clone(&self.store), Arc::clone(&self.turns));
+        let (store, index) = (Arc::clone(&self.store), Arc::clone(&self.index));
+        let turns = Arc::clone(&self.turns);
         let read = move || {
             let changes = store.changes(after, PAGE, Duration::ZERO)?;
             let commits = changes.commits.iter().map(|commit| {
-                let records = records_of(commit)?;
+                let records = records_of(commit, index.names())?;
                 Ok(Arc::new(Published::new(commit.position, &records)))
             });
             Ok(LogPage {

@@ -7,11 +7,12 @@
 //! 2012). The data itself lies behind ordinary locks, so that nothing torn is
 //! ever read. A reader that was unlucky a few times waits for the writer.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use hashbrown::HashTable;
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashTable};
 use parking_lot::{Mutex, RwLock};
 
 use super::entry::Entry;
@@ -44,14 +45,14 @@ pub struct Index {
     writer: RwLock<()>,
     /// The uses of credentials whose record was not there yet when they were
     /// loaded: a scan shows records in the order of their keys.
-    orphans: Mutex<HashMap<CredentialId, LastUse>>,
+    orphans: Mutex<HashMap<CredentialId, LastUse, RandomState>>,
 }
 
 /// The ids in the orders in which they are listed.
 #[derive(Debug, Default)]
 struct Listing {
-    by_tenant: HashMap<Symbol, BTreeSet<CredentialId>>,
-    by_owner: HashMap<(Symbol, Symbol), BTreeSet<CredentialId>>,
+    by_tenant: HashMap<Symbol, BTreeSet<CredentialId>, RandomState>,
+    by_owner: HashMap<(Symbol, Symbol), BTreeSet<CredentialId>, RandomState>,
 }
 
 /// The index while it is read at one revision.
@@ -259,7 +260,7 @@ fn following(
 impl Writer<'_> {
     /// Puts a credential as this commit left it; one that is older than what is
     /// there is ignored.
-    pub(super) fn put(&self, credential: Credential, revision: Revision) {
+    pub(super) fn put(&self, credential: &Credential, revision: Revision) {
         let index = self.0;
         let entry = Arc::new(Entry::new(credential, revision, &index.names));
         let (hash, shard) = index.shard(entry.id());
@@ -394,7 +395,7 @@ mod tests {
         let commit = |revision: u64| {
             index.apply(position(revision), |writer| {
                 for n in 0..CREDENTIALS {
-                    writer.put(in_state(n, state(revision)), Revision::new(revision));
+                    writer.put(&in_state(n, state(revision)), Revision::new(revision));
                 }
             });
         };
@@ -450,9 +451,9 @@ mod tests {
     fn an_older_write_does_not_replace_a_newer_one() {
         let index = Index::new();
         index.apply(position(5), |writer| {
-            writer.put(in_state(1, State::Revoked), Revision::new(5));
-            writer.put(in_state(1, State::Active), Revision::new(4));
-            writer.put(in_state(1, State::Locked), Revision::new(5));
+            writer.put(&in_state(1, State::Revoked), Revision::new(5));
+            writer.put(&in_state(1, State::Active), Revision::new(4));
+            writer.put(&in_state(1, State::Locked), Revision::new(5));
         });
         let (_, entry) = index.read(|index| index.credential(id(1)));
         assert_eq!(entry.unwrap().state(), State::Revoked);
@@ -461,7 +462,8 @@ mod tests {
     #[test]
     fn what_was_removed_is_nowhere() {
         let index = Index::new();
-        let put = |writer: &Writer<'_>, n| writer.put(in_state(n, State::Locked), Revision::new(1));
+        let put =
+            |writer: &Writer<'_>, n| writer.put(&in_state(n, State::Locked), Revision::new(1));
         index.apply(position(1), |writer| (1..4).for_each(|n| put(&writer, n)));
         index.apply(position(2), |writer| writer.remove(id(2)));
         let (_, (found, ids, denied)) = index.read(|index| {
@@ -479,12 +481,12 @@ mod tests {
     fn a_snapshot_of_what_is_denied_stays_as_it_was() {
         let index = Index::new();
         index.apply(position(1), |writer| {
-            writer.put(in_state(1, State::Locked), Revision::new(1));
+            writer.put(&in_state(1, State::Locked), Revision::new(1));
         });
         let (_, before) = index.read(|index| index.denied());
         index.apply(position(2), |writer| {
-            writer.put(in_state(1, State::Active), Revision::new(2));
-            writer.put(in_state(2, State::Revoked), Revision::new(2));
+            writer.put(&in_state(1, State::Active), Revision::new(2));
+            writer.put(&in_state(2, State::Revoked), Revision::new(2));
         });
         let (_, after) = index.read(|index| index.denied());
         assert_eq!(before.keys().collect::<Vec<_>>(), [&id(1)]);
@@ -508,11 +510,11 @@ mod tests {
         });
         assert_eq!(shown(), None);
         index.apply(position(2), |writer| {
-            writer.put(in_state(1, State::Active), Revision::new(2));
+            writer.put(&in_state(1, State::Active), Revision::new(2));
         });
         assert_eq!(shown(), Some(last_use.clone()));
         index.apply(position(3), |writer| {
-            writer.put(in_state(1, State::Locked), Revision::new(3));
+            writer.put(&in_state(1, State::Locked), Revision::new(3));
         });
         assert_eq!(shown(), Some(last_use));
         index.apply(position(4), |writer| writer.set_last_use(id(1), None));
@@ -528,7 +530,7 @@ mod tests {
                     tenant: Tenant::trusted(tenant.into()),
                     ..in_state(n, State::Active)
                 };
-                writer.put(credential, Revision::new(1));
+                writer.put(&credential, Revision::new(1));
             }
         });
         let ids = |after, limit| {

@@ -220,7 +220,7 @@ mod tests {
             revision,
             chain: ChainHash::default(),
         };
-        index.apply(position, |writer| writer.put(credential, revision));
+        index.apply(position, |writer| writer.put(&credential, revision));
     }
 
     fn next_page(index: &Index, filter: &Filter, after: CredentialId, limit: usize) -> Page {

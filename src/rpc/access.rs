@@ -12,6 +12,7 @@ use tower::{Layer, Service};
 
 use super::policy::{Access, access};
 use super::{Shared, status};
+use crate::authority::entry::Entry;
 use crate::authority::{Authority, Caller};
 
 /// The layer.
@@ -81,8 +82,10 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Caller>, Sta
     match access {
         Access::Open => Ok(None),
         Access::Needs(permission) => {
-            let caller = authenticate(shared.authority()?, request.headers())?;
-            if caller.roles.iter().any(|role| permission.is_in(role)) {
+            let authority = shared.authority()?;
+            let (caller, entry) = authenticate(authority, request.headers())?;
+            let mut roles = entry.roles(authority.index().names());
+            if roles.any(|role| permission.is_in(role)) {
                 Ok(Some(caller))
             } else {
                 Err(status::permission_denied(permission.name()))
@@ -91,7 +94,10 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Caller>, Sta
     }
 }
 
-fn authenticate(authority: &Authority, headers: &HeaderMap) -> Result<Caller, Status> {
+fn authenticate(
+    authority: &Authority,
+    headers: &HeaderMap,
+) -> Result<(Caller, Arc<Entry>), Status> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(status::unauthenticated());
