@@ -60,7 +60,7 @@ enum Call {
 }
 
 /// One credential, and one client after the other. `None`: not issued yet.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as the checker wants it")]
+#[allow(clippy::option_option, clippy::ref_option, reason = "no state, or no credential yet")]
 fn credential(state: &Option<CredentialState>, call: &Call) -> Option<Option<CredentialState>> {
     use CredentialState::Revoked;
 

@@ -228,7 +228,11 @@ pub(crate) fn snapshot(stream: &Stream, history: &History) -> Kept {
         }
         for message in &run[at..] {
             match &message.said {
-                Said::Commit(changes) => changes.iter().for_each(|change| apply(&mut denied, change)),
+                Said::Commit(changes) => {
+                    for change in changes {
+                        apply(&mut denied, change);
+                    }
+                }
                 Said::Bookmark => (),
                 said => return Err(format!("{said:?} after the snapshot")),
             }
@@ -339,7 +343,9 @@ impl History {
     pub(crate) fn denied_at(&self, revision: u64, tenants: &[String]) -> Denied {
         let mut denied = Denied::new();
         for changes in self.between(0, revision, tenants).values() {
-            changes.iter().for_each(|change| apply(&mut denied, change));
+            for change in changes {
+                apply(&mut denied, change);
+            }
         }
         denied
     }

@@ -30,7 +30,7 @@ async fn of_a_thousand_watchers_all_that_read_get_everything_although_others_do_
     for _ in 0..CONNECTIONS {
         let client = server.slow_client().await;
         for n in 0..READERS + STALLED {
-            let follows_all = n < 2 || n >= READERS;
+            let follows_all = !(2..READERS).contains(&n);
             let request = v1::WatchRequest {
                 tenants: if follows_all { vec![] } else { vec!["quiet".to_owned()] },
                 ..Default::default()
