@@ -100,6 +100,10 @@ pub trait View {
 
 /// A credential as a command sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is looked at and passed on, never kept"
+)]
 pub enum Known {
     /// As a commit left it.
     Committed(Stored),

@@ -214,13 +214,13 @@ mod tests {
             && filter.states.contains(&shown)
     }
 
-    fn put(index: &Index, credential: Credential) {
+    fn put(index: &Index, credential: &Credential) {
         let revision = index.applied().revision.next();
         let position = Position {
             revision,
             chain: ChainHash::default(),
         };
-        index.apply(position, |writer| writer.put(&credential, revision));
+        index.apply(position, |writer| writer.put(credential, revision));
     }
 
     fn next_page(index: &Index, filter: &Filter, after: CredentialId, limit: usize) -> Page {
@@ -248,7 +248,7 @@ mod tests {
             let mut there = std::collections::BTreeMap::new();
             for credential in before {
                 there.insert(credential.id, credential.clone());
-                put(&index, credential);
+                put(&index, &credential);
             }
             // As `Writer::put` of the same id at a later revision: the last one.
             let expected: Vec<_> = there
@@ -272,7 +272,7 @@ mod tests {
                 let Some(next) = page.next else { break };
                 prop_assert!(next > after || after == CredentialId::MIN, "no progress");
                 after = next;
-                meanwhile.by_ref().take(3).for_each(|credential| put(&index, credential));
+                meanwhile.by_ref().take(3).for_each(|credential| put(&index, &credential));
             }
             listed.retain(|id| there.contains_key(id));
             prop_assert_eq!(listed, expected);
