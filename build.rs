@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")
+        .bytes(".credd.store.v1")
         .skip_debug(messages_with_secrets(&compiler.descriptor_pool()))
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())

@@ -46,7 +46,7 @@ use uses::{UseWriter, Uses};
 use watch::{Subscription, WatchRequest};
 
 /// The longest time for which anybody may keep an answer.
-pub const VALID_FOR: Duration = Duration::from_secs(60);
+pub const VALID_FOR: Duration = Duration::from_mins(1);
 
 /// Issues, changes, shows and judges credentials.
 #[derive(Debug)]
@@ -127,9 +127,11 @@ pub struct Caller {
     pub id: CredentialId,
     /// Which of its secrets was presented.
     pub generation: Generation,
-    /// The roles of the credential.
-    pub roles: Vec<Arc<str>>,
 }
+
+/// The entry of a caller, and the revision as of which it was that.
+#[derive(Debug, Default)]
+pub struct Seen(Option<(Revision, Arc<Entry>)>);
 
 /// A credential to issue, without what credd adds to it.
 #[derive(Clone, Debug)]
@@ -183,7 +185,7 @@ impl Authority {
             store: store.id(),
             index: Arc::clone(feed.index()),
             hub: Arc::clone(feed.hub()),
-            log: Arc::new(LogReader::new(store)),
+            log: Arc::new(LogReader::new(store, Arc::clone(feed.index()))),
             commands,
             uses,
             keyring,
@@ -307,7 +309,12 @@ impl Authority {
 
     /// Judges what was presented, on behalf of `audience`, as `by` asks.
     #[must_use]
-    pub fn verify(&self, presented: Presented<'_>, audience: Audience<'_>, by: &Principal) -> Answer {
+    pub fn verify(
+        &self,
+        presented: Presented<'_>,
+        audience: Audience<'_>,
+        by: &Principal,
+    ) -> Answer {
         let answer = self.judge(presented, audience);
         if let Some(entry) = &answer.0.credential {
             self.uses.report(entry, answer.1, by);
@@ -315,32 +322,49 @@ impl Authority {
         answer.0
     }
 
-    /// Finds who presents this token: a good credential of credd's own tenant.
+    /// Finds who presents this token, and with which of credd's own credentials,
+    /// if that is good.
     #[must_use]
-    pub fn authenticate(&self, token: &str) -> Option<Caller> {
+    pub fn authenticate(&self, token: &str) -> Option<(Caller, Arc<Entry>)> {
         let (answer, now) = self.judge(Presented::Token(token), Audience::Credd);
         let entry = answer.credential?;
         let names = self.index.names();
-        let principal =
-            Principal::credd(&Owner::trusted(Arc::clone(names.resolve(entry.owner()))));
+        let principal = entry.principal(names);
         self.uses.report(&entry, now, &principal);
-        Some(Caller {
+        let caller = Caller {
             principal,
             id: entry.id(),
             generation: entry.generation(),
-            roles: entry.roles(names).map(Arc::from).collect(),
-        })
+        };
+        Some((caller, entry))
+    }
+
+    /// As [`is_still_good`](Self::is_still_good), for who asks before every answer
+    /// of a stream: the entry that was found is looked up again only when
+    /// another commit was applied, since until then it is the same.
+    #[must_use]
+    pub fn is_good_yet(&self, caller: &Caller, seen: &mut Seen) -> bool {
+        let revision = self.index.revision();
+        if seen.0.as_ref().is_none_or(|seen| seen.0 != revision) {
+            let (revision, entry) = self.index.read(|index| index.credential(caller.id));
+            seen.0 = entry.map(|entry| (revision, entry));
+        }
+        seen.0
+            .as_ref()
+            .is_some_and(|(_, entry)| self.is_good(entry, caller))
     }
 
     /// Whether a caller that was known is still good, with the same secret.
     #[must_use]
     pub fn is_still_good(&self, caller: &Caller) -> bool {
         let (_, entry) = self.index.read(|index| index.credential(caller.id));
-        entry.is_some_and(|entry| {
-            entry.generation() == caller.generation
-                && judge::standing(entry.state(), entry.expires_at(), self.clock.now())
-                    == Verdict::Active
-        })
+        entry.is_some_and(|entry| self.is_good(&entry, caller))
+    }
+
+    fn is_good(&self, entry: &Entry, caller: &Caller) -> bool {
+        entry.generation() == caller.generation
+            && judge::standing(entry.state(), entry.expires_at(), self.clock.now())
+                == Verdict::Active
     }
 
     /// Starts to follow what changes.
@@ -379,7 +403,9 @@ impl Authority {
             }
         };
         let (revision, entry) = self.index.read(|index| index.credential(claim.id));
-        let facts = entry.as_deref().map(|entry| entry.facts(self.index.names()));
+        let facts = entry
+            .as_deref()
+            .map(|entry| entry.facts(self.index.names()));
         let verdict = judge(&claim, facts, &*self.keyring, audience, now);
         let answer = match entry {
             Some(entry) if verdict == Verdict::Active => Answer {

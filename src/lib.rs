@@ -12,9 +12,9 @@
 //! | [`rpc`] | the gRPC services, the policy table and the status table |
 //! | [`server`] | configuration, the data directory, telemetry and supervision |
 
-pub mod domain;
-pub mod store;
 pub mod authority;
+pub mod domain;
 pub mod proto;
 pub mod rpc;
 pub mod server;
+pub mod store;

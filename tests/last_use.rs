@@ -39,7 +39,11 @@ async fn a_use_is_shown_with_the_service_that_asked_and_outlives_a_graceful_rest
         shown(&server.admin, &used).await == by_checker
     })
     .await;
-    assert_eq!(shown(&server.admin, &denied).await, ["", ""], "a denial is no use");
+    assert_eq!(
+        shown(&server.admin, &denied).await,
+        ["", ""],
+        "a denial is no use"
+    );
     // A change of the credential keeps it.
     server.admin.lock(&used).await.unwrap();
     assert_eq!(shown(&server.admin, &used).await, by_checker);
@@ -47,10 +51,17 @@ async fn a_use_is_shown_with_the_service_that_asked_and_outlives_a_graceful_rest
     // What waits to be written is written at the end.
     let other = server.client(&other).await;
     assert_eq!(other.verdict(&late_token).await, v1::Verdict::Active);
-    assert_eq!(shown(&server.admin, &late).await, ["", ""], "Verify waited for the write");
+    assert_eq!(
+        shown(&server.admin, &late).await,
+        ["", ""],
+        "Verify waited for the write"
+    );
     drop((verifier, other));
     let server = Server::start_in(server.stop().await).await;
-    assert_eq!(shown(&server.admin, &late).await, ["credd:other", "credd:other"]);
+    assert_eq!(
+        shown(&server.admin, &late).await,
+        ["credd:other", "credd:other"]
+    );
     assert_eq!(shown(&server.admin, &used).await, by_checker);
     server.stop().await;
 }

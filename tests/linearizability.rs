@@ -60,7 +60,11 @@ enum Call {
 }
 
 /// One credential, and one client after the other. `None`: not issued yet.
-#[allow(clippy::option_option, clippy::ref_option, reason = "no state, or no credential yet")]
+#[allow(
+    clippy::option_option,
+    clippy::ref_option,
+    reason = "no state, or no credential yet"
+)]
 fn credential(state: &Option<CredentialState>, call: &Call) -> Option<Option<CredentialState>> {
     use CredentialState::Revoked;
 
@@ -209,7 +213,9 @@ impl Record {
     async fn stream(&self, client: &Client, random: &mut StdRng) -> Result<(), Status> {
         let (questions, receiver) = mpsc::channel(8);
         let mut verification = client.verification.clone();
-        let response = verification.verify_stream(ReceiverStream::new(receiver)).await?;
+        let response = verification
+            .verify_stream(ReceiverStream::new(receiver))
+            .await?;
         let mut answers = response.into_inner();
         let mut asked = HashMap::new();
         let mut correlation = 0;
@@ -366,20 +372,39 @@ fn check(seed: u64, everything: Everything) {
         answers,
     } = everything;
     let count: usize = operations.values().map(Vec::len).sum();
-    let seen_in = |state| answers.iter().filter(|answer| answer.state == state).count();
-    for state in [CredentialState::Active, CredentialState::Locked, CredentialState::Revoked] {
+    let seen_in = |state| {
+        answers
+            .iter()
+            .filter(|answer| answer.state == state)
+            .count()
+    };
+    for state in [
+        CredentialState::Active,
+        CredentialState::Locked,
+        CredentialState::Revoked,
+    ] {
         assert!(seen_in(state) > 0, "nobody saw {state:?}");
     }
-    eprintln!("seed {seed}: {count} operations on {} credentials", operations.len());
+    eprintln!(
+        "seed {seed}: {count} operations on {} credentials",
+        operations.len()
+    );
     assert!(count > 2000);
     for (id, mut operations) in operations {
         operations.sort_by_key(|operation| operation.invoked);
         let is = is_linearizable(&operations, None, credential);
-        assert!(is, "seed {seed}: credential {id} went through {operations:#?}");
+        assert!(
+            is,
+            "seed {seed}: credential {id} went through {operations:#?}"
+        );
     }
     for answer in answers {
         let then = history.state_at(&answer.id, answer.revision);
-        assert_eq!(then, Some(answer.state), "{answer:?} is not true at its revision");
+        assert_eq!(
+            then,
+            Some(answer.state),
+            "{answer:?} is not true at its revision"
+        );
     }
 }
 
@@ -401,8 +426,21 @@ fn the_model_of_a_credential_knows_what_can_be_told_of_it() {
     let lock = Call::Set(Locked, Some(Locked));
     let unlock = Call::Set(Active, Some(Active));
     let revoke = Call::Set(Revoked, Some(Revoked));
-    assert!(told(&[Call::Issue, Call::See(Active), lock, lock, Call::See(Locked), unlock]));
-    assert!(told(&[Call::Issue, revoke, Call::Set(Active, None), Call::See(Revoked), revoke]));
+    assert!(told(&[
+        Call::Issue,
+        Call::See(Active),
+        lock,
+        lock,
+        Call::See(Locked),
+        unlock
+    ]));
+    assert!(told(&[
+        Call::Issue,
+        revoke,
+        Call::Set(Active, None),
+        Call::See(Revoked),
+        revoke
+    ]));
     assert!(!told(&[Call::Issue, lock, Call::See(Active)]));
     assert!(!told(&[Call::Issue, revoke, Call::See(Active)]));
     assert!(!told(&[Call::Issue, revoke, unlock]));

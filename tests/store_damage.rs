@@ -52,6 +52,22 @@ fn a_cut_file_is_noticed_or_harmless() {
 }
 
 #[test]
+fn where_sled_panics_the_store_is_refused() {
+    const SEGMENT: usize = 512 << 10;
+
+    let directory = filled();
+    let path = live_database(directory.path()).join("db");
+    // sled asserts that no two of its segments have the same number.
+    let mut segment = fs::read(&path).unwrap();
+    segment.resize(SEGMENT, 0);
+    let file = File::options().write(true).open(path).unwrap();
+    file.write_all_at(&segment, u64::try_from(SEGMENT).unwrap())
+        .unwrap();
+    let refused = SledStore::open(directory.path(), &options());
+    assert_damaged(&refused, "sled panicked: ");
+}
+
+#[test]
 fn damaged_files_beside_the_data_are_noticed_or_harmless() {
     let original = filled();
     let database = live_database(original.path());

@@ -10,15 +10,14 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use credd::domain::revision::Revision;
-use credd::store::sled::{DataSync, OpenError, Options, SledStore, Syncer};
+use credd::store::sled::{Disk, OpenError, Options, SledStore, SystemDisk};
 use credd::store::{KeyRange, MAX_VALUE_BYTES, Store, StoreError};
 use parking_lot::{Condvar, Mutex};
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use store_support::directory::{assert_holds_all, create, filled, live_database, open, raw};
 use store_support::{
     AGES, Engine, Sled, UNLIMITED, assert_consistent, batch, changes, commit, commit_each, delete,
@@ -29,14 +28,14 @@ use tempfile::TempDir;
 #[test]
 fn nothing_is_shown_before_it_is_durable() {
     let directory = TempDir::new().unwrap();
-    let gate = Arc::new(Gate::default());
-    let store = create(directory.path(), &with_sync(gate.clone()));
+    let disk = Arc::new(TestDisk::default());
+    let store = create(directory.path(), &with_disk(disk.clone()));
     commit_each(&store, 0..3);
     let before = (head(&store), store.contents());
     thread::scope(|scope| {
-        let _opens_if_this_panics = gate.close();
+        let closed = disk.close();
         let writer = scope.spawn(|| commit(&store, [put("late", "1")]));
-        while !gate.has_arrival() {
+        while !disk.has_sync_waiting() {
             assert!(!writer.is_finished(), "the commit did not sync");
             thread::yield_now();
         }
@@ -48,7 +47,7 @@ fn nothing_is_shown_before_it_is_durable() {
         let ahead = store.changes(before.0.revision.next(), UNLIMITED, AGES);
         assert_eq!(ahead, Err(StoreError::Ahead { head: before.0 }));
         assert!(!writer.is_finished());
-        gate.open();
+        drop(closed);
         let revision = writer.join().unwrap();
         assert_eq!(head(&store).revision, revision);
         let log = changes(&store, before.0.revision).unwrap();
@@ -91,46 +90,64 @@ fn no_value_becomes_a_file_of_its_own() {
 #[test]
 fn a_failed_sync_poisons_for_good() {
     let directory = TempDir::new().unwrap();
-    let disk = Arc::new(FailingDisk::default());
-    let store = create(directory.path(), &with_sync(disk.clone()));
+    let disk = Arc::new(TestDisk::default());
+    let store = create(directory.path(), &with_disk(disk.clone()));
     commit_each(&store, 0..5);
     let after = head(&store).revision;
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| store.changes(after, UNLIMITED, AGES));
-        disk.fails.store(true, Ordering::SeqCst);
-        let failed = store.commit(batch([], [put("lost", "1")]));
-        let Err(StoreError::Poisoned(reason)) = failed else {
-            panic!("{failed:?}");
-        };
-        assert!(reason.contains("the test's disk"), "{reason}");
-        disk.fails.store(false, Ordering::SeqCst);
+    disk.fails(true);
+    let failed = store.commit(batch([], [put("lost", "1")]));
+    let Err(StoreError::Poisoned(reason)) = failed else {
+        panic!("{failed:?}");
+    };
+    assert!(reason.contains("the test's disk"), "{reason}");
+    disk.fails(false);
 
-        let poisoned = StoreError::Poisoned(reason.clone());
-        assert_eq!(waiting.join().unwrap(), Err(poisoned.clone()));
-        let again = store.commit(batch([], [put("lost", "2")]));
-        assert_eq!(again, Err(poisoned.clone()));
-        let scan = store.scan(&KeyRange::all(), 1);
-        assert_eq!(scan, Err(poisoned.clone()));
-        assert_eq!(store.snapshot(), Err(poisoned.clone()));
-        assert_eq!(store.contents(), Err(poisoned.clone()));
-        assert_eq!(store.compact(after), Err(poisoned.clone()));
-        assert_eq!(changes(&store, Revision::ZERO), Err(poisoned.clone()));
-        assert_eq!(store.verify(), Err(poisoned));
-        let marker = fs::read_to_string(directory.path().join("POISONED")).unwrap();
-        assert!(marker.contains(&*reason));
-    });
+    let poisoned = StoreError::Poisoned(reason.clone());
+    let again = store.commit(batch([], [put("lost", "2")]));
+    assert_eq!(again, Err(poisoned.clone()));
+    let scan = store.scan(&KeyRange::all(), 1);
+    assert_eq!(scan, Err(poisoned.clone()));
+    assert_eq!(store.snapshot(), Err(poisoned.clone()));
+    assert_eq!(store.contents(), Err(poisoned.clone()));
+    assert_eq!(store.compact(after), Err(poisoned.clone()));
+    assert_eq!(changes(&store, Revision::ZERO), Err(poisoned.clone()));
+    assert_eq!(store.verify(), Err(poisoned));
+    let marker = fs::read_to_string(directory.path().join("POISONED")).unwrap();
+    assert!(marker.contains(&*reason));
+}
+
+#[test]
+fn poisoning_wakes_who_waits_for_changes() {
+    // Several times, since nothing tells that the other thread waits by now.
+    for _ in 0..10 {
+        let directory = TempDir::new().unwrap();
+        let disk = Arc::new(TestDisk::default());
+        let store = Arc::new(create(directory.path(), &with_disk(disk.clone())));
+        let (sender, receiver) = mpsc::channel();
+        let waiting = Arc::clone(&store);
+        thread::spawn(move || {
+            sender.send(None).unwrap();
+            let answer = waiting.changes(Revision::ZERO, UNLIMITED, Duration::MAX);
+            sender.send(Some(answer)).unwrap();
+        });
+        assert_eq!(receiver.recv().unwrap(), None);
+        disk.fails(true);
+        let failed = store.commit(batch([], [put("lost", "1")]));
+        let woken = receiver.recv_timeout(AGES).unwrap().unwrap();
+        assert_eq!(woken.unwrap_err(), failed.unwrap_err());
+    }
 }
 
 #[test]
 fn a_poisoned_store_is_rewritten_and_has_every_acknowledged_commit() {
     let directory = TempDir::new().unwrap();
-    let disk = Arc::new(FailingDisk::default());
-    let store = create(directory.path(), &with_sync(disk.clone()));
+    let disk = Arc::new(TestDisk::default());
+    let store = create(directory.path(), &with_disk(disk.clone()));
     commit_each(&store, 0..20);
     store.compact(Revision::new(5)).unwrap();
     let (keys, last) = (scan_all(&store), head(&store));
     let log = changes(&store, Revision::new(5)).unwrap();
-    disk.fails.store(true, Ordering::SeqCst);
+    disk.fails(true);
     let failed = store.commit(batch([], [put("doubtful", "1"), delete("key-7")]));
     assert!(matches!(failed, Err(StoreError::Poisoned(_))));
     drop(store);
@@ -160,10 +177,10 @@ fn a_poisoned_store_is_rewritten_and_has_every_acknowledged_commit() {
 #[test]
 fn a_failed_sync_while_compacting_poisons() {
     let directory = TempDir::new().unwrap();
-    let disk = Arc::new(FailingDisk::default());
-    let store = create(directory.path(), &with_sync(disk.clone()));
+    let disk = Arc::new(TestDisk::default());
+    let store = create(directory.path(), &with_disk(disk.clone()));
     commit_each(&store, 0..5);
-    disk.fails.store(true, Ordering::SeqCst);
+    disk.fails(true);
     let failed = store.compact(Revision::new(3));
     assert!(matches!(failed, Err(StoreError::Poisoned(_))));
     drop(store);
@@ -176,10 +193,10 @@ fn a_failed_sync_while_compacting_poisons() {
 fn a_rewrite_that_fails_leaves_the_store_as_it_was() {
     let directory = filled();
     fs::write(directory.path().join("POISONED"), "a test\n").unwrap();
-    let disk = Arc::new(FailingDisk::default());
-    disk.fails.store(true, Ordering::SeqCst);
+    let disk = Arc::new(TestDisk::default());
+    disk.fails(true);
     for _ in 0..2 {
-        let refused = SledStore::open(directory.path(), &with_sync(disk.clone()));
+        let refused = SledStore::open(directory.path(), &with_disk(disk.clone()));
         assert!(matches!(refused, Err(OpenError::Io { .. })), "{refused:?}");
         assert!(directory.path().join("POISONED").exists());
     }
@@ -188,61 +205,56 @@ fn a_rewrite_that_fails_leaves_the_store_as_it_was() {
 }
 
 #[test]
-fn a_full_disk_refuses_commits_and_nothing_else() {
+fn a_full_disk_refuses_writes_and_nothing_else_until_there_is_room() {
+    const RESERVE: u64 = 1 << 30;
+
+    let directory = filled();
+    let disk = Arc::new(TestDisk::default());
+    let reserved = Options {
+        reserve_bytes: RESERVE,
+        ..with_disk(disk.clone())
+    };
+    let store = SledStore::open(directory.path(), &reserved).unwrap();
+    let last = head(&store);
+    disk.has_free(RESERVE + 1000);
+    let refused = store.commit(batch([], [put("new", &"v".repeat(1000))]));
+    let full = StoreError::Full {
+        free: RESERVE + 1000,
+        reserve: RESERVE,
+    };
+    assert_eq!(refused, Err(full));
+    assert_eq!(head(&store), last);
+    assert_eq!(value(&store, "new"), None);
+    assert_holds_all(&store);
+    // What makes room may use half of the reserve.
+    store.compact(Revision::new(1)).unwrap();
+    disk.has_free(RESERVE / 2);
+    let refused = store.compact(Revision::new(2));
+    assert!(
+        matches!(refused, Err(StoreError::Full { .. })),
+        "{refused:?}"
+    );
+    disk.has_free(RESERVE * 2);
+    store.compact(Revision::new(2)).unwrap();
+    assert!(commit(&store, [put("new", "1")]) > last.revision);
+    drop(store);
+    assert!(!directory.path().join("POISONED").exists());
+    assert_eq!(value(&open(directory.path()), "new"), Some(key("1")));
+}
+
+#[test]
+fn the_room_on_a_real_disk_is_measured() {
     let directory = filled();
     let crowded = Options {
         reserve_bytes: u64::MAX,
         ..options()
     };
     let store = SledStore::open(directory.path(), &crowded).unwrap();
-    let last = head(&store);
-    for refused in [
-        store.commit(batch([], [put("new", "1")])).map(|_| ()),
-        store.compact(Revision::new(1)),
-    ] {
-        assert!(
-            matches!(refused, Err(StoreError::Full { .. })),
-            "{refused:?}"
-        );
-    }
-    assert_eq!(head(&store), last);
-    assert_eq!(value(&store, "new"), None);
-    assert_consistent(&store);
-    drop(store);
-    assert!(!directory.path().join("POISONED").exists());
-    assert_holds_all(&open(directory.path()));
-}
-
-#[test]
-fn commits_go_on_when_there_is_room_again() {
-    const MARGIN: u64 = 128 << 20;
-
-    let directory = TempDir::new().unwrap();
-    let stat = statvfs(directory.path()).unwrap();
-    let free = stat.f_bavail * stat.f_frsize;
-    let reserved = Options {
-        reserve_bytes: free.saturating_sub(MARGIN),
-        ..options()
-    };
-    let store = create(directory.path(), &reserved);
-    commit(&store, [put("before", "1")]);
-    let ballast = directory.path().join("ballast");
-    let file = File::create(&ballast).unwrap();
-    fallocate(&file, FallocateFlags::empty(), 0, 2 * MARGIN).unwrap();
-    let refused = store.commit(batch([], [put("during", "1")]));
+    let refused = store.commit(batch([], [put("new", "1")]));
     assert!(
-        matches!(refused, Err(StoreError::Full { .. })),
+        matches!(refused, Err(StoreError::Full { free, .. }) if free > 0),
         "{refused:?}"
     );
-    fs::remove_file(ballast).unwrap();
-    drop(file);
-    // File systems give room back in their own time.
-    loop {
-        match store.commit(batch([], [put("after", "1")])) {
-            Err(StoreError::Full { .. }) => thread::yield_now(),
-            done => break assert_eq!(done, Ok(Revision::new(2))),
-        }
-    }
 }
 
 #[test]
@@ -418,68 +430,67 @@ impl OtherProcess {
     }
 }
 
-/// A disk whose syncs wait while its gate is closed.
+/// A disk whose syncs wait or fail, and that is as full as it is told to be.
 #[derive(Debug, Default)]
-struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
+struct TestDisk {
+    state: Mutex<DiskState>,
+    opened: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct GateState {
+struct DiskState {
     closed: bool,
     waiting: bool,
+    fails: bool,
+    free: Option<u64>,
 }
 
-/// Opens a gate when dropped.
-struct ClosedGate<'a>(&'a Gate);
+/// Lets the syncs of a disk go on when dropped.
+struct Closed<'a>(&'a TestDisk);
 
-impl Gate {
-    fn close(&self) -> ClosedGate<'_> {
+impl TestDisk {
+    fn fails(&self, fails: bool) {
+        self.state.lock().fails = fails;
+    }
+
+    fn has_free(&self, bytes: u64) {
+        self.state.lock().free = Some(bytes);
+    }
+
+    fn close(&self) -> Closed<'_> {
         self.state.lock().closed = true;
-        ClosedGate(self)
+        Closed(self)
     }
 
-    fn open(&self) {
-        self.state.lock().closed = false;
-        self.changed.notify_all();
-    }
-
-    fn has_arrival(&self) -> bool {
+    fn has_sync_waiting(&self) -> bool {
         self.state.lock().waiting
     }
 }
 
-impl Drop for ClosedGate<'_> {
+impl Drop for Closed<'_> {
     fn drop(&mut self) {
-        self.0.open();
+        self.0.state.lock().closed = false;
+        self.0.opened.notify_all();
     }
 }
 
-impl Syncer for Gate {
+impl Disk for TestDisk {
     fn sync(&self, file: &File) -> io::Result<()> {
         let mut state = self.state.lock();
         state.waiting = state.closed;
-        self.changed.wait_while(&mut state, |state| state.closed);
-        DataSync.sync(file)
-    }
-}
-
-/// A disk whose syncs fail while it is told to.
-#[derive(Debug, Default)]
-struct FailingDisk {
-    fails: AtomicBool,
-}
-
-impl Syncer for FailingDisk {
-    fn sync(&self, file: &File) -> io::Result<()> {
-        if self.fails.load(Ordering::SeqCst) {
+        self.opened.wait_while(&mut state, |state| state.closed);
+        if state.fails {
             return Err(io::Error::other("the test's disk failed"));
         }
-        DataSync.sync(file)
+        SystemDisk.sync(file)
+    }
+
+    fn free(&self, path: &Path) -> io::Result<u64> {
+        let told = self.state.lock().free;
+        told.map_or_else(|| SystemDisk.free(path), Ok)
     }
 }
 
-fn with_sync(sync: Arc<dyn Syncer>) -> Options {
-    Options { sync, ..options() }
+fn with_disk(disk: Arc<dyn Disk>) -> Options {
+    Options { disk, ..options() }
 }

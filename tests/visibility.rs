@@ -12,6 +12,7 @@ mod in_process;
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use credd::domain::revision::{Position, Revision, StoreId};
 use credd::proto::v1;
 use credd::proto::v1::{CredentialState, Verdict};
 use credd::store::memory::MemoryStore;
-use credd::store::sled::{DataSync, OpenError, Options, SledStore, Syncer};
+use credd::store::sled::{Disk, OpenError, Options, SledStore, SystemDisk};
 use credd::store::{Batch, Changes, Entry, KeyRange, PageLimit, Store, StoreError};
 use history::{History, Recorder, Said, Stream};
 use in_process::{InProcess, drawn, new_credential};
@@ -40,7 +41,7 @@ use tonic::Code;
 /// A disk whose syncs wait while its gate is closed, and fail while it is
 /// broken.
 #[derive(Debug, Default)]
-struct Disk {
+struct TestDisk {
     gate: Mutex<Gate>,
     changed: Condvar,
     is_broken: AtomicBool,
@@ -52,7 +53,7 @@ struct Gate {
     waiting: usize,
 }
 
-impl Disk {
+impl TestDisk {
     fn close(&self) {
         self.gate.lock().is_closed = true;
     }
@@ -68,7 +69,7 @@ impl Disk {
     }
 }
 
-impl Syncer for Disk {
+impl Disk for TestDisk {
     fn sync(&self, file: &File) -> io::Result<()> {
         let mut gate = self.gate.lock();
         gate.waiting += 1;
@@ -78,12 +79,16 @@ impl Syncer for Disk {
         if self.is_broken.load(Ordering::SeqCst) {
             return Err(io::Error::other("the test's disk failed"));
         }
-        DataSync.sync(file)
+        SystemDisk.sync(file)
+    }
+
+    fn free(&self, path: &Path) -> io::Result<u64> {
+        SystemDisk.free(path)
     }
 }
 
 /// Opens a disk's gate when a test fails: the committer must not hang.
-struct OpensAtTheEnd(Arc<Disk>);
+struct OpensAtTheEnd(Arc<TestDisk>);
 
 impl Drop for OpensAtTheEnd {
     fn drop(&mut self) {
@@ -91,15 +96,15 @@ impl Drop for OpensAtTheEnd {
     }
 }
 
-fn options(disk: &Arc<Disk>) -> Options {
+fn options(disk: &Arc<TestDisk>) -> Options {
     Options {
         reserve_bytes: 16 << 20,
-        sync: Arc::clone(disk) as Arc<dyn Syncer>,
+        disk: Arc::clone(disk) as Arc<dyn Disk>,
         ..Options::default()
     }
 }
 
-async fn server_on(directory: &TempDir, disk: &Arc<Disk>) -> InProcess {
+async fn server_on(directory: &TempDir, disk: &Arc<TestDisk>) -> InProcess {
     let id = StoreId::from_random([5; 16]);
     let store = SledStore::create(directory.path(), &options(disk), id).unwrap();
     InProcess::start(Arc::new(store), RingSize::default()).await
@@ -124,7 +129,9 @@ async fn issue(authority: &Authority, n: u8) -> Result<Known, IssueError> {
     let (id, secret, token) = drawn(n);
     let new = new_credential("acme");
     let by = Principal::system();
-    authority.issue_as(new, &by, NewId::Given(id), secret).await?;
+    authority
+        .issue_as(new, &by, NewId::Given(id), secret)
+        .await?;
     Ok(Known { id, token })
 }
 
@@ -172,7 +179,10 @@ async fn view(client: &Client, credential: &Known) -> View {
         get,
         list: listed.map(v1::Credential::state),
         verify: verify.verdict(),
-        revisions: [list.revision.unwrap().number, verify.revision.unwrap().number],
+        revisions: [
+            list.revision.unwrap().number,
+            verify.revision.unwrap().number,
+        ],
     }
 }
 
@@ -189,21 +199,31 @@ async fn heartbeats(recorder: &mut Recorder) -> Stream {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_shown_before_it_is_durable() {
     let directory = TempDir::new().unwrap();
-    let disk = Arc::new(Disk::default());
+    let disk = Arc::new(TestDisk::default());
     let server = server_on(&directory, &disk).await;
     let locked = issue(&server.authority, 2).await.unwrap();
     let (id, _, token) = drawn(3);
     let issued = Known { id, token };
     let mut watch = Recorder::start(&server.admin, watch_request()).await;
     watch.next().await.unwrap();
-    let before = [view(&server.admin, &locked).await, view(&server.admin, &issued).await];
-    assert_eq!((before[0].get, before[1].get), (Some(CredentialState::Active), None));
+    let before = [
+        view(&server.admin, &locked).await,
+        view(&server.admin, &issued).await,
+    ];
+    assert_eq!(
+        (before[0].get, before[1].get),
+        (Some(CredentialState::Active), None)
+    );
     let revision = watch.stream.reached();
 
     disk.close();
     let _opens = OpensAtTheEnd(Arc::clone(&disk));
     let authority = Arc::clone(&server.authority);
-    let lock = tokio::spawn(async move { authority.set_state(set_state(locked.id, Action::Lock)).await });
+    let lock = tokio::spawn(async move {
+        authority
+            .set_state(set_state(locked.id, Action::Lock))
+            .await
+    });
     let authority = Arc::clone(&server.authority);
     let issue = tokio::spawn(async move { issue(&authority, 3).await });
     disk.arrival().await;
@@ -212,7 +232,11 @@ async fn nothing_is_shown_before_it_is_durable() {
         assert_eq!(view(&server.admin, &locked).await, before[0]);
         assert_eq!(view(&server.admin, &issued).await, before[1]);
         let told = heartbeats(&mut watch).await;
-        assert!(told.messages.iter().all(|m| m.said == Said::Bookmark && m.revision == revision));
+        assert!(
+            told.messages
+                .iter()
+                .all(|m| m.said == Said::Bookmark && m.revision == revision)
+        );
     }
     // Nor to those who come now, wherever they begin.
     let with_snapshot = v1::WatchRequest {
@@ -236,7 +260,10 @@ async fn nothing_is_shown_before_it_is_durable() {
     disk.open();
     let shown = soon("the lock", lock).await.unwrap().unwrap();
     let issued = soon("the issue", issue).await.unwrap().unwrap();
-    let after = [view(&server.admin, &locked).await, view(&server.admin, &issued).await];
+    let after = [
+        view(&server.admin, &locked).await,
+        view(&server.admin, &issued).await,
+    ];
     assert_eq!(after[0].get, Some(CredentialState::Locked));
     assert_eq!(after[0].list, Some(CredentialState::Locked));
     assert_eq!(after[0].verify, Verdict::Locked);
@@ -255,7 +282,7 @@ async fn nothing_is_shown_before_it_is_durable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_changes_nothing_waits_for_what_it_saw() {
     let directory = TempDir::new().unwrap();
-    let disk = Arc::new(Disk::default());
+    let disk = Arc::new(TestDisk::default());
     let server = server_on(&directory, &disk).await;
     let known = issue(&server.authority, 2).await.unwrap();
     disk.close();
@@ -283,14 +310,16 @@ async fn an_answer_that_changes_nothing_waits_for_what_it_saw() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_the_disk_refused_is_never_shown_and_what_was_acknowledged_stays() {
     let directory = TempDir::new().unwrap();
-    let disk = Arc::new(Disk::default());
+    let disk = Arc::new(TestDisk::default());
     let server = server_on(&directory, &disk).await;
     let mut acknowledged = Vec::new();
     for n in 2..20 {
         acknowledged.push(issue(&server.authority, n).await.unwrap());
     }
     let revoked = acknowledged.pop().unwrap();
-    let revoke = server.authority.set_state(set_state(revoked.id, Action::Revoke));
+    let revoke = server
+        .authority
+        .set_state(set_state(revoked.id, Action::Revoke));
     revoke.await.unwrap();
     let mut watch = Recorder::start(&server.admin, watch_request()).await;
     watch.next().await.unwrap();
@@ -298,22 +327,34 @@ async fn a_change_that_the_disk_refused_is_never_shown_and_what_was_acknowledged
     let revision = watch.stream.reached();
 
     disk.is_broken.store(true, Ordering::SeqCst);
-    let lock = server.authority.set_state(set_state(acknowledged[0].id, Action::Lock));
+    let lock = server
+        .authority
+        .set_state(set_state(acknowledged[0].id, Action::Lock));
     let failed = soon("the lock", lock).await.unwrap_err();
     assert!(matches!(failed, CommandError::StoreFailed), "{failed:?}");
     // The disk is well again, and the store must not be.
     disk.is_broken.store(false, Ordering::SeqCst);
     let refused = issue(&server.authority, 30).await.err().unwrap();
     assert!(
-        matches!(refused, IssueError::Command(CommandError::StoreFailed | CommandError::Stopping)),
+        matches!(
+            refused,
+            IssueError::Command(CommandError::StoreFailed | CommandError::Stopping)
+        ),
         "{refused:?}"
     );
     assert_eq!(view(&server.admin, &acknowledged[0]).await, before);
     let told = heartbeats(&mut watch).await;
-    assert!(told.messages.iter().all(|m| m.said == Said::Bookmark && m.revision == revision));
+    assert!(
+        told.messages
+            .iter()
+            .all(|m| m.said == Said::Bookmark && m.revision == revision)
+    );
     drop(watch);
     let ended = server.stop().await;
-    assert!(matches!(ended, Err(FeedError::Store(StoreError::Poisoned(_)))), "{ended:?}");
+    assert!(
+        matches!(ended, Err(FeedError::Store(StoreError::Poisoned(_)))),
+        "{ended:?}"
+    );
 
     let server = InProcess::start(reopened(&directory).await, RingSize::default()).await;
     for known in &acknowledged[1..] {
@@ -337,7 +378,7 @@ async fn a_change_that_the_disk_refused_is_never_shown_and_what_was_acknowledged
 
 /// The store of a server that has just ended: connections may still hold it.
 async fn reopened(directory: &TempDir) -> Arc<dyn Store> {
-    let disk = Arc::new(Disk::default());
+    let disk = Arc::new(TestDisk::default());
     let store = Mutex::new(None);
     until("the store to be let go", || async {
         match SledStore::open(directory.path(), &options(&disk)) {
@@ -358,7 +399,7 @@ async fn reopened(directory: &TempDir) -> Arc<dyn Store> {
 #[derive(Debug)]
 struct SlowFeed {
     store: MemoryStore,
-    disk: Arc<Disk>,
+    disk: Arc<TestDisk>,
 }
 
 impl Store for SlowFeed {
@@ -380,7 +421,9 @@ impl Store for SlowFeed {
         if !wait.is_zero() {
             let mut gate = self.disk.gate.lock();
             gate.waiting += 1;
-            self.disk.changed.wait_while(&mut gate, |gate| gate.is_closed);
+            self.disk
+                .changed
+                .wait_while(&mut gate, |gate| gate.is_closed);
             gate.waiting -= 1;
         }
         self.store.changes(after, limit, wait)
@@ -403,7 +446,7 @@ impl Store for SlowFeed {
 /// was true before.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_watch_tells_of_a_change_before_verify_does() {
-    let disk = Arc::new(Disk::default());
+    let disk = Arc::new(TestDisk::default());
     let store = Arc::new(SlowFeed {
         store: MemoryStore::new(StoreId::from_random([6; 16])),
         disk: Arc::clone(&disk),
@@ -417,7 +460,8 @@ async fn no_watch_tells_of_a_change_before_verify_does() {
     disk.close();
     let _opens = OpensAtTheEnd(Arc::clone(&disk));
     let authority = Arc::clone(&server.authority);
-    let lock = tokio::spawn(async move { authority.set_state(set_state(known.id, Action::Lock)).await });
+    let lock =
+        tokio::spawn(async move { authority.set_state(set_state(known.id, Action::Lock)).await });
     disk.arrival().await;
     let request = v1::WatchRequest {
         resume_token: token,
@@ -428,7 +472,11 @@ async fn no_watch_tells_of_a_change_before_verify_does() {
     let verdict = server.admin.verdict(&known.token).await;
     assert_eq!(verdict, Verdict::Active);
     let told = History::of(&told);
-    assert_eq!(told, History::default(), "the Watch tells what Verify does not know");
+    assert_eq!(
+        told,
+        History::default(),
+        "the Watch tells what Verify does not know"
+    );
     disk.open();
     soon("the lock", lock).await.unwrap().unwrap();
     assert_eq!(server.admin.verdict(&known.token).await, Verdict::Locked);

@@ -58,7 +58,9 @@ async fn a_stalled_session_holds_no_more_after_four_times_as_many_commits() {
     held(COMMITS, 1).await;
     let once = a_session(COMMITS).await;
     let four_times = a_session(4 * COMMITS).await;
-    eprintln!("a stalled session holds {once} bytes, after four times as many commits {four_times}");
+    eprintln!(
+        "a stalled session holds {once} bytes, after four times as many commits {four_times}"
+    );
     assert!(once < BOUND && four_times < BOUND);
     assert!(four_times < once + SLACK);
 }
@@ -103,7 +105,9 @@ async fn held(commits: usize, stalled: usize) -> usize {
 }
 
 async fn issue(authority: &Authority) -> CredentialId {
-    let issued = authority.issue(new_credential("acme"), &Principal::system()).await;
+    let issued = authority
+        .issue(new_credential("acme"), &Principal::system())
+        .await;
     issued.unwrap().stored.credential.id
 }
 
@@ -126,7 +130,11 @@ async fn settled() -> usize {
     while same < 20 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         let now = ALLOCATOR.current_usage();
-        same = if now.abs_diff(last) < 1024 { same + 1 } else { 0 };
+        same = if now.abs_diff(last) < 1024 {
+            same + 1
+        } else {
+            0
+        };
         last = now;
     }
     last

@@ -1,12 +1,11 @@
 //! What a change does: pure functions from what is known, a command and the
 //! time to what is to be written and answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::Record;
-use crate::domain::credential::{
-    Action, Change, Credential, LastUse, State, Stored, Transition,
-};
+use crate::domain::credential::{Action, Change, Credential, LastUse, State, Stored, Transition};
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{Keyring, SecretOf};
 use crate::domain::names::{Description, Label, Owner, Principal, Reason, Role, Tenant};
@@ -91,24 +90,32 @@ pub struct SetState {
 pub trait View {
     /// The credential of an id.
     fn credential(&self, id: CredentialId) -> Option<Known>;
+    /// Whether there is a credential of this id.
+    fn exists(&self, id: CredentialId) -> bool {
+        self.credential(id).is_some()
+    }
     /// Every credential of credd's own tenant.
     fn callers(&self) -> Vec<Known>;
 }
 
 /// A credential as a command sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is looked at and passed on, never kept"
+)]
 pub enum Known {
     /// As a commit left it.
     Committed(Stored),
     /// As a command before this one, in the same group, leaves it. Its commit
     /// has no revision yet.
-    Pending(Credential),
+    Pending(Arc<Credential>),
 }
 
 impl Known {
     /// The credential.
     #[must_use]
-    pub const fn credential(&self) -> &Credential {
+    pub fn credential(&self) -> &Credential {
         match self {
             Self::Committed(stored) => &stored.credential,
             Self::Pending(credential) => credential,
@@ -121,7 +128,7 @@ impl Known {
         match self {
             Self::Committed(stored) => stored,
             Self::Pending(credential) => Stored {
-                credential,
+                credential: Arc::unwrap_or_clone(credential),
                 revision: group,
             },
         }
@@ -193,7 +200,7 @@ fn decide_issue(
 ) -> Result<Decision, Refusal> {
     let id = match issue.id {
         NewId::Next(entropy) => context.ids.next(context.now, entropy),
-        NewId::Given(id) if view.credential(id).is_some() => return Err(Refusal::Exists(id)),
+        NewId::Given(id) if view.exists(id) => return Err(Refusal::Exists(id)),
         NewId::Given(id) => id,
     };
     let generation = Generation::FIRST;
@@ -262,16 +269,23 @@ fn is_last_administrator(view: &dyn View, credential: &Credential, now: Timestam
         c.tenant.is_credd()
             && c.state == State::Active
             && !c.is_expired(now)
-            && c.roles.iter().any(|role| role.as_str() == Role::ADMINISTRATOR)
+            && c.roles
+                .iter()
+                .any(|role| role.as_str() == Role::ADMINISTRATOR)
     };
-    let remains = |c: &Credential| c.id != credential.id && administers(c) && c.expires_at.is_none();
-    administers(credential) && !view.callers().iter().any(|known| remains(known.credential()))
+    let remains =
+        |c: &Credential| c.id != credential.id && administers(c) && c.expires_at.is_none();
+    administers(credential)
+        && !view
+            .callers()
+            .iter()
+            .any(|known| remains(known.credential()))
 }
 
 fn decide_uses(view: &dyn View, uses: &[(CredentialId, LastUse)]) -> Decision {
     let writes = uses
         .iter()
-        .filter(|(id, _)| view.credential(*id).is_some())
+        .filter(|(id, _)| view.exists(*id))
         .map(|(id, last_use)| Record::LastUse(*id, Some(last_use.clone())))
         .collect();
     Decision {
@@ -282,10 +296,11 @@ fn decide_uses(view: &dyn View, uses: &[(CredentialId, LastUse)]) -> Decision {
 
 impl Decision {
     fn write(credential: Credential) -> Self {
+        let credential = Arc::new(credential);
         Self {
             writes: vec![Record::Credential(
                 credential.id,
-                Some(Box::new(credential.clone())),
+                Some(Arc::clone(&credential)),
             )],
             answer: Some(Known::Pending(credential)),
         }
@@ -463,7 +478,11 @@ mod tests {
                 let answer = decision.answer.unwrap().at(Revision::new(9));
                 let Some(record) = decision.writes.first() else {
                     assert_eq!(answer.credential, before);
-                    assert_eq!(answer.revision, Revision::new(5), "the revision of the first");
+                    assert_eq!(
+                        answer.revision,
+                        Revision::new(5),
+                        "the revision of the first"
+                    );
                     return None;
                 };
                 assert_eq!(decision.writes.len(), 1);
@@ -472,7 +491,12 @@ mod tests {
                 };
                 assert_eq!(**written, answer.credential);
                 assert_eq!(answer.state_revision(), Revision::new(9));
-                let Change { action: done, at, by, reason } = &written.last_change;
+                let Change {
+                    action: done,
+                    at,
+                    by,
+                    reason,
+                } = &written.last_change;
                 assert_eq!((*done, *at), (action, NOW));
                 assert_eq!((by.as_str(), reason.as_str()), ("credd:who", "why"));
                 Some(written.state)
@@ -504,12 +528,24 @@ mod tests {
         };
         for action in [Action::Lock, Action::Revoke] {
             assert!(is_refused(vec![], action));
-            assert!(is_refused(vec![administrator(2, State::Locked, None)], action));
-            assert!(is_refused(vec![administrator(2, State::Revoked, None)], action));
-            assert!(is_refused(vec![administrator(2, State::Active, LATER)], action));
+            assert!(is_refused(
+                vec![administrator(2, State::Locked, None)],
+                action
+            ));
+            assert!(is_refused(
+                vec![administrator(2, State::Revoked, None)],
+                action
+            ));
+            assert!(is_refused(
+                vec![administrator(2, State::Active, LATER)],
+                action
+            ));
             assert!(is_refused(vec![verifier.clone()], action));
             assert!(is_refused(vec![of_another_tenant.clone()], action));
-            assert!(!is_refused(vec![administrator(2, State::Active, None)], action));
+            assert!(!is_refused(
+                vec![administrator(2, State::Active, None)],
+                action
+            ));
         }
         // One that cannot administer now is no loss.
         let locked = Listed(vec![stored(administrator(1, State::Locked, None), 1)]);
@@ -518,7 +554,7 @@ mod tests {
 
     #[test]
     fn a_given_id_is_issued_once() {
-        let view = Listed(vec![Known::Pending(credential(1, State::Revoked))]);
+        let view = Listed(vec![Known::Pending(credential(1, State::Revoked).into())]);
         let command = Command::Issue(Box::new(issue(NewId::Given(id(1)))));
         assert_eq!(decide_on(&view, &command), Err(Refusal::Exists(id(1))));
     }
@@ -526,7 +562,10 @@ mod tests {
     #[test]
     fn an_expiry_is_a_moment_or_a_time_after_the_issue() {
         let expires = |expiry| {
-            let issue = Issue { expiry, ..issue(NewId::Given(id(1))) };
+            let issue = Issue {
+                expiry,
+                ..issue(NewId::Given(id(1)))
+            };
             issued(&Listed::default(), issue).expires_at
         };
         assert_eq!(expires(Expiry::Never), None);
@@ -556,7 +595,10 @@ mod tests {
     #[test]
     fn uses_are_recorded_of_credentials_that_exist() {
         let view = Listed(vec![stored(credential(1, State::Active), 1)]);
-        let last_use = LastUse { at: NOW, by: Principal::system() };
+        let last_use = LastUse {
+            at: NOW,
+            by: Principal::system(),
+        };
         let uses = vec![(id(1), last_use.clone()), (id(2), last_use.clone())];
         let decision = decide_on(&view, &Command::RecordUses(uses)).unwrap();
         assert_eq!(decision.writes, [Record::LastUse(id(1), Some(last_use))]);

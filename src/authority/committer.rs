@@ -8,11 +8,20 @@
 //! that write nothing are given with the group too: what they saw is durable
 //! and applied by then.
 //!
+//! Writers that wait for their answers come back together, a moment after they
+//! were answered. A group that left at once would take the first of them and
+//! make the rest wait for it, so that every other commit would serve few. So
+//! the next group waits a moment for them, for a small part of the time that a
+//! commit takes (the same idea as `commit_delay` and `commit_siblings` in
+//! `PostgreSQL`). A writer that is alone waits for nobody.
+//!
 //! A key is written at most once in a group; a second command on it waits for
 //! the next.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -34,6 +43,12 @@ const QUEUE: usize = 4096;
 /// The most commands and writes in a group. It bounds what a subscriber gets in
 /// one message.
 const GROUP: usize = 1024;
+/// Which part of the last commit's time a group waits for writers that were
+/// answered last, and how long at most.
+const GATHER_PART: u32 = 4;
+const GATHER_LIMIT: Duration = Duration::from_millis(1);
+/// How often it looks for them.
+const GATHER_PAUSE: Duration = Duration::from_micros(20);
 /// How often a group that another writer was faster than is decided anew.
 const ATTEMPTS: usize = 16;
 
@@ -145,6 +160,7 @@ impl Committer {
     /// [`FeedError`] when the store failed: the process must end.
     pub fn run(mut self) -> Result<(), FeedError> {
         let mut waiting = VecDeque::new();
+        let mut before = Gather::default();
         loop {
             if waiting.is_empty() {
                 let Some(job) = self.jobs.blocking_recv() else {
@@ -152,12 +168,34 @@ impl Committer {
                 };
                 waiting.push_back(job);
             }
-            while waiting.len() < GROUP
-                && let Ok(job) = self.jobs.try_recv()
-            {
-                waiting.push_back(job);
-            }
+            self.gather(&mut waiting, before);
+            let (begin, size) = (Instant::now(), waiting.len());
             self.run_group(&mut waiting)?;
+            let answered = size - waiting.len();
+            self.take(&mut waiting);
+            before = Gather {
+                expected: (answered + waiting.len()).min(GROUP),
+                until: Instant::now() + (begin.elapsed() / GATHER_PART).min(GATHER_LIMIT),
+            };
+        }
+    }
+
+    /// Takes the commands that are there.
+    fn take(&mut self, waiting: &mut VecDeque<Job>) {
+        while waiting.len() < GROUP
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            waiting.push_back(job);
+        }
+    }
+
+    /// Takes the commands that are there, and waits a moment for as many as may
+    /// be expected.
+    fn gather(&mut self, waiting: &mut VecDeque<Job>, Gather { expected, until }: Gather) {
+        self.take(waiting);
+        while waiting.len() < expected && Instant::now() < until {
+            thread::sleep(GATHER_PAUSE);
+            self.take(waiting);
         }
     }
 
@@ -229,6 +267,24 @@ impl Committer {
     }
 }
 
+/// What the next group waits for.
+#[derive(Clone, Copy, Debug)]
+struct Gather {
+    /// As many commands as were answered and have come since.
+    expected: usize,
+    /// No longer than until then.
+    until: Instant,
+}
+
+impl Default for Gather {
+    fn default() -> Self {
+        Self {
+            expected: 0,
+            until: Instant::now(),
+        }
+    }
+}
+
 /// Commands that are committed together.
 #[derive(Debug, Default)]
 struct Group {
@@ -294,14 +350,14 @@ impl Group {
 /// The index, with what the commands of a group so far do to it.
 struct Overlay<'a> {
     index: &'a Index,
-    written: HashMap<CredentialId, Credential>,
+    written: HashMap<CredentialId, Arc<Credential>>,
 }
 
 impl Overlay<'_> {
     fn add(&mut self, decision: &Decision) {
         for record in &decision.writes {
             if let Record::Credential(id, Some(credential)) = record {
-                self.written.insert(*id, (**credential).clone());
+                self.written.insert(*id, Arc::clone(credential));
             }
         }
     }
@@ -314,10 +370,14 @@ impl Overlay<'_> {
 impl View for Overlay<'_> {
     fn credential(&self, id: CredentialId) -> Option<Known> {
         if let Some(written) = self.written.get(&id) {
-            return Some(Known::Pending(written.clone()));
+            return Some(Known::Pending(Arc::clone(written)));
         }
         let entry = self.read(|index| index.credential(id))?;
         Some(Known::Committed(entry.to_stored(self.index.names())))
+    }
+
+    fn exists(&self, id: CredentialId) -> bool {
+        self.written.contains_key(&id) || self.read(|index| index.credential(id)).is_some()
     }
 
     fn callers(&self) -> Vec<Known> {
@@ -334,7 +394,7 @@ impl View for Overlay<'_> {
             .written
             .values()
             .filter(|credential| credential.tenant.is_credd())
-            .map(|credential| Known::Pending(credential.clone()));
+            .map(|credential| Known::Pending(Arc::clone(credential)));
         committed.chain(pending).collect()
     }
 }
@@ -632,8 +692,14 @@ mod tests {
         let mut issued = stepped.hand_in(issue(1));
         stepped.run_group().unwrap();
         assert_eq!(answer(&mut issued), Ok((State::Active, 1)));
-        let (_, entry) = stepped.committer.feed.index().read(|index| index.credential(id(1)));
-        let before = entry.unwrap().to_stored(stepped.committer.feed.index().names());
+        let (_, entry) = stepped
+            .committer
+            .feed
+            .index()
+            .read(|index| index.credential(id(1)));
+        let before = entry
+            .unwrap()
+            .to_stored(stepped.committer.feed.index().names());
         let locked = before.credential.with_state(
             State::Locked,
             crate::domain::credential::Change {
@@ -642,7 +708,7 @@ mod tests {
             },
         );
         *stepped.store.other.lock() = Some(Box::new(move |store| {
-            let record = Record::Credential(id(1), Some(Box::new(locked)));
+            let record = Record::Credential(id(1), Some(Arc::new(locked)));
             let batch = Batch {
                 at: Timestamp::from_millis(1),
                 guards: Vec::new(),
@@ -667,7 +733,11 @@ mod tests {
         let conflict = StoreError::Conflict {
             key: Bytes::from_static(b"c"),
         };
-        stepped.store.failures.lock().extend(vec![conflict; ATTEMPTS]);
+        stepped
+            .store
+            .failures
+            .lock()
+            .extend(vec![conflict; ATTEMPTS]);
         let mut issued = stepped.hand_in(issue(1));
         stepped.run_group().unwrap();
         assert_eq!(answer(&mut issued), Err(CommandError::Overloaded));
@@ -683,7 +753,9 @@ mod tests {
             ..
         } = Stepped::new();
         let mut context = TaskContext::from_waker(Waker::noop());
-        let mut runs: Vec<_> = (0..QUEUE).map(|_| Box::pin(commands.run(issue(1)))).collect();
+        let mut runs: Vec<_> = (0..QUEUE)
+            .map(|_| Box::pin(commands.run(issue(1))))
+            .collect();
         for run in &mut runs {
             assert!(run.as_mut().poll(&mut context).is_pending());
         }

@@ -1,5 +1,6 @@
 //! A credential in memory: small, because there are millions of them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use super::names::{Interner, Symbol};
@@ -14,29 +15,35 @@ use crate::domain::token::{Generation, Kind};
 
 /// A credential as one commit left it. Never changed but for its last use: the
 /// next commit puts another in its place.
+///
+/// In this order in memory: what a verdict reads comes first and lies together,
+/// since most entries are in no cache when they are asked for.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Entry {
     id: CredentialId,
     mac: Mac,
-    tenant: Symbol,
-    owner: Symbol,
-    created_by: Symbol,
-    /// The names of the roles, joined by commas: few sets of roles are in use.
-    roles: Symbol,
     generation: Generation,
+    tenant: Symbol,
     kind: Kind,
     state: State,
     label_bytes: u16,
-    /// Label and description, one after the other.
-    texts: Box<str>,
     /// [`NEVER`] if it does not expire.
     expires_at: Timestamp,
+    owner: Symbol,
+    /// The names of the roles, joined by commas: few sets of roles are in use.
+    roles: Symbol,
+    last_use: LastUseCell,
+    /// Label and description, one after the other.
+    texts: Box<str>,
     created_at: Timestamp,
     revision: Revision,
     state_revision: Revision,
     /// `None`: its issue, at `created_at` by `created_by` and without a reason.
     last_change: Option<Box<Change>>,
-    last_use: LastUseCell,
+    created_by: Symbol,
+    /// The name by which its holder calls credd; empty outside credd's tenant.
+    principal: Symbol,
 }
 
 /// The last use as the feed has applied it, and when a use was last reported.
@@ -55,7 +62,7 @@ const ROLE_SEPARATOR: char = ',';
 impl Entry {
     /// The entry of a record.
     #[must_use]
-    pub fn new(credential: Credential, revision: Revision, names: &Interner) -> Self {
+    pub fn new(credential: &Credential, revision: Revision, names: &Interner) -> Self {
         let Credential {
             id,
             tenant,
@@ -73,32 +80,39 @@ impl Entry {
             mac,
             last_change,
         } = credential;
-        let roles: Vec<&str> = roles.iter().map(Role::as_str).collect();
-        let roles = roles.join(&ROLE_SEPARATOR.to_string());
-        let issue = Change {
-            action: Action::Issue,
-            at: created_at,
-            by: created_by.clone(),
-            reason: Reason::trusted("".into()),
-        };
+        let Change {
+            action,
+            at,
+            by,
+            reason,
+        } = last_change;
+        let is_issue = *action == Action::Issue
+            && at == created_at
+            && by == created_by
+            && reason.as_str().is_empty();
         Self {
-            id,
-            mac,
+            id: *id,
+            mac: *mac,
             tenant: names.intern(tenant.as_arc()),
             owner: names.intern(owner.as_arc()),
             created_by: names.intern(created_by.as_arc()),
-            roles: names.intern(&roles.into()),
-            generation,
-            kind,
-            state,
+            principal: if tenant.is_credd() {
+                names.intern(Principal::credd(owner).as_arc())
+            } else {
+                Interner::EMPTY
+            },
+            roles: intern_roles(roles, names),
+            generation: *generation,
+            kind: *kind,
+            state: *state,
             // A label has at most 128 characters of four bytes.
             label_bytes: u16::try_from(label.as_str().len()).unwrap_or(u16::MAX),
             texts: [label.as_str(), description.as_str()].concat().into(),
             expires_at: expires_at.unwrap_or(NEVER),
-            created_at,
+            created_at: *created_at,
             revision,
             state_revision: state_set.unwrap_or(revision),
-            last_change: (last_change != issue).then(|| Box::new(last_change)),
+            last_change: (!is_issue).then(|| Box::new(last_change.clone())),
             last_use: LastUseCell::default(),
         }
     }
@@ -168,6 +182,12 @@ impl Entry {
     #[must_use]
     pub const fn owner(&self) -> Symbol {
         self.owner
+    }
+
+    /// The name by which its holder calls credd; empty outside credd's tenant.
+    #[must_use]
+    pub fn principal(&self, names: &Interner) -> Principal {
+        Principal::trusted(Arc::clone(names.resolve(self.principal)))
     }
 
     /// Its shape.
@@ -264,6 +284,15 @@ impl Entry {
     }
 }
 
+/// The symbol of the names of roles, joined.
+fn intern_roles(roles: &[Role], names: &Interner) -> Symbol {
+    if roles.is_empty() {
+        return Interner::EMPTY;
+    }
+    let roles: Vec<&str> = roles.iter().map(Role::as_str).collect();
+    names.intern(&roles.join(&ROLE_SEPARATOR.to_string()).into())
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
@@ -307,7 +336,7 @@ pub(super) mod tests {
         fn an_entry_is_its_record(credential in any_credential(), revision in 1_u64..) {
             let names = Interner::new();
             let revision = Revision::new(revision);
-            let entry = Entry::new(credential.clone(), revision, &names);
+            let entry = Entry::new(&credential, revision, &names);
             let stored = entry.to_stored(&names);
             let state_set = credential.state_set.or(Some(revision));
             prop_assert_eq!(stored.state_revision(), state_set.unwrap());
@@ -318,7 +347,7 @@ pub(super) mod tests {
     #[test]
     fn a_use_is_reported_once_in_a_period_whatever_the_clock_does() {
         let names = Interner::new();
-        let entry = Entry::new(credential(CredentialId::MIN), Revision::new(1), &names);
+        let entry = Entry::new(&credential(CredentialId::MIN), Revision::new(1), &names);
         let claims = |seconds: i64| entry.claim_report(Timestamp::from_millis(seconds * 1000), 10);
         assert!(claims(1000));
         assert!(!claims(1000) && !claims(1009));
@@ -326,7 +355,7 @@ pub(super) mod tests {
         assert!(!claims(1005), "the clock went back a little");
         assert!(claims(500), "the clock went back far");
         // The next record of the credential goes on from there.
-        let next = Entry::new(credential(CredentialId::MIN), Revision::new(2), &names);
+        let next = Entry::new(&credential(CredentialId::MIN), Revision::new(2), &names);
         next.inherit_last_use(&entry);
         assert!(!next.claim_report(Timestamp::from_millis(505_000), 10));
     }

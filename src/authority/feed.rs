@@ -4,7 +4,9 @@
 //! and applies them. A local commit takes the same road as another node's: the
 //! committer writes to the store and then lets the feed catch up.
 
-use std::sync::Arc;
+use std::panic::resume_unwind;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,7 +15,7 @@ use super::hub::{Hub, Published, RingSize, records_of};
 use super::index::{Index, Writer};
 use super::record::{KeyChecks, Record, UnreadableRecord};
 use crate::domain::revision::{Position, Revision};
-use crate::store::{Commit, KeyRange, PageLimit, Store, StoreError};
+use crate::store::{Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError};
 
 /// Applies the store's commits to the index and the hub.
 #[derive(Debug)]
@@ -35,6 +37,16 @@ pub enum FeedError {
     /// A record can't be read.
     #[error(transparent)]
     Unreadable(#[from] UnreadableRecord),
+    /// Keys are missing from the store, or are not as they were last written.
+    #[error(
+        "the store is damaged: it should hold {expected} keys, and holds {found}, or other values"
+    )]
+    Damaged {
+        /// How many keys it says it holds.
+        expected: u64,
+        /// How many it holds.
+        found: u64,
+    },
 }
 
 /// What a store held when it was loaded.
@@ -44,12 +56,13 @@ pub struct Loaded {
     pub feed: Feed,
     /// What the keyring must hold, if that was ever recorded.
     pub keyring: Option<KeyChecks>,
-    /// How many keys were read.
-    pub keys: u64,
 }
 
 /// How many keys a loading scan asks for at once.
 const SCAN_PAGE: usize = 4096;
+
+/// How many pages are read ahead.
+const SCAN_AHEAD: usize = 4;
 
 /// How much of the log is applied at once.
 const LOG_PAGE: PageLimit = PageLimit {
@@ -68,23 +81,28 @@ impl Feed {
         let index = Arc::new(Index::new());
         let start = store.snapshot()?;
         let mut keyring = None;
-        let mut keys = 0;
-        let mut range = KeyRange::all();
-        loop {
-            let entries = store.scan(&range, SCAN_PAGE)?;
-            let Some(last) = entries.last() else { break };
-            range = range.after(&last.key);
-            keys += entries.len() as u64;
+        let mut found = Contents::default();
+        scan(&*store, |entries| {
             index.apply(Position::START, |writer| {
-                for entry in &entries {
-                    let record = Record::decode(&entry.key, Some(&entry.value))?;
+                for entry in entries {
+                    found.add(&entry.key, entry.revision);
+                    let record = Record::decode(&entry.key, Some(&entry.value), index.names())?;
                     if let Record::Keyring(checks) = &record {
                         keyring.clone_from(checks);
                     }
                     write(&writer, record, entry.revision);
                 }
-                Ok::<_, UnreadableRecord>(())
-            })?;
+                Ok(())
+            })
+        })?;
+        match store.contents()? {
+            Some((position, expected)) if position == start && expected != found => {
+                return Err(FeedError::Damaged {
+                    expected: expected.keys,
+                    found: found.keys,
+                });
+            }
+            _ => (),
         }
         index.apply(start, |_| ());
         let feed = Self {
@@ -93,11 +111,9 @@ impl Feed {
             store,
             turn: Mutex::new(()),
         };
-        Ok(Loaded {
-            feed,
-            keyring,
-            keys,
-        })
+        // What was committed since: a scan alone is fuzzy.
+        feed.catch_up(None)?;
+        Ok(Loaded { feed, keyring })
     }
 
     /// The index that this feed writes.
@@ -139,7 +155,7 @@ impl Feed {
     }
 
     fn apply(&self, commit: &Commit) -> Result<(), FeedError> {
-        let records = records_of(commit)?;
+        let records = records_of(commit, self.index.names())?;
         let published = Published::new(commit.position, &records);
         self.index.apply(commit.position, |writer| {
             for record in records {
@@ -151,9 +167,40 @@ impl Feed {
     }
 }
 
+/// Gives every key of a store to `each`, in pages. The next page is read while
+/// one is being worked on.
+fn scan(
+    store: &dyn Store,
+    mut each: impl FnMut(&[Entry]) -> Result<(), FeedError>,
+) -> Result<(), FeedError> {
+    thread::scope(|scope| {
+        let (sender, pages) = mpsc::sync_channel(SCAN_AHEAD);
+        let read = scope.spawn(move || {
+            let mut range = KeyRange::all();
+            loop {
+                let entries = store.scan(&range, SCAN_PAGE)?;
+                let Some(last) = entries.last() else {
+                    return Ok(());
+                };
+                range = range.after(&last.key);
+                if sender.send(entries).is_err() {
+                    // Nobody wants more: a page could not be worked on.
+                    return Ok(());
+                }
+            }
+        });
+        let worked = pages.into_iter().try_for_each(|entries| each(&entries));
+        let read: Result<(), StoreError> = match read.join() {
+            Ok(read) => read,
+            Err(panic) => resume_unwind(panic),
+        };
+        worked.and(read.map_err(FeedError::Store))
+    })
+}
+
 fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
     match record {
-        Record::Credential(_, Some(credential)) => writer.put(*credential, revision),
+        Record::Credential(_, Some(credential)) => writer.put(&credential, revision),
         Record::Credential(id, None) => writer.remove(id),
         Record::LastUse(id, last_use) => writer.set_last_use(id, last_use),
         Record::Keyring(_) => (),

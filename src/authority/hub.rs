@@ -14,6 +14,8 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
+use super::index::Index;
+use super::names::Interner;
 use super::record::{Record, UnreadableRecord};
 use crate::domain::credential::{Action, Credential, State};
 use crate::domain::id::CredentialId;
@@ -102,11 +104,11 @@ fn credential_event(credential: &Credential) -> CredentialEvent {
 /// # Errors
 ///
 /// [`UnreadableRecord`] for what this version of credd can't have written.
-pub fn records_of(commit: &Commit) -> Result<Vec<Record>, UnreadableRecord> {
+pub fn records_of(commit: &Commit, names: &Interner) -> Result<Vec<Record>, UnreadableRecord> {
     commit
         .writes
         .iter()
-        .map(|write| Record::decode(&write.key, write.value.as_deref()))
+        .map(|write| Record::decode(&write.key, write.value.as_ref(), names))
         .collect()
 }
 
@@ -219,7 +221,8 @@ impl Hub {
 #[derive(Debug)]
 pub struct LogReader {
     store: Arc<dyn Store>,
-    turns: Semaphore,
+    index: Arc<Index>,
+    turns: Arc<Semaphore>,
 }
 
 /// How many may read the log at the same time.
@@ -255,12 +258,13 @@ pub enum LogError {
 }
 
 impl LogReader {
-    /// A reader of this store's log.
+    /// A reader of this store's log, which shares the names of the index.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    pub fn new(store: Arc<dyn Store>, index: Arc<Index>) -> Self {
         Self {
             store,
-            turns: Semaphore::new(READERS),
+            index,
+            turns: Arc::new(Semaphore::new(READERS)),
         }
     }
 
@@ -270,12 +274,12 @@ impl LogReader {
     ///
     /// [`LogError`]; of the store's, those of [`Store::changes`].
     pub async fn page(&self, after: Revision) -> Result<LogPage, LogError> {
-        let _turn = self.turns.acquire().await.map_err(|_| LogError::Stopping)?;
-        let store = Arc::clone(&self.store);
+        let (store, index) = (Arc::clone(&self.store), Arc::clone(&self.index));
+        let turns = Arc::clone(&self.turns);
         let read = move || {
             let changes = store.changes(after, PAGE, Duration::ZERO)?;
             let commits = changes.commits.iter().map(|commit| {
-                let records = records_of(commit)?;
+                let records = records_of(commit, index.names())?;
                 Ok(Arc::new(Published::new(commit.position, &records)))
             });
             Ok(LogPage {
@@ -283,8 +287,14 @@ impl LogReader {
                 commits: commits.collect::<Result<_, UnreadableRecord>>()?,
             })
         };
-        let page = tokio::task::spawn_blocking(read).await;
-        page.map_err(|_| LogError::Stopping)?
+        // A task of its own: while a subscriber's connection is blocked, nobody
+        // polls its subscription, which must not keep a turn meanwhile.
+        let page = tokio::spawn(async move {
+            let _turn = turns.acquire().await.map_err(|_| LogError::Stopping)?;
+            let page = tokio::task::spawn_blocking(read).await;
+            page.map_err(|_| LogError::Stopping)?
+        });
+        page.await.map_err(|_| LogError::Stopping)?
     }
 }
 

@@ -7,11 +7,12 @@
 //! 2012). The data itself lies behind ordinary locks, so that nothing torn is
 //! ever read. A reader that was unlucky a few times waits for the writer.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use hashbrown::HashTable;
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashTable};
 use parking_lot::{Mutex, RwLock};
 
 use super::entry::Entry;
@@ -38,18 +39,20 @@ pub struct Index {
     /// Odd while a commit is being applied.
     sequence: AtomicU64,
     applied: RwLock<Position>,
+    /// That of `applied`, where reading it takes no lock.
+    revision: AtomicU64,
     /// Held by the writer while it applies a commit.
     writer: RwLock<()>,
     /// The uses of credentials whose record was not there yet when they were
     /// loaded: a scan shows records in the order of their keys.
-    orphans: Mutex<HashMap<CredentialId, LastUse>>,
+    orphans: Mutex<HashMap<CredentialId, LastUse, RandomState>>,
 }
 
 /// The ids in the orders in which they are listed.
 #[derive(Debug, Default)]
 struct Listing {
-    by_tenant: HashMap<Symbol, BTreeSet<CredentialId>>,
-    by_owner: HashMap<(Symbol, Symbol), BTreeSet<CredentialId>>,
+    by_tenant: HashMap<Symbol, BTreeSet<CredentialId>, RandomState>,
+    by_owner: HashMap<(Symbol, Symbol), BTreeSet<CredentialId>, RandomState>,
 }
 
 /// The index while it is read at one revision.
@@ -71,6 +74,7 @@ impl Index {
             denied: RwLock::default(),
             sequence: AtomicU64::new(0),
             applied: RwLock::new(Position::START),
+            revision: AtomicU64::new(Position::START.revision.number()),
             writer: RwLock::new(()),
             orphans: Mutex::default(),
         }
@@ -93,8 +97,8 @@ impl Index {
     pub fn read<T>(&self, mut read: impl FnMut(Reader<'_>) -> T) -> (Revision, T) {
         for _ in 0..ATTEMPTS {
             let before = self.sequence.load(Ordering::Acquire);
-            if before % 2 == 0 {
-                let revision = self.applied.read().revision;
+            if before.is_multiple_of(2) {
+                let revision = self.revision();
                 let value = read(Reader(self));
                 fence(Ordering::Acquire);
                 if self.sequence.load(Ordering::Relaxed) == before {
@@ -103,7 +107,13 @@ impl Index {
             }
         }
         let _no_commit_meanwhile = self.writer.read();
-        (self.applied.read().revision, read(Reader(self)))
+        (self.revision(), read(Reader(self)))
+    }
+
+    /// The revision of the last commit applied.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        Revision::new(self.revision.load(Ordering::Acquire))
     }
 
     /// Applies a commit: `apply` writes, then the index stands at `position`.
@@ -112,6 +122,10 @@ impl Index {
         self.sequence.fetch_add(1, Ordering::AcqRel);
         let value = apply(Writer(self));
         *self.applied.write() = position;
+        // Who reads this number, and then the sequence after a fence, finds the
+        // sequence odd or greater.
+        self.revision
+            .store(position.revision.number(), Ordering::Release);
         self.sequence.fetch_add(1, Ordering::Release);
         value
     }
@@ -246,7 +260,7 @@ fn following(
 impl Writer<'_> {
     /// Puts a credential as this commit left it; one that is older than what is
     /// there is ignored.
-    pub(super) fn put(&self, credential: Credential, revision: Revision) {
+    pub(super) fn put(&self, credential: &Credential, revision: Revision) {
         let index = self.0;
         let entry = Arc::new(Entry::new(credential, revision, &index.names));
         let (hash, shard) = index.shard(entry.id());
@@ -381,7 +395,7 @@ mod tests {
         let commit = |revision: u64| {
             index.apply(position(revision), |writer| {
                 for n in 0..CREDENTIALS {
-                    writer.put(in_state(n, state(revision)), Revision::new(revision));
+                    writer.put(&in_state(n, state(revision)), Revision::new(revision));
                 }
             });
         };
@@ -391,7 +405,8 @@ mod tests {
             let mut seen = 0;
             for _ in 0..READS {
                 let (revision, (position, entries, denied)) = index.read(|index| {
-                    let entries: Vec<_> = (0..CREDENTIALS).map(|n| index.credential(id(n))).collect();
+                    let entries: Vec<_> =
+                        (0..CREDENTIALS).map(|n| index.credential(id(n))).collect();
                     (index.position(), entries, index.denied())
                 });
                 assert_eq!(position.revision, revision);
@@ -402,7 +417,14 @@ mod tests {
                     assert_eq!((entry.revision(), entry.state()), (revision, state(seen)));
                 }
                 let is_denied = state(seen) == State::Locked;
-                assert_eq!(denied.len(), if is_denied { usize::from(CREDENTIALS) } else { 0 });
+                assert_eq!(
+                    denied.len(),
+                    if is_denied {
+                        usize::from(CREDENTIALS)
+                    } else {
+                        0
+                    }
+                );
             }
             seen
         };
@@ -415,20 +437,23 @@ mod tests {
                     commit(revision);
                 }
             });
-            let seen = readers.map(|reader| reader.join());
+            let seen = readers.map(std::thread::ScopedJoinHandle::join);
             is_over.store(true, Ordering::Relaxed);
             seen.map(Result::unwrap)
         });
-        assert!(last_seen.iter().all(|&seen| seen > 1), "nothing was written meanwhile");
+        assert!(
+            last_seen.iter().all(|&seen| seen > 1),
+            "nothing was written meanwhile"
+        );
     }
 
     #[test]
     fn an_older_write_does_not_replace_a_newer_one() {
         let index = Index::new();
         index.apply(position(5), |writer| {
-            writer.put(in_state(1, State::Revoked), Revision::new(5));
-            writer.put(in_state(1, State::Active), Revision::new(4));
-            writer.put(in_state(1, State::Locked), Revision::new(5));
+            writer.put(&in_state(1, State::Revoked), Revision::new(5));
+            writer.put(&in_state(1, State::Active), Revision::new(4));
+            writer.put(&in_state(1, State::Locked), Revision::new(5));
         });
         let (_, entry) = index.read(|index| index.credential(id(1)));
         assert_eq!(entry.unwrap().state(), State::Revoked);
@@ -437,7 +462,8 @@ mod tests {
     #[test]
     fn what_was_removed_is_nowhere() {
         let index = Index::new();
-        let put = |writer: &Writer<'_>, n| writer.put(in_state(n, State::Locked), Revision::new(1));
+        let put =
+            |writer: &Writer<'_>, n| writer.put(&in_state(n, State::Locked), Revision::new(1));
         index.apply(position(1), |writer| (1..4).for_each(|n| put(&writer, n)));
         index.apply(position(2), |writer| writer.remove(id(2)));
         let (_, (found, ids, denied)) = index.read(|index| {
@@ -455,12 +481,12 @@ mod tests {
     fn a_snapshot_of_what_is_denied_stays_as_it_was() {
         let index = Index::new();
         index.apply(position(1), |writer| {
-            writer.put(in_state(1, State::Locked), Revision::new(1));
+            writer.put(&in_state(1, State::Locked), Revision::new(1));
         });
         let (_, before) = index.read(|index| index.denied());
         index.apply(position(2), |writer| {
-            writer.put(in_state(1, State::Active), Revision::new(2));
-            writer.put(in_state(2, State::Revoked), Revision::new(2));
+            writer.put(&in_state(1, State::Active), Revision::new(2));
+            writer.put(&in_state(2, State::Revoked), Revision::new(2));
         });
         let (_, after) = index.read(|index| index.denied());
         assert_eq!(before.keys().collect::<Vec<_>>(), [&id(1)]);
@@ -479,14 +505,16 @@ mod tests {
             let (_, entry) = index.read(|index| index.credential(id(1)));
             entry.and_then(|entry| entry.last_use(index.names()))
         };
-        index.apply(position(1), |writer| writer.set_last_use(id(1), Some(last_use.clone())));
+        index.apply(position(1), |writer| {
+            writer.set_last_use(id(1), Some(last_use.clone()));
+        });
         assert_eq!(shown(), None);
         index.apply(position(2), |writer| {
-            writer.put(in_state(1, State::Active), Revision::new(2));
+            writer.put(&in_state(1, State::Active), Revision::new(2));
         });
         assert_eq!(shown(), Some(last_use.clone()));
         index.apply(position(3), |writer| {
-            writer.put(in_state(1, State::Locked), Revision::new(3));
+            writer.put(&in_state(1, State::Locked), Revision::new(3));
         });
         assert_eq!(shown(), Some(last_use));
         index.apply(position(4), |writer| writer.set_last_use(id(1), None));
@@ -502,12 +530,15 @@ mod tests {
                     tenant: Tenant::trusted(tenant.into()),
                     ..in_state(n, State::Active)
                 };
-                writer.put(credential, Revision::new(1));
+                writer.put(&credential, Revision::new(1));
             }
         });
         let ids = |after, limit| {
             let (_, entries) = index.read(|index| index.of_all_tenants(after, limit));
-            entries.iter().map(|entry| entry.id().as_bytes()[15]).collect::<Vec<_>>()
+            entries
+                .iter()
+                .map(|entry| entry.id().as_bytes()[15])
+                .collect::<Vec<_>>()
         };
         assert_eq!(ids(CredentialId::MIN, 9), [1, 2, 3, 4, 5]);
         assert_eq!(ids(id(2), 2), [3, 4]);

@@ -180,7 +180,12 @@ mod tests {
                 .prop_map(move |(n, m)| Whose::Owner(tenant(n), Owner::trusted(OWNERS[m].into()))),
         ];
         let kind = proptest::option::of(prop::sample::select(Kind::ALL.to_vec()));
-        let shown = [ShownState::Active, ShownState::Locked, ShownState::Revoked, ShownState::Expired];
+        let shown = [
+            ShownState::Active,
+            ShownState::Locked,
+            ShownState::Revoked,
+            ShownState::Expired,
+        ];
         let states = prop::sample::subsequence(shown.to_vec(), 0..=4);
         (whose, kind, states).prop_map(|(whose, kind, states)| Filter {
             whose,
@@ -209,7 +214,7 @@ mod tests {
             && filter.states.contains(&shown)
     }
 
-    fn put(index: &Index, credential: Credential) {
+    fn put(index: &Index, credential: &Credential) {
         let revision = index.applied().revision.next();
         let position = Position {
             revision,
@@ -219,7 +224,8 @@ mod tests {
     }
 
     fn next_page(index: &Index, filter: &Filter, after: CredentialId, limit: usize) -> Page {
-        let (revision, (entries, next)) = index.read(|index| page(index, filter, after, limit, NOW));
+        let (revision, (entries, next)) =
+            index.read(|index| page(index, filter, after, limit, NOW));
         Page {
             entries,
             next,
@@ -242,7 +248,7 @@ mod tests {
             let mut there = std::collections::BTreeMap::new();
             for credential in before {
                 there.insert(credential.id, credential.clone());
-                put(&index, credential);
+                put(&index, &credential);
             }
             // As `Writer::put` of the same id at a later revision: the last one.
             let expected: Vec<_> = there
@@ -266,7 +272,7 @@ mod tests {
                 let Some(next) = page.next else { break };
                 prop_assert!(next > after || after == CredentialId::MIN, "no progress");
                 after = next;
-                meanwhile.by_ref().take(3).for_each(|credential| put(&index, credential));
+                meanwhile.by_ref().take(3).for_each(|credential| put(&index, &credential));
             }
             listed.retain(|id| there.contains_key(id));
             prop_assert_eq!(listed, expected);
@@ -282,9 +288,19 @@ mod tests {
             bytes[..8].copy_from_slice(&n.to_be_bytes());
             // The index counts on random bits there.
             bytes[8..].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-            let state = if n == count { State::Locked } else { State::Active };
+            let state = if n == count {
+                State::Locked
+            } else {
+                State::Active
+            };
             let credential = credential(CredentialId::from_bytes(bytes));
-            put(&index, Credential { state, ..credential });
+            put(
+                &index,
+                &Credential {
+                    state,
+                    ..credential
+                },
+            );
         }
         let filter = Filter {
             whose: Whose::All,

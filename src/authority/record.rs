@@ -9,9 +9,12 @@
 //! A value is one byte, the format of the record, and the message in it. A
 //! record of a newer format is refused, never guessed at.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
+use super::names::Interner;
 use crate::domain::credential::{Action, Change, Credential, LastUse, State};
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{CheckValue, KeyVersion, Mac};
@@ -33,7 +36,7 @@ const KEYRING: u8 = b'k';
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A credential.
-    Credential(CredentialId, Option<Box<Credential>>),
+    Credential(CredentialId, Option<Arc<Credential>>),
     /// The last use of a credential.
     LastUse(CredentialId, Option<LastUse>),
     /// What the keyring must hold.
@@ -92,11 +95,13 @@ impl Record {
     #[must_use]
     pub fn encode(&self) -> Option<Bytes> {
         match self {
-            Self::Credential(_, record) => record.as_deref().map(|c| envelope(&credential_record(c))),
+            Self::Credential(_, record) => {
+                record.as_deref().map(|c| envelope(&credential_record(c)))
+            }
             Self::LastUse(_, record) => record.as_ref().map(|last_use| {
                 envelope(&LastUseRecord {
                     at_ms: last_use.at.as_millis(),
-                    by: last_use.by.as_str().to_owned(),
+                    by: text(last_use.by.as_str()),
                 })
             }),
             Self::Keyring(record) => record.as_ref().map(|checks| {
@@ -108,19 +113,23 @@ impl Record {
         }
     }
 
-    /// Reads a key and its value.
+    /// Reads a key and its value. Names that `names` knows are shared with it.
     ///
     /// # Errors
     ///
     /// [`UnreadableRecord`] for what this version of credd can't have written.
-    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Self, UnreadableRecord> {
-        Self::parse(key, value).map_err(|what| UnreadableRecord {
+    pub fn decode(
+        key: &[u8],
+        value: Option<&Bytes>,
+        names: &Interner,
+    ) -> Result<Self, UnreadableRecord> {
+        Self::parse(key, value, names).map_err(|what| UnreadableRecord {
             key: data_encoding::HEXLOWER.encode(key),
             what,
         })
     }
 
-    fn parse(key: &[u8], value: Option<&[u8]>) -> Result<Self, String> {
+    fn parse(key: &[u8], value: Option<&Bytes>, names: &Interner) -> Result<Self, String> {
         let (&kind, rest) = key.split_first().ok_or("the key is empty")?;
         let id = || {
             let bytes = rest.try_into().map_err(|_| "the key has another length")?;
@@ -130,17 +139,19 @@ impl Record {
             CREDENTIAL => {
                 let id = id()?;
                 let record = value
-                    .map(|value| credential(id, open_envelope(value)?).map(Box::new))
+                    .map(|value| credential(id, open_envelope(value)?, names).map(Arc::new))
                     .transpose()?;
                 Ok(Self::Credential(id, record))
             }
             LAST_USE => {
                 let record = value.map(open_envelope::<LastUseRecord>).transpose()?;
-                let last_use = record.map(|LastUseRecord { at_ms, by }| LastUse {
-                    at: Timestamp::from_millis(at_ms),
-                    by: Principal::trusted(by.into()),
+                let last_use = record.map(|LastUseRecord { at_ms, by }| {
+                    Ok::<_, String>(LastUse {
+                        at: Timestamp::from_millis(at_ms),
+                        by: Principal::trusted(shared(&by, names)?),
+                    })
                 });
-                Ok(Self::LastUse(id()?, last_use))
+                Ok(Self::LastUse(id()?, last_use.transpose()?))
             }
             KEYRING if rest.is_empty() => {
                 let record = value.map(open_envelope::<KeyringRecord>).transpose()?;
@@ -178,10 +189,10 @@ fn envelope(message: &impl Message) -> Bytes {
     value.freeze()
 }
 
-fn open_envelope<M: Message + Default>(value: &[u8]) -> Result<M, String> {
-    match value.split_first() {
-        Some((&FORMAT, message)) => M::decode(message).map_err(|error| error.to_string()),
-        Some((format, _)) => Err(format!(
+fn open_envelope<M: Message + Default>(value: &Bytes) -> Result<M, String> {
+    match value.first() {
+        Some(&FORMAT) => M::decode(value.slice(1..)).map_err(|error| error.to_string()),
+        Some(format) => Err(format!(
             "it has format {format}, and this version of credd reads format {FORMAT}"
         )),
         None => Err("it is empty".to_owned()),
@@ -207,20 +218,20 @@ fn credential_record(credential: &Credential) -> CredentialRecord {
         last_change,
     } = credential;
     CredentialRecord {
-        tenant: tenant.as_str().to_owned(),
-        owner: owner.as_str().to_owned(),
+        tenant: text(tenant.as_str()),
+        owner: text(owner.as_str()),
         kind: v1::CredentialKind::from(*kind).into(),
-        label: label.as_str().to_owned(),
-        description: description.as_str().to_owned(),
-        roles: roles.iter().map(|role| role.as_str().to_owned()).collect(),
+        label: text(label.as_str()),
+        description: text(description.as_str()),
+        roles: roles.iter().map(|role| text(role.as_str())).collect(),
         state: v1::CredentialState::from(*state).into(),
         state_revision: state_set.map_or(0, Revision::number),
         created_at_ms: created_at.as_millis(),
-        created_by: created_by.as_str().to_owned(),
+        created_by: text(created_by.as_str()),
         expires_at_ms: expires_at.map(Timestamp::as_millis),
         generation: generation.number(),
         pepper_version: mac.pepper.0,
-        mac: mac.tag.to_vec(),
+        mac: Bytes::copy_from_slice(&mac.tag),
         last_change: Some(change_record(last_change)),
     }
 }
@@ -235,12 +246,16 @@ fn change_record(change: &Change) -> ChangeRecord {
     ChangeRecord {
         r#type: v1::ChangeType::from(*action).into(),
         at_ms: at.as_millis(),
-        by: by.as_str().to_owned(),
-        reason: reason.as_str().to_owned(),
+        by: text(by.as_str()),
+        reason: text(reason.as_str()),
     }
 }
 
-fn credential(id: CredentialId, record: CredentialRecord) -> Result<Credential, String> {
+fn credential(
+    id: CredentialId,
+    record: CredentialRecord,
+    names: &Interner,
+) -> Result<Credential, String> {
     let CredentialRecord {
         tenant,
         owner,
@@ -260,27 +275,30 @@ fn credential(id: CredentialId, record: CredentialRecord) -> Result<Credential, 
     } = record;
     Ok(Credential {
         id,
-        tenant: Tenant::trusted(tenant.into()),
-        owner: Owner::trusted(owner.into()),
+        tenant: Tenant::trusted(shared(&tenant, names)?),
+        owner: Owner::trusted(shared(&owner, names)?),
         kind: kind_of(kind)?,
-        label: Label::trusted(label.into()),
-        description: Description::trusted(description.into()),
-        roles: roles.into_iter().map(|r| Role::trusted(r.into())).collect(),
+        label: Label::trusted(utf8(&label)?.into()),
+        description: Description::trusted(shared(&description, names)?),
+        roles: roles
+            .iter()
+            .map(|role| Ok(Role::trusted(shared(role, names)?)))
+            .collect::<Result<_, String>>()?,
         state: state_of(state)?,
         state_set: (state_revision != 0).then(|| Revision::new(state_revision)),
         created_at: Timestamp::from_millis(created_at_ms),
-        created_by: Principal::trusted(created_by.into()),
+        created_by: Principal::trusted(shared(&created_by, names)?),
         expires_at: expires_at_ms.map(Timestamp::from_millis),
         generation: Generation::new(generation),
         mac: Mac {
             pepper: KeyVersion(pepper_version),
-            tag: mac.try_into().map_err(|_| "a MAC of another length")?,
+            tag: (*mac).try_into().map_err(|_| "a MAC of another length")?,
         },
-        last_change: change(last_change.ok_or("no last change")?)?,
+        last_change: change(last_change.ok_or("no last change")?, names)?,
     })
 }
 
-fn change(record: ChangeRecord) -> Result<Change, String> {
+fn change(record: ChangeRecord, names: &Interner) -> Result<Change, String> {
     let ChangeRecord {
         r#type,
         at_ms,
@@ -290,9 +308,24 @@ fn change(record: ChangeRecord) -> Result<Change, String> {
     Ok(Change {
         action: action_of(r#type)?,
         at: Timestamp::from_millis(at_ms),
-        by: Principal::trusted(by.into()),
-        reason: Reason::trusted(reason.into()),
+        by: Principal::trusted(shared(&by, names)?),
+        reason: Reason::trusted(shared(&reason, names)?),
     })
+}
+
+fn text(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|_| "a text that is not UTF-8".to_owned())
+}
+
+/// A text that other records are likely to have as well.
+fn shared(bytes: &[u8], names: &Interner) -> Result<Arc<str>, String> {
+    let text = utf8(bytes)?;
+    let known = names.find(text).map(|symbol| names.resolve(symbol).clone());
+    Ok(known.unwrap_or_else(|| text.into()))
 }
 
 fn key_checks(checks: &[(KeyVersion, CheckValue)]) -> Vec<KeyCheck> {
@@ -300,7 +333,7 @@ fn key_checks(checks: &[(KeyVersion, CheckValue)]) -> Vec<KeyCheck> {
         .iter()
         .map(|(version, check)| KeyCheck {
             version: version.0,
-            check: check.to_vec(),
+            check: Bytes::copy_from_slice(check),
         })
         .collect()
 }
@@ -309,7 +342,9 @@ fn read_key_checks(checks: Vec<KeyCheck>) -> Result<Vec<(KeyVersion, CheckValue)
     checks
         .into_iter()
         .map(|KeyCheck { version, check }| {
-            let check = check.try_into().map_err(|_| "a check value of another length")?;
+            let check = (*check)
+                .try_into()
+                .map_err(|_| "a check value of another length")?;
             Ok((KeyVersion(version), check))
         })
         .collect()
@@ -423,8 +458,17 @@ pub(super) mod tests {
         let names = (name(), name(), text(), text(), vec(name(), 0..4));
         let times = (any_time(), option::of(any_time()), option::of(1_u64..));
         let mac = (any::<u32>(), any::<[u8; 32]>(), any::<u32>());
-        (any_id(), kind, state, names, times, mac, option::of(any_change()), text()).prop_map(
-            |(id, kind, state, names, times, mac, change, by)| {
+        (
+            any_id(),
+            kind,
+            state,
+            names,
+            times,
+            mac,
+            option::of(any_change()),
+            text(),
+        )
+            .prop_map(|(id, kind, state, names, times, mac, change, by)| {
                 let (tenant, owner, label, description, roles) = names;
                 let (created_at, expires_at, state_set) = times;
                 let (pepper, tag, generation) = mac;
@@ -454,12 +498,14 @@ pub(super) mod tests {
                         tag,
                     },
                 }
-            },
-        )
+            })
     }
 
     fn any_checks() -> impl Strategy<Value = Vec<(KeyVersion, CheckValue)>> {
-        vec((any::<u32>().prop_map(KeyVersion), any::<CheckValue>()), 0..4)
+        vec(
+            (any::<u32>().prop_map(KeyVersion), any::<CheckValue>()),
+            0..4,
+        )
     }
 
     fn any_record() -> impl Strategy<Value = Record> {
@@ -473,11 +519,16 @@ pub(super) mod tests {
         prop_oneof![
             (any_id(), credential).prop_map(|(id, credential)| {
                 let credential = credential.map(|credential| Credential { id, ..credential });
-                Record::Credential(id, credential.map(Box::new))
+                Record::Credential(id, credential.map(Arc::new))
             }),
             (any_id(), option::of(last_use)).prop_map(|(id, last)| Record::LastUse(id, last)),
             option::of(checks).prop_map(Record::Keyring),
         ]
+    }
+
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Record, UnreadableRecord> {
+        let value = value.map(Bytes::copy_from_slice);
+        Record::decode(key, value.as_ref(), &Interner::new())
     }
 
     proptest! {
@@ -485,12 +536,12 @@ pub(super) mod tests {
         fn a_record_is_read_as_it_was_written(record in any_record()) {
             let (key, value) = (record.key(), record.encode());
             prop_assert!(value.as_ref().is_none_or(|value| value[0] == FORMAT));
-            prop_assert_eq!(Record::decode(&key, value.as_deref()), Ok(record));
+            prop_assert_eq!(decode(&key, value.as_deref()), Ok(record));
         }
 
         #[test]
         fn arbitrary_bytes_are_read_or_refused(key: Vec<u8>, value: Option<Vec<u8>>) {
-            let _ = Record::decode(&key, value.as_deref());
+            let _ = decode(&key, value.as_deref());
         }
 
         #[test]
@@ -503,7 +554,7 @@ pub(super) mod tests {
                 let mut value = value.to_vec();
                 let at = at.index(value.len());
                 value[at] = byte;
-                let _ = Record::decode(&record.key(), Some(&value));
+                let _ = decode(&record.key(), Some(&value));
             }
         }
     }
@@ -511,10 +562,12 @@ pub(super) mod tests {
     #[test]
     fn what_another_version_wrote_is_refused() {
         let key = keyring_key();
-        let value = Record::Keyring(Some(KeyChecks::default())).encode().unwrap();
-        assert!(Record::decode(&key, Some(&value)).is_ok());
+        let value = Record::Keyring(Some(KeyChecks::default()))
+            .encode()
+            .unwrap();
+        assert!(decode(&key, Some(&value)).is_ok());
         let newer = [&[FORMAT + 1], &value[1..]].concat();
-        let refused = Record::decode(&key, Some(&newer)).unwrap_err();
+        let refused = decode(&key, Some(&newer)).unwrap_err();
         assert!(refused.what.contains("format 2"), "{refused}");
         assert_eq!(refused.key, "6b");
         for (key, value) in [
@@ -526,7 +579,7 @@ pub(super) mod tests {
             // A credential without anything.
             (b"c0123456789abcdef", &[FORMAT]),
         ] {
-            assert!(Record::decode(key, Some(value)).is_err(), "{key:?}");
+            assert!(decode(key, Some(value)).is_err(), "{key:?}");
         }
     }
 
@@ -535,7 +588,9 @@ pub(super) mod tests {
         use crate::domain::names::MAX_ROLES;
 
         let longest = |character: char, characters| -> std::sync::Arc<str> {
-            std::iter::repeat_n(character, characters).collect::<String>().into()
+            std::iter::repeat_n(character, characters)
+                .collect::<String>()
+                .into()
         };
         let by = Principal::credd(&Owner::parse(&longest('o', 128)).unwrap());
         let at = Timestamp::MAX;
@@ -564,7 +619,7 @@ pub(super) mod tests {
                 reason: Reason::parse(&longest('r', 256)).unwrap(),
             },
         };
-        let record = Record::Credential(credential.id, Some(Box::new(credential)));
+        let record = Record::Credential(credential.id, Some(Arc::new(credential)));
         assert!(record.encode().unwrap().len() <= crate::store::MAX_VALUE_BYTES);
     }
 }

@@ -21,7 +21,7 @@ impl Default for Retention {
     /// A day, and at most a million commits.
     fn default() -> Self {
         Self {
-            age: Duration::from_secs(24 * 60 * 60),
+            age: Duration::from_hours(24),
             commits: 1_000_000,
         }
     }
@@ -131,10 +131,16 @@ mod tests {
             age: Duration::from_millis(1500),
             commits: 100,
         };
-        assert_eq!(compact(&store, &At(2500), retention).unwrap(), Some(Revision::new(1)));
+        assert_eq!(
+            compact(&store, &At(2500), retention).unwrap(),
+            Some(Revision::new(1))
+        );
         assert_eq!(first_kept(&store), 2);
         assert_eq!(compact(&store, &At(2500), retention).unwrap(), None);
-        assert_eq!(compact(&store, &At(9000), retention).unwrap(), Some(Revision::new(4)));
+        assert_eq!(
+            compact(&store, &At(9000), retention).unwrap(),
+            Some(Revision::new(4))
+        );
         assert_eq!(compact(&store, &At(9000), retention).unwrap(), None);
     }
 
@@ -142,10 +148,13 @@ mod tests {
     fn no_more_commits_are_kept_than_allowed() {
         let store = store_with_commits_at(&[10, 10, 10, 10]);
         let retention = Retention {
-            age: Duration::from_secs(60),
+            age: Duration::from_mins(1),
             commits: 3,
         };
-        assert_eq!(compact(&store, &At(10), retention).unwrap(), Some(Revision::new(1)));
+        assert_eq!(
+            compact(&store, &At(10), retention).unwrap(),
+            Some(Revision::new(1))
+        );
         assert_eq!(first_kept(&store), 2);
     }
 }

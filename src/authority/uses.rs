@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::command::Command;
-use super::committer::{CommandError, Commands};
+use super::committer::Commands;
 use super::entry::Entry;
 use crate::domain::credential::LastUse;
 use crate::domain::id::CredentialId;
@@ -71,14 +71,9 @@ impl UseWriter {
             {
                 batch.push(report);
             }
-            match self.commands.run(Command::RecordUses(dedup(batch))).await {
-                Ok(_) => (),
-                Err(error @ (CommandError::Overloaded | CommandError::DiskFull)) => {
-                    tracing::warn!(%error, "dropped records of last use");
-                }
-                Err(
-                    CommandError::Stopping | CommandError::StoreFailed | CommandError::Refused(_),
-                ) => return,
+            let written = self.commands.run(Command::RecordUses(dedup(batch))).await;
+            if let Err(error) = written {
+                tracing::warn!(%error, "dropped records of last use");
             }
         }
     }
@@ -105,7 +100,13 @@ mod tests {
 
     #[test]
     fn of_several_reports_the_latest_is_written() {
-        let batch = vec![report(2, 5), report(1, 7), report(2, 9), report(1, 3), report(2, 6)];
+        let batch = vec![
+            report(2, 5),
+            report(1, 7),
+            report(2, 9),
+            report(1, 3),
+            report(2, 6),
+        ];
         assert_eq!(dedup(batch), [report(1, 7), report(2, 9)]);
     }
 }

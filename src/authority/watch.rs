@@ -248,7 +248,7 @@ impl Subscription {
             Ok(page) if page.from == position => {
                 self.position = position;
                 self.told = position;
-                self.taken = page.commits;
+                self.taken = self.applied(page.commits);
                 self.opening.push_back(Body::Bookmark);
             }
             Ok(_) | Err(LogError::Store(StoreError::Ahead { .. })) => {
@@ -264,7 +264,7 @@ impl Subscription {
 
     async fn read_log(&mut self) -> Result<(), LogError> {
         match self.log.page(self.position.revision).await {
-            Ok(page) => self.taken = page.commits,
+            Ok(page) => self.taken = self.applied(page.commits),
             Err(LogError::Store(StoreError::Compacted { .. })) => {
                 self.begin_now(Some(ResetReason::Compacted));
             }
@@ -273,19 +273,26 @@ impl Subscription {
         Ok(())
     }
 
+    /// Those that the feed has applied: the log may be ahead of it, and nobody
+    /// is told of a change that verdicts do not know yet.
+    fn applied(&self, mut commits: VecDeque<Arc<Published>>) -> VecDeque<Arc<Published>> {
+        let reached = self.hub.reached().borrow().revision;
+        commits.retain(|commit| commit.position.revision <= reached);
+        commits
+    }
+
     fn snapshot_part(&mut self) -> Message {
         let mut denied = Vec::new();
         let mut complete = true;
         if let Some((all, after)) = &mut self.snapshot {
             use std::ops::Bound::{Excluded, Unbounded};
 
-            let mut examined = 0;
-            for (id, entry) in all.range((Excluded(*after), Unbounded)) {
+            let rest = all.range((Excluded(*after), Unbounded));
+            for (examined, (id, entry)) in rest.enumerate() {
                 if examined == SNAPSHOT_PART {
                     complete = false;
                     break;
                 }
-                examined += 1;
                 *after = *id;
                 let tenant = self.index.names().resolve(entry.tenant());
                 if self.tenants.include_name(tenant) {

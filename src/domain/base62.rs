@@ -22,8 +22,8 @@ const HIGH_BITS: u8 = 0xc0;
 const VALUES: [u8; 256] = {
     let mut values = [NO_DIGIT; 256];
     let mut digit = 0;
-    while digit < ALPHABET.len() {
-        values[ALPHABET[digit] as usize] = digit as u8;
+    while digit < 62 {
+        values[ALPHABET[digit as usize] as usize] = digit;
         digit += 1;
     }
     values

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-
 /// The id of a credential: a version 7 UUID (RFC 9562 section 5.7), so that ids
 /// in order are credentials in the order in which they were issued.
 ///

@@ -189,19 +189,53 @@ mod tests {
         let macs = counting();
         let right = claim();
         let mac = mac_of(&right, &macs.keyring);
-        let wrong = Claim { secret: Secret::new([7; 32]), ..claim() };
-        let retired = Claim { generation: Generation::new(9), ..claim() };
+        let wrong = Claim {
+            secret: Secret::new([7; 32]),
+            ..claim()
+        };
+        let retired = Claim {
+            generation: Generation::new(9),
+            ..claim()
+        };
         let acme = Audience::Tenant("acme");
         let globex = Audience::Tenant("globex");
-        let locked = Facts { state: State::Locked, ..facts(&mac) };
+        let locked = Facts {
+            state: State::Locked,
+            ..facts(&mac)
+        };
         let cases = [
             (&right, Some(facts(&mac)), acme, Verdict::Active),
             (&right, None, acme, Verdict::Invalid(Cause::Unknown)),
-            (&retired, Some(facts(&mac)), acme, Verdict::Invalid(Cause::Unknown)),
-            (&wrong, Some(facts(&mac)), acme, Verdict::Invalid(Cause::WrongSecret)),
-            (&wrong, Some(locked), acme, Verdict::Invalid(Cause::WrongSecret)),
-            (&right, Some(facts(&mac)), globex, Verdict::Invalid(Cause::OutsideAudience)),
-            (&right, Some(locked), globex, Verdict::Invalid(Cause::OutsideAudience)),
+            (
+                &retired,
+                Some(facts(&mac)),
+                acme,
+                Verdict::Invalid(Cause::Unknown),
+            ),
+            (
+                &wrong,
+                Some(facts(&mac)),
+                acme,
+                Verdict::Invalid(Cause::WrongSecret),
+            ),
+            (
+                &wrong,
+                Some(locked),
+                acme,
+                Verdict::Invalid(Cause::WrongSecret),
+            ),
+            (
+                &right,
+                Some(facts(&mac)),
+                globex,
+                Verdict::Invalid(Cause::OutsideAudience),
+            ),
+            (
+                &right,
+                Some(locked),
+                globex,
+                Verdict::Invalid(Cause::OutsideAudience),
+            ),
             (&right, Some(locked), acme, Verdict::Locked),
         ];
         for (claim, found, audience, expected) in cases {
@@ -215,13 +249,19 @@ mod tests {
     fn a_state_is_told_only_to_one_who_holds_the_secret() {
         let macs = counting();
         let mac = mac_of(&claim(), &macs.keyring);
-        let wrong = Claim { secret: Secret::new([7; 32]), ..claim() };
+        let wrong = Claim {
+            secret: Secret::new([7; 32]),
+            ..claim()
+        };
         for (state, told) in [
             (State::Active, Verdict::Active),
             (State::Locked, Verdict::Locked),
             (State::Revoked, Verdict::Revoked),
         ] {
-            let found = Some(Facts { state, ..facts(&mac) });
+            let found = Some(Facts {
+                state,
+                ..facts(&mac)
+            });
             let audience = Audience::AnyTenant;
             assert_eq!(judge(&claim(), found, &macs, audience, NOW), told);
             assert_eq!(
@@ -242,10 +282,13 @@ mod tests {
 
     #[test]
     fn an_answer_is_never_kept_beyond_the_expiry() {
-        let policy = Duration::from_secs(60);
+        let policy = Duration::from_mins(1);
         let expiry = |millis| Some(Timestamp::from_millis(NOW.as_millis() + millis));
         assert_eq!(valid_for(None, NOW, policy), policy);
-        assert_eq!(valid_for(expiry(5_000), NOW, policy), Duration::from_secs(5));
+        assert_eq!(
+            valid_for(expiry(5_000), NOW, policy),
+            Duration::from_secs(5)
+        );
         assert_eq!(valid_for(expiry(90_000), NOW, policy), policy);
         assert_eq!(valid_for(expiry(-1), NOW, policy), Duration::ZERO);
     }
@@ -254,7 +297,10 @@ mod tests {
     fn credentials_of_credd_itself_are_good_for_credd_alone() {
         let macs = counting();
         let mac = mac_of(&claim(), &macs.keyring);
-        let found = Some(Facts { tenant: "credd", ..facts(&mac) });
+        let found = Some(Facts {
+            tenant: "credd",
+            ..facts(&mac)
+        });
         let outside = Verdict::Invalid(Cause::OutsideAudience);
         for (audience, expected) in [
             (Audience::Credd, Verdict::Active),
@@ -264,6 +310,9 @@ mod tests {
         ] {
             assert_eq!(judge(&claim(), found, &macs, audience, NOW), expected);
         }
-        assert_eq!(judge(&claim(), Some(facts(&mac)), &macs, Audience::Credd, NOW), outside);
+        assert_eq!(
+            judge(&claim(), Some(facts(&mac)), &macs, Audience::Credd, NOW),
+            outside
+        );
     }
 }

@@ -153,12 +153,16 @@ impl Keyring {
 
     /// The check value of each pepper.
     pub fn pepper_checks(&self) -> impl Iterator<Item = (KeyVersion, CheckValue)> + '_ {
-        self.peppers.iter().map(|(version, _, check)| (*version, *check))
+        self.peppers
+            .iter()
+            .map(|(version, _, check)| (*version, *check))
     }
 
     /// The check value of each sealing key.
     pub fn sealing_checks(&self) -> impl Iterator<Item = (KeyVersion, CheckValue)> + '_ {
-        self.sealing.iter().map(|(version, _, check)| (*version, *check))
+        self.sealing
+            .iter()
+            .map(|(version, _, check)| (*version, *check))
     }
 
     /// Encrypts a text with AES-256-GCM under the active sealing key and a
@@ -305,14 +309,45 @@ mod tests {
         let mac = ring.mac(&of);
         assert!(ring.matches(&of, Some(&mac)));
         assert!(!ring.matches(&of, None));
-        assert!(!ring.matches(&SecretOf { kind: Kind::Basic, ..of }, Some(&mac)));
-        assert!(!ring.matches(&SecretOf { id: CredentialId::MIN, ..of }, Some(&mac)));
+        assert!(!ring.matches(
+            &SecretOf {
+                kind: Kind::Basic,
+                ..of
+            },
+            Some(&mac)
+        ));
+        assert!(!ring.matches(
+            &SecretOf {
+                id: CredentialId::MIN,
+                ..of
+            },
+            Some(&mac)
+        ));
         let second = Generation::new(2);
-        assert!(!ring.matches(&SecretOf { generation: second, ..of }, Some(&mac)));
-        assert!(!ring.matches(&SecretOf { secret: &other, ..of }, Some(&mac)));
-        assert!(!keyring(&[2]).matches(&of, Some(&mac)), "a pepper that is not held");
+        assert!(!ring.matches(
+            &SecretOf {
+                generation: second,
+                ..of
+            },
+            Some(&mac)
+        ));
+        assert!(!ring.matches(
+            &SecretOf {
+                secret: &other,
+                ..of
+            },
+            Some(&mac)
+        ));
+        assert!(
+            !keyring(&[2]).matches(&of, Some(&mac)),
+            "a pepper that is not held"
+        );
         assert!(keyring(&[1, 2]).matches(&of, Some(&mac)), "an older pepper");
-        assert_eq!(keyring(&[1, 2]).mac(&of).pepper, KeyVersion(2), "the last is active");
+        assert_eq!(
+            keyring(&[1, 2]).mac(&of).pepper,
+            KeyVersion(2),
+            "the last is active"
+        );
     }
 
     #[test]
@@ -320,14 +355,21 @@ mod tests {
         let random = SystemRandom::new();
         let ring = keyring(&[1]);
         let sealed = ring.seal(b"here", b"text", &random).unwrap();
-        assert_eq!(ring.open(b"here", &sealed).as_deref(), Ok(b"text".as_slice()));
+        assert_eq!(
+            ring.open(b"here", &sealed).as_deref(),
+            Ok(b"text".as_slice())
+        );
         assert_eq!(ring.open(b"there", &sealed), Err(NotSealedHere));
         assert!(keyring(&[1, 2]).open(b"here", &sealed).is_ok());
         assert_eq!(keyring(&[2]).open(b"here", &sealed), Err(NotSealedHere));
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert_eq!(ring.open(b"here", &changed), Err(NotSealedHere), "byte {at}");
+            assert_eq!(
+                ring.open(b"here", &changed),
+                Err(NotSealedHere),
+                "byte {at}"
+            );
             assert_eq!(ring.open(b"here", &sealed[..at]), Err(NotSealedHere));
         }
     }
@@ -336,11 +378,23 @@ mod tests {
     fn a_keyring_needs_both_keys_and_distinct_versions() {
         let one = (KeyVersion(1), key(1));
         let new = |p: &[_], s: &[_]| Keyring::new(p, s).err();
-        assert_eq!(new(&[], std::slice::from_ref(&one)), Some(InvalidKeyring::NoPepper));
-        assert_eq!(new(std::slice::from_ref(&one), &[]), Some(InvalidKeyring::NoSealingKey));
+        assert_eq!(
+            new(&[], std::slice::from_ref(&one)),
+            Some(InvalidKeyring::NoPepper)
+        );
+        assert_eq!(
+            new(std::slice::from_ref(&one), &[]),
+            Some(InvalidKeyring::NoSealingKey)
+        );
         let twice = [one.clone(), one.clone()];
-        assert_eq!(new(&twice, &twice), Some(InvalidKeyring::Version(KeyVersion(1))));
+        assert_eq!(
+            new(&twice, &twice),
+            Some(InvalidKeyring::Version(KeyVersion(1)))
+        );
         let zero = [(KeyVersion(0), key(1))];
-        assert_eq!(new(&zero, &twice[..1]), Some(InvalidKeyring::Version(KeyVersion(0))));
+        assert_eq!(
+            new(&zero, &twice[..1]),
+            Some(InvalidKeyring::Version(KeyVersion(0)))
+        );
     }
 }

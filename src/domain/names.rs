@@ -141,7 +141,11 @@ impl Principal {
 pub const MAX_ROLES: usize = 16;
 
 fn require(holds: bool, rule: &'static str) -> Result<(), InvalidText> {
-    if holds { Ok(()) } else { Err(InvalidText(rule)) }
+    if holds {
+        Ok(())
+    } else {
+        Err(InvalidText(rule))
+    }
 }
 
 fn dns_label(text: &str, rule: &'static str) -> Result<(), InvalidText> {
@@ -216,7 +220,17 @@ mod tests {
         for good in ["a", "acme", "a-1", &"x".repeat(63)] {
             assert!(Tenant::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "-a", "a-", "1a", "A", "a_b", "a.b", "ä", &"x".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "1a",
+            "A",
+            "a_b",
+            "a.b",
+            "ä",
+            &"x".repeat(64),
+        ] {
             assert!(Tenant::parse(bad).is_err(), "{bad}");
         }
     }

@@ -164,7 +164,12 @@ impl Presented<'_> {
 
 /// The text of a secret.
 #[must_use]
-pub fn secret_text(kind: Kind, id: CredentialId, generation: Generation, secret: &Secret) -> SecretText {
+pub fn secret_text(
+    kind: Kind,
+    id: CredentialId,
+    generation: Generation,
+    secret: &Secret,
+) -> SecretText {
     let mut text = String::with_capacity(SECRET_LENGTH);
     text.push_str(&token_start(kind, id));
     let mut digits = [0; U32_DIGITS];
@@ -283,7 +288,9 @@ mod tests {
         let secret = Secret::new([9; 32]);
         (
             public_name(kind, id).unwrap_or_default(),
-            secret_text(kind, id, Generation::FIRST, &secret).expose().to_owned(),
+            secret_text(kind, id, Generation::FIRST, &secret)
+                .expose()
+                .to_owned(),
         )
     }
 
@@ -300,11 +307,11 @@ mod tests {
         let (_, token) = sample(Kind::ApiToken);
         assert_eq!(
             token,
-            "creddt_00DfyVD1QWXfgvhpPA1IXTT0000012BrGqF6pKxzKRJKB09jIDVkr9xD8aFgxPjJVeGG3sMf3s9ryW"
+            "creddt_00DG9mkOv2l6AkSp3WsPxY700000128pwpFvXuOCuClQJSgvJUKf8mA3ApwedogOvpU3VfJJ1yNd8c"
         );
         assert_eq!(token.len(), SECRET_LENGTH);
         let (username, _) = sample(Kind::Basic);
-        assert_eq!(username, "creddu_0DfyVD1QWXfgvhpPA1IXTT");
+        assert_eq!(username, "creddu_0DG9mkOv2l6AkSp3WsPxY7");
     }
 
     #[test]
@@ -315,9 +322,18 @@ mod tests {
         assert_eq!(parse(&token[1..]), Some(Malformed::Length));
         assert_eq!(parse(&format!("{token} ")), Some(Malformed::Length));
         assert_eq!(parse(""), Some(Malformed::Length));
-        assert_eq!(parse(&seal(&token.replace("creddt", "creddp"))), Some(Malformed::Prefix));
-        assert_eq!(parse(&seal(&token.replace("creddt_0", "creddt_1"))), Some(Malformed::Version));
-        assert_eq!(parse(&format!("{}000000", &token[..CHECKSUM])), Some(Malformed::Checksum));
+        assert_eq!(
+            parse(&seal(&token.replace("creddt", "creddp"))),
+            Some(Malformed::Prefix)
+        );
+        assert_eq!(
+            parse(&seal(&token.replace("creddt_0", "creddt_1"))),
+            Some(Malformed::Version)
+        );
+        assert_eq!(
+            parse(&format!("{}000000", &token[..CHECKSUM])),
+            Some(Malformed::Checksum)
+        );
         let over = format!("{}zzzzzz{}", &token[..GENERATION], &token[SECRET..]);
         assert_eq!(parse(&seal(&over)), Some(Malformed::Range));
         let bad = format!("{}-{}", &token[..SECRET], &token[SECRET + 1..]);

@@ -12,17 +12,18 @@ use tower::{Layer, Service};
 
 use super::policy::{Access, access};
 use super::{Shared, status};
+use crate::authority::entry::Entry;
 use crate::authority::{Authority, Caller};
 
 /// The layer.
 #[derive(Clone, Debug)]
-pub struct AccessLayer(Shared);
+pub struct AccessLayer(Arc<Shared>);
 
 impl AccessLayer {
     /// A layer that asks this authority who calls.
     #[must_use]
-    pub const fn new(shared: Shared) -> Self {
-        Self(shared)
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
     }
 }
 
@@ -31,7 +32,7 @@ impl<S> Layer<S> for AccessLayer {
 
     fn layer(&self, inner: S) -> AccessService<S> {
         AccessService {
-            shared: self.0.clone(),
+            shared: Arc::clone(&self.0),
             inner,
         }
     }
@@ -40,7 +41,9 @@ impl<S> Layer<S> for AccessLayer {
 /// A service that is called only by those who may.
 #[derive(Clone, Debug)]
 pub struct AccessService<S> {
-    shared: Shared,
+    /// Behind one pointer: the service is cloned for each request, and a clone
+    /// of what it shares takes a lock (of the token for stopping).
+    shared: Arc<Shared>,
     inner: S,
 }
 
@@ -79,8 +82,10 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Caller>, Sta
     match access {
         Access::Open => Ok(None),
         Access::Needs(permission) => {
-            let caller = authenticate(shared.authority()?, request.headers())?;
-            if caller.roles.iter().any(|role| permission.is_in(role)) {
+            let authority = shared.authority()?;
+            let (caller, entry) = authenticate(authority, request.headers())?;
+            let mut roles = entry.roles(authority.index().names());
+            if roles.any(|role| permission.is_in(role)) {
                 Ok(Some(caller))
             } else {
                 Err(status::permission_denied(permission.name()))
@@ -89,7 +94,10 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Caller>, Sta
     }
 }
 
-fn authenticate(authority: &Authority, headers: &HeaderMap) -> Result<Caller, Status> {
+fn authenticate(
+    authority: &Authority,
+    headers: &HeaderMap,
+) -> Result<(Caller, Arc<Entry>), Status> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(status::unauthenticated());
@@ -111,9 +119,10 @@ fn bearer(value: &str) -> Option<&str> {
 /// The values of metadata are printable ASCII, unless their name ends in `-bin`
 /// (the gRPC protocol over HTTP/2, "Custom-Metadata").
 fn check_metadata(headers: &HeaderMap) -> Result<(), Status> {
+    // Without an early end, so that many bytes are looked at at once.
+    let printable = |good, byte: &u8| good & (0x20..=0x7e).contains(byte);
     for (name, value) in headers {
-        let printable = |byte: &u8| (0x20..=0x7e).contains(byte);
-        if !name.as_str().ends_with("-bin") && !value.as_bytes().iter().all(printable) {
+        if !value.as_bytes().iter().fold(true, printable) && !name.as_str().ends_with("-bin") {
             return Err(status::invalid(
                 &format!("metadata.{name}"),
                 "must be printable ASCII: the names of binary metadata end in `-bin`",

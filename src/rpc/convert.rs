@@ -27,6 +27,8 @@ const DEFAULT_PAGE: usize = 50;
 /// The greatest page size.
 const MAX_PAGE: usize = 1000;
 
+const NANOS_PER_SECOND: u32 = 1_000_000_000;
+
 /// Reads what to issue; `None` after noting what is wrong with it.
 pub fn new_credential(
     request: v1::IssueRequest,
@@ -142,7 +144,12 @@ pub fn duration(
     rule: &str,
     violations: &mut Violations,
 ) -> Option<Duration> {
-    let read = Duration::try_from(duration).ok();
+    let prost_types::Duration { seconds, nanos } = duration;
+    // Both have the sign of the whole; a negative one is never within bounds.
+    let read = match (u64::try_from(seconds), u32::try_from(nanos)) {
+        (Ok(seconds), Ok(nanos)) if nanos < NANOS_PER_SECOND => Some(Duration::new(seconds, nanos)),
+        _ => None,
+    };
     let within = read.filter(|duration| bounds.contains(duration));
     if within.is_none() {
         violations.add(field, rule);
@@ -160,7 +167,10 @@ fn required_kind(kind: i32, violations: &mut Violations) -> Option<Kind> {
             None
         }
         Err(_) => {
-            violations.add("kind", format!("must be a kind of credential: {kind} is none"));
+            violations.add(
+                "kind",
+                format!("must be a kind of credential: {kind} is none"),
+            );
             None
         }
     }
@@ -188,7 +198,10 @@ fn read_roles(
         match Role::parse(role) {
             Err(InvalidText(rule)) => bad(&field, rule),
             Ok(role) if tenant.is_some() && !(is_credd && CREDD_ROLES.contains(&role.as_str())) => {
-                bad(&field, "must be a role of the tenant: it has none of that name");
+                bad(
+                    &field,
+                    "must be a role of the tenant: it has none of that name",
+                );
             }
             Ok(role) if read.contains(&role) => bad(&field, "must not stand twice"),
             Ok(role) => {
@@ -197,7 +210,10 @@ fn read_roles(
         }
     }
     if is_credd && roles.is_empty() {
-        bad("roles", "must be `administrator` or `verifier` in the tenant `credd`");
+        bad(
+            "roles",
+            "must be `administrator` or `verifier` in the tenant `credd`",
+        );
     }
     good.then(|| read.into_iter().collect())
 }
@@ -246,7 +262,9 @@ fn read_timestamp(timestamp: prost_types::Timestamp) -> Option<Timestamp> {
 
     let prost_types::Timestamp { seconds, nanos } = timestamp;
     let in_range = seconds >= FIRST_SECOND && (0..1_000_000_000).contains(&nanos);
-    let millis = seconds.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000))?;
+    let millis = seconds
+        .checked_mul(1000)?
+        .checked_add(i64::from(nanos / 1_000_000))?;
     in_range.then(|| Timestamp::from_millis(millis))
 }
 
@@ -350,7 +368,10 @@ pub fn issued_secret(issued: &Issued) -> v1::IssuedSecret {
         Kind::ApiToken => ("Authorization", format!("Bearer {secret}")),
         Kind::Basic => {
             let pair = zeroize::Zeroizing::new(format!("{name}:{secret}"));
-            ("Authorization", format!("Basic {}", BASE64.encode(pair.as_bytes())))
+            (
+                "Authorization",
+                format!("Basic {}", BASE64.encode(pair.as_bytes())),
+            )
         }
         Kind::KeyPair => ("X-ApiKeys", format!("accessKey={name}; secretKey={secret}")),
     };

@@ -15,7 +15,7 @@ use crate::domain::names::Reason;
 use crate::proto::v1::credential_service_server::CredentialService;
 use crate::proto::v1::{
     Credential, GetRequest, GetResponse, IssueRequest, IssueResponse, ListRequest, ListResponse,
-    LockRequest, LockResponse, RevokeRequest, RevokeResponse, Revision, UnlockRequest,
+    LockRequest, LockResponse, Revision, RevokeRequest, RevokeResponse, UnlockRequest,
     UnlockResponse,
 };
 
@@ -138,10 +138,14 @@ impl CredentialService for Credentials {
         };
         let page = authority.list(&filter, after, limit);
         let next_page_token = match page.next {
-            Some(next) => {
-                page_token::seal(keyring, authority.random(), &caller.principal, &filter, next)
-                    .map_err(|error| status::internal(&error))?
-            }
+            Some(next) => page_token::seal(
+                keyring,
+                authority.random(),
+                &caller.principal,
+                &filter,
+                next,
+            )
+            .map_err(|error| status::internal(&error))?,
             None => String::new(),
         };
         Ok(Response::new(ListResponse {

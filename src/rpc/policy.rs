@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn every_rpc_of_the_contract_stands_in_the_table() {
-        let set = prost_types::FileDescriptorSet::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap();
+        let set =
+            prost_types::FileDescriptorSet::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap();
         let mut rpcs = 0;
         for file in &set.file {
             for service in &file.service {

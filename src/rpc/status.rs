@@ -39,13 +39,13 @@ impl Violations {
     /// The status that names every field noted.
     #[must_use]
     pub fn status(self) -> Status {
-        let mut message = String::from("invalid request");
         let mut details = ErrorDetails::new();
-        for (at, (field, rule)) in self.0.into_iter().enumerate() {
-            message.push_str(if at == 0 { ": " } else { "; " });
-            message.push_str(&format!("{field} {rule}"));
+        let mut problems = Vec::new();
+        for (field, rule) in self.0 {
+            problems.push(format!("{field} {rule}"));
             details.add_bad_request_violation(field, rule);
         }
+        let message = format!("invalid request: {}", problems.join("; "));
         details.set_error_info("INVALID_FIELDS", DOMAIN, HashMap::new());
         Status::with_error_details(Code::InvalidArgument, message, details)
     }
@@ -148,7 +148,7 @@ pub fn of_command(error: &CommandError) -> Status {
             Code::ResourceExhausted,
             "DISK_FULL",
             error.to_string(),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
         ),
         CommandError::Stopping => stopping(),
         CommandError::StoreFailed => {
@@ -178,8 +178,8 @@ pub fn of_log(error: &LogError) -> Status {
 /// What credd answers where tonic would answer in its own way: an oversized
 /// message, and one that is not what the contract says.
 ///
-/// tonic calls the first OUT_OF_RANGE, where gRPC's own libraries say
-/// RESOURCE_EXHAUSTED, and the second INTERNAL, although the caller erred.
+/// tonic calls the first `OUT_OF_RANGE`, where gRPC's own libraries say
+/// `RESOURCE_EXHAUSTED`, and the second INTERNAL, although the caller erred.
 #[must_use]
 pub fn refined(status: Status) -> Status {
     const UNDECODABLE: &str = "failed to decode Protobuf message: ";
@@ -193,12 +193,13 @@ pub fn refined(status: Status) -> Status {
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }
         Code::Internal => match status.message().strip_prefix(UNDECODABLE) {
-            // `Message.field: Inner.field: what`
+            // `Inner.field: Message.field: what`
             Some(cause) => {
                 let mut path: Vec<&str> = cause.split(": ").collect();
                 let what = path.pop().unwrap_or_default().to_owned();
                 let fields: Vec<&str> = path
                     .iter()
+                    .rev()
                     .filter_map(|step| step.split_once('.').map(|(_, field)| field))
                     .collect();
                 let field = match fields.as_slice() {
@@ -254,7 +255,9 @@ mod tests {
 
     #[test]
     fn what_tonic_says_of_a_bad_message_becomes_the_callers_fault() {
-        let too_large = refined(Status::out_of_range("Error, decoded message length too large"));
+        let too_large = refined(Status::out_of_range(
+            "Error, decoded message length too large",
+        ));
         assert_eq!(too_large.code(), Code::ResourceExhausted);
         assert_eq!(field_of(&too_large), "request");
 
@@ -262,6 +265,10 @@ mod tests {
         let utf8 = refined(Status::internal(utf8));
         assert_eq!(utf8.code(), Code::InvalidArgument);
         assert_eq!(field_of(&utf8), "label");
+
+        let inner = "failed to decode Protobuf message: Presented.credential: VerifyRequest.presented: what";
+        let inner = refined(Status::internal(inner));
+        assert_eq!(field_of(&inner), "presented.credential");
 
         let garbage = "failed to decode Protobuf message: invalid wire type value: 7";
         let garbage = refined(Status::internal(garbage));
@@ -276,13 +283,24 @@ mod tests {
         let mut violations = Violations::default();
         violations.add("tenant", "is required");
         assert_eq!(violations.check("x", Ok(1)), Some(1));
-        assert_eq!(violations.check::<()>("label", Err(InvalidText("must be short"))), None);
+        assert_eq!(
+            violations.check::<()>("label", Err(InvalidText("must be short"))),
+            None
+        );
         let status = violations.status();
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(
             status.message(),
             "invalid request: tenant is required; label must be short"
         );
-        assert_eq!(status.get_error_details().bad_request().unwrap().field_violations.len(), 2);
+        assert_eq!(
+            status
+                .get_error_details()
+                .bad_request()
+                .unwrap()
+                .field_violations
+                .len(),
+            2
+        );
     }
 }

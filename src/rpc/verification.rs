@@ -12,7 +12,7 @@ use super::access::caller_of;
 use super::status::{self, refined};
 use super::watch::{Watch, parse_watch};
 use super::{Shared, convert};
-use crate::authority::{Answer, Authority, Caller};
+use crate::authority::{Answer, Authority, Caller, Seen};
 use crate::domain::judge::{Audience, Verdict};
 use crate::proto::v1;
 use crate::proto::v1::verification_service_server::VerificationService;
@@ -54,6 +54,8 @@ impl VerificationService for Verification {
         Ok(Response::new(VerifyStream {
             authority: Arc::clone(self.0.authority()?),
             caller: caller_of(&request)?,
+            seen: Seen::default(),
+            answered: 0,
             stopping: Box::pin(self.0.stopping.clone().cancelled_owned()),
             requests: Some(request.into_inner()),
         }))
@@ -70,7 +72,8 @@ impl VerificationService for Verification {
             first = requests.message() => first.map_err(refined)?,
             () = self.0.stopping.cancelled() => return Err(status::stopping()),
         };
-        let first = first.ok_or_else(|| status::invalid("request", "is required: send one message"))?;
+        let first =
+            first.ok_or_else(|| status::invalid("request", "is required: send one message"))?;
         let request = parse_watch(first)?;
         let subscription = authority
             .watch(request)
@@ -103,12 +106,18 @@ fn verify(
         .ok_or_else(|| status::invalid("presented", "is required"))?;
     let audience = match (tenant.as_str(), any_tenant) {
         ("", false) => {
-            return Err(status::invalid("tenant", "is required, unless `any_tenant` is set"));
+            return Err(status::invalid(
+                "tenant",
+                "is required, unless `any_tenant` is set",
+            ));
         }
         ("", true) => Audience::AnyTenant,
         (tenant, false) => Audience::Tenant(tenant),
         (_, true) => {
-            return Err(status::invalid("any_tenant", "must not be set together with `tenant`"));
+            return Err(status::invalid(
+                "any_tenant",
+                "must not be set together with `tenant`",
+            ));
         }
     };
     let answer = authority.verify(presented, audience, &caller.principal);
@@ -151,15 +160,21 @@ const fn wire_verdict(verdict: Verdict) -> v1::Verdict {
 pub struct VerifyStream {
     authority: Arc<Authority>,
     caller: Arc<Caller>,
+    seen: Seen,
+    answered: u64,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// `None`: the stream has ended.
     requests: Option<Streaming<VerifyStreamRequest>>,
 }
 
+/// After how many answers a stream that never waits looks whether the server is
+/// stopping.
+const LOOK_UP: u64 = 64;
+
 impl VerifyStream {
-    fn answer(&self, question: VerifyStreamRequest) -> Result<VerifyStreamResponse, Status> {
+    fn answer(&mut self, question: VerifyStreamRequest) -> Result<VerifyStreamResponse, Status> {
         // The caller may have been denied since the stream began.
-        if !self.authority.is_still_good(&self.caller) {
+        if !self.authority.is_good_yet(&self.caller, &mut self.seen) {
             return Err(status::unauthenticated());
         }
         let VerifyStreamRequest {
@@ -195,7 +210,11 @@ impl Stream for VerifyStream {
         let Some(requests) = &mut this.requests else {
             return Poll::Ready(None);
         };
+        this.answered += 1;
+        let is_stopping = this.answered.is_multiple_of(LOOK_UP)
+            && this.stopping.as_mut().poll(context).is_ready();
         let item = match Pin::new(requests).poll_next(context) {
+            _ if is_stopping => Some(Err(status::stopping())),
             Poll::Ready(Some(Ok(question))) => Some(this.answer(question)),
             Poll::Ready(Some(Err(status))) => Some(Err(refined(status))),
             Poll::Ready(None) => None,

@@ -26,14 +26,14 @@ use crate::proto::v1::watch_response::Message as Wire;
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
-const GREATEST_HEARTBEAT: Duration = Duration::from_secs(60 * 60);
+const GREATEST_HEARTBEAT: Duration = Duration::from_hours(1);
 const MAX_TENANTS: usize = 100;
 
 /// Reads what a subscriber asks for.
 ///
 /// # Errors
 ///
-/// INVALID_ARGUMENT, naming every field that is not what it should be.
+/// `INVALID_ARGUMENT`, naming every field that is not what it should be.
 pub fn parse_watch(request: v1::WatchRequest) -> Result<WatchRequest, Status> {
     let v1::WatchRequest {
         resume_token,
@@ -179,7 +179,11 @@ impl Session {
         if !self.authority.is_still_good(&self.caller) {
             return Err(status::unauthenticated());
         }
-        let response = response(&message, self.authority.store(), self.authority.index().names());
+        let response = response(
+            &message,
+            self.authority.store(),
+            self.authority.index().names(),
+        );
         if message.resumable {
             let revision = message.position.revision.number();
             self.reached = Some((response.resume_token.clone(), revision));
@@ -231,7 +235,10 @@ fn response(message: &Message, store: StoreId, names: &Interner) -> WatchRespons
                 reason: wire_reason(*reason).into(),
             }),
             Body::Snapshot { denied, complete } => Wire::SnapshotPart(v1::SnapshotPart {
-                denied: denied.iter().map(|entry| wire_denied(entry, names)).collect(),
+                denied: denied
+                    .iter()
+                    .map(|entry| wire_denied(entry, names))
+                    .collect(),
                 complete: *complete,
             }),
         }),

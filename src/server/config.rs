@@ -49,7 +49,11 @@ pub struct Serve {
     pub listen: SocketAddr,
     /// Serves plaintext on an address that is not loopback: whoever sees the
     /// traffic then sees secrets.
-    #[arg(long, env = "CREDD_ALLOW_PLAINTEXT")]
+    #[arg(
+        long,
+        env = "CREDD_ALLOW_PLAINTEXT",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
     pub allow_plaintext: bool,
     /// How long calls may go on after the server was told to stop, in seconds.
     #[arg(

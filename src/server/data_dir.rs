@@ -11,9 +11,16 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
 /// A directory that only its owner can enter.
 #[derive(Clone, Debug)]
 pub struct DataDir(PathBuf);
+
+/// A lock on a data directory (flock(2)).
+#[derive(Debug)]
+pub struct DirLock(#[allow(dead_code, reason = "closing it ends the lock")] File);
 
 /// A file or directory could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +71,22 @@ impl DataDir {
     pub fn create(&self) -> Result<(), FileError> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        builder
-            .create(&self.0)
-            .map_err(|source| self.error(&self.0, source))
+        builder.create(&self.0).map_err(FileError::of(&self.0))
+    }
+
+    /// Takes the directory for this process alone, for as long as the answer
+    /// lives; `None` if another has it. The directory must exist.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn lock(&self) -> Result<Option<DirLock>, FileError> {
+        let directory = File::open(&self.0).map_err(FileError::of(&self.0))?;
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(DirLock(directory))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(FileError::of(&self.0)(errno.into())),
+        }
     }
 
     /// Reads a file; `None` if it does not exist.
@@ -78,7 +98,7 @@ impl DataDir {
         match fs::read_to_string(path) {
             Ok(text) => Ok(Some(zeroize::Zeroizing::new(text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(self.error(path, source)),
+            Err(source) => Err(FileError::of(path)(source)),
         }
     }
 
@@ -103,13 +123,13 @@ impl DataDir {
             fs::rename(&new, path)?;
             File::open(&self.0)?.sync_all()
         };
-        write().map_err(|source| self.error(path, source))
+        write().map_err(FileError::of(path))
     }
+}
 
-    fn error(&self, path: &Path, source: io::Error) -> FileError {
-        FileError {
-            path: path.to_owned(),
-            source,
-        }
+impl FileError {
+    fn of(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { path, source }
     }
 }

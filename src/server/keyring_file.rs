@@ -70,11 +70,8 @@ pub fn parse(text: &str) -> Result<Keyring, InvalidKeyringFile> {
     let file: FileForm = toml::from_str(text).map_err(|error| InvalidKeyringFile::Form {
         problem: "expected tables `pepper` and `sealing` with `version` and `key`",
         line: error.span().map_or(1, |span| {
-            text.as_bytes()[..span.start.min(text.len())]
-                .iter()
-                .filter(|&&byte| byte == b'\n')
-                .count()
-                + 1
+            let before = text.get(..span.start).unwrap_or(text);
+            before.matches('\n').count() + 1
         }),
     })?;
     let FileForm { pepper, sealing } = file;

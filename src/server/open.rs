@@ -5,7 +5,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::config::Data;
-use super::data_dir::{DataDir, FileError};
+use super::data_dir::{DataDir, DirLock, FileError};
 use super::keyring_file::{self, InvalidKeyringFile};
 use crate::authority::command::{Command, Expiry, IdSequence, NewId};
 use crate::authority::feed::{Feed, FeedError};
@@ -23,6 +23,8 @@ use crate::domain::token::{Generation, Kind, secret_text};
 use crate::store::sled::{OpenError as StoreOpenError, Options, SledStore};
 use crate::store::{Store, StoreError};
 
+const MIB: u64 = 1 << 20;
+
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -34,6 +36,9 @@ pub enum OpenError {
     /// There is a store where one is to be created.
     #[error("there is a store in {0} already")]
     Exists(std::path::PathBuf),
+    /// Another process has the directory open.
+    #[error("{0} is in use by another process")]
+    InUse(std::path::PathBuf),
     /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -62,16 +67,6 @@ pub enum OpenError {
     /// The store can't be loaded.
     #[error("the store can't be loaded")]
     Load(#[from] FeedError),
-    /// The store does not hold what it says it holds.
-    #[error("{path} is damaged: it should have {expected} keys and has {found}")]
-    KeysMissing {
-        /// The store.
-        path: std::path::PathBuf,
-        /// How many keys it says it has.
-        expected: u64,
-        /// How many it has.
-        found: u64,
-    },
     /// The system has no random bytes.
     #[error(transparent)]
     Random(#[from] RandomUnavailable),
@@ -112,6 +107,8 @@ pub struct Opened {
     pub parts: Parts,
     /// What the store knows of its keyring.
     recorded: Option<KeyChecks>,
+    /// Held so that nobody else makes a keyring for the same store.
+    _lock: DirLock,
 }
 
 /// Opens a data directory. Blocks.
@@ -123,16 +120,21 @@ pub fn open(data: &Data, if_missing: IfMissing) -> Result<Opened, OpenError> {
     let directory = DataDir::new(data.data_dir.clone());
     let random = SystemRandom::new();
     let options = Options {
-        cache_bytes: data.store_cache_mib << 20,
-        reserve_bytes: data.disk_reserve_mib << 20,
+        cache_bytes: data.store_cache_mib.saturating_mul(MIB),
+        reserve_bytes: data.disk_reserve_mib.saturating_mul(MIB),
         ..Options::default()
     };
+    let missing = || OpenError::NoStore(directory.path().to_owned());
+    match if_missing {
+        IfMissing::Create => directory.create()?,
+        IfMissing::Refuse if !directory.path().exists() => return Err(missing()),
+        IfMissing::Refuse => (),
+    }
+    let lock = directory.lock()?;
+    let lock = lock.ok_or_else(|| OpenError::InUse(directory.path().to_owned()))?;
     let exists = SledStore::exists(&directory.store())?;
     if !exists && if_missing == IfMissing::Refuse {
-        return Err(OpenError::NoStore(directory.path().to_owned()));
-    }
-    if !exists {
-        directory.create()?;
+        return Err(missing());
     }
     // Before the store: a store without its keyring would be a loss.
     let keyring = Arc::new(read_keyring(&directory, exists, &random)?);
@@ -150,9 +152,11 @@ pub fn open(data: &Data, if_missing: IfMissing) -> Result<Opened, OpenError> {
             problem,
         })?;
     }
-    tracing::info!(store = %store.id(), keys = loaded.keys, "loaded the store");
+    let (revision, credentials) = loaded.feed.index().read(|index| index.len());
+    tracing::info!(store = %store.id(), %revision, credentials, "loaded the store");
     Ok(Opened {
         directory,
+        _lock: lock,
         recorded: loaded.keyring,
         parts: Parts {
             store,

@@ -3,23 +3,24 @@
 
 use std::panic;
 use std::process;
-use std::thread;
+
+use super::supervise::current_name;
+use crate::store::sled::is_guarded;
 
 /// The exit status after a panic: `EX_SOFTWARE` of sysexits.h.
 pub const EXIT_STATUS: i32 = 70;
 
-/// From now on a panic is logged, with the thread's name and the place, and
-/// ends the process. The one exception is a panic within sled, which the store
-/// catches and treats as a failed disk. No core is dumped: it would hold keys.
+/// From now on a panic is logged, with the name of the task or thread and the
+/// place, and ends the process. The one exception is a panic within sled, which
+/// the store catches and treats as a failed disk. No core is dumped: it would
+/// hold keys.
 pub fn end_the_process() {
     panic::set_hook(Box::new(|info| {
-        let thread = thread::current();
-        let name = thread.name().unwrap_or("unnamed");
         let place = info.location().map(ToString::to_string);
         let place = place.unwrap_or_default();
         let message = info.payload_as_str().unwrap_or("without a message");
-        tracing::error!(thread = name, place, message, "panic");
-        if !info.location().is_some_and(|l| l.file().contains("/sled-")) {
+        tracing::error!(task = current_name(), place, message, "panic");
+        if !is_guarded() {
             process::exit(EXIT_STATUS);
         }
     }));

@@ -35,7 +35,7 @@ const MAX_STREAMS: u32 = 1024;
 /// may take to answer.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How often the log is looked at for what need not be kept.
-const RETENTION_PERIOD: Duration = Duration::from_secs(60);
+const RETENTION_PERIOD: Duration = Duration::from_mins(1);
 
 const SERVICES: [&str; 3] = [
     "",
@@ -57,7 +57,7 @@ pub fn serve(config: &Serve) -> Result<(), Failure> {
         )
         .into());
     }
-    runtime()?.block_on(async {
+    block_on(async {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| format!("can't listen on {}: {error}", config.listen))?;
@@ -78,7 +78,7 @@ pub fn init(config: &Init) -> Result<(), Failure> {
         return Err(OpenError::Exists(directory.path().to_owned()).into());
     }
     let opened = open(&config.data, IfMissing::Create)?;
-    runtime()?.block_on(async {
+    block_on(async {
         let mut supervisor = Supervisor::new();
         let authority = start_authority(&opened, &mut supervisor)?;
         let completed = opened.complete(&authority).await;
@@ -143,7 +143,10 @@ pub async fn run(
     // The authority's workers end when the last call has let go of it.
     drop(shared);
     let bound = Duration::from_secs(config.shutdown_seconds);
-    if tokio::time::timeout(bound, supervisor.all_ends()).await.is_err() {
+    if tokio::time::timeout(bound, supervisor.all_ends())
+        .await
+        .is_err()
+    {
         tracing::warn!("some calls did not end in time");
     }
     outcome
@@ -221,10 +224,16 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+/// Runs the process's one runtime. What still blocks a thread at the end, such
+/// as a store being loaded, is not waited for.
+fn block_on(main: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("rpc")
         .enable_all()
-        .build()
+        .build()?;
+    let outcome = runtime.block_on(main);
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Done when the process is told to stop.

@@ -8,6 +8,18 @@ use std::thread;
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 
+tokio::task_local! {
+    static NAME: &'static str;
+}
+
+/// The name of the supervised task that this code runs in, or that of the
+/// thread.
+#[must_use]
+pub fn current_name() -> String {
+    NAME.try_with(|name| (*name).to_owned())
+        .unwrap_or_else(|_| thread::current().name().unwrap_or("unnamed").to_owned())
+}
+
 /// What a task ends with when it can't go on.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
@@ -41,7 +53,7 @@ impl Supervisor {
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        let handle = self.tasks.spawn(task);
+        let handle = self.tasks.spawn(NAME.scope(name, task));
         self.names.insert(handle.id(), name);
     }
 
@@ -61,7 +73,8 @@ impl Supervisor {
         };
         thread::Builder::new().name(name.to_owned()).spawn(run)?;
         self.task(name, async move {
-            end.await.unwrap_or_else(|_| Err("the thread panicked".into()))
+            end.await
+                .unwrap_or_else(|_| Err("the thread panicked".into()))
         });
         Ok(())
     }
@@ -88,6 +101,19 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_task_and_a_thread_know_their_names() {
+        let mut supervisor = Supervisor::new();
+        let is = |name: &str| Err(if current_name() == name { "yes" } else { "no" }.into());
+        supervisor.task("a task", async move { is("a task") });
+        let said = |ended: TaskEnded| ended.source.map(|source| source.to_string());
+        assert_eq!(said(supervisor.first_end().await).as_deref(), Some("yes"));
+        supervisor
+            .thread("a thread", move || is("a thread"))
+            .unwrap();
+        assert_eq!(said(supervisor.first_end().await).as_deref(), Some("yes"));
+    }
 
     #[tokio::test]
     async fn the_end_of_a_task_or_thread_has_its_name_and_its_reason() {

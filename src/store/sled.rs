@@ -2,7 +2,7 @@
 //!
 //! A commit is one batch of sled: the data, the commit's entry in the log and
 //! the new head, so that a crash leaves all of them or none
-//! ([`format`](self::format) lays them out). Writers take turns under one
+//! (`format` lays them out). Writers take turns under one
 //! lock: check the guards, write, sync, publish. Three things are not left to
 //! sled:
 //!
@@ -39,8 +39,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use self::check::Verified;
+pub use self::database::is_guarded;
 pub use self::error::OpenError;
-pub use self::options::{DataSync, Options, Syncer};
+pub use self::options::{Disk, Options, SystemDisk};
 
 use self::check::Opened;
 use self::database::Database;

@@ -24,7 +24,7 @@ pub(crate) const UNLIMITED: PageLimit = PageLimit {
 };
 
 /// Longer than any test takes: a wait that ends only because of what is awaited.
-pub(crate) const AGES: Duration = Duration::from_secs(60);
+pub(crate) const AGES: Duration = Duration::from_mins(1);
 
 /// A kind of store, as the suites see it.
 pub(crate) trait Engine: Sized + Sync {

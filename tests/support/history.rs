@@ -139,7 +139,9 @@ pub(crate) fn resumable(cut: &Stream, taken_up: &Stream, history: &History) -> K
     let token = &cut.last().ok_or("the cut stream is empty")?.token;
     let begin = taken_up.messages.first().ok_or("nothing was taken up")?;
     if begin.said != Said::Bookmark || begin.token != *token {
-        return Err(format!("asked to begin at {token}, it began with {begin:?}"));
+        return Err(format!(
+            "asked to begin at {token}, it began with {begin:?}"
+        ));
     }
     if taken_up.has_reset() {
         return Err("it was reset".to_owned());
@@ -161,10 +163,16 @@ pub(crate) fn bookmarked(stream: &Stream, history: &History) -> Kept {
         for message in run {
             let events = matches!(message.said, Said::Commit(_));
             if events && reached.is_some_and(|reached| message.revision <= reached) {
-                return Err(format!("{reached:?} was reached, and then came {message:?}"));
+                return Err(format!(
+                    "{reached:?} was reached, and then came {message:?}"
+                ));
             }
             let before = reached.unwrap_or(message.revision);
-            let last = if events { message.revision - 1 } else { message.revision };
+            let last = if events {
+                message.revision - 1
+            } else {
+                message.revision
+            };
             let missed = history.between(before, last, &stream.tenants);
             if !missed.is_empty() {
                 return Err(format!("when {message:?} came, {missed:?} had not"));
@@ -177,7 +185,8 @@ pub(crate) fn bookmarked(stream: &Stream, history: &History) -> Kept {
                 }
             );
             let may_lack_token = incomplete || matches!(message.said, Said::Reset(_));
-            if message.token.is_empty() && !may_lack_token || incomplete && !message.token.is_empty()
+            if message.token.is_empty() && !may_lack_token
+                || incomplete && !message.token.is_empty()
             {
                 return Err(format!("the token of {message:?}"));
             }
@@ -384,7 +393,8 @@ impl Stream {
 
     /// The messages from the beginning or a Reset to before the next.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &[Received]> {
-        self.messages.chunk_by(|_, next| !matches!(next.said, Said::Reset(_)))
+        self.messages
+            .chunk_by(|_, next| !matches!(next.said, Said::Reset(_)))
     }
 
     pub(crate) fn commits(&self) -> impl Iterator<Item = (u64, &[Change])> {
@@ -460,7 +470,8 @@ impl Recorder {
     /// Receives one message.
     pub(crate) async fn next(&mut self) -> Result<&Received, Status> {
         let message = soon("a message", self.source.message()).await?;
-        let message = message.ok_or_else(|| Status::unknown("the stream ended without a status"))?;
+        let message =
+            message.ok_or_else(|| Status::unknown("the stream ended without a status"))?;
         self.stream.messages.push(received(message));
         Ok(self.stream.messages.last().unwrap())
     }
@@ -486,7 +497,9 @@ impl Recorder {
 
     /// Whether the last message is one at which the stream can be taken up.
     fn is_at_rest(&self) -> bool {
-        self.stream.last().is_some_and(|last| !last.token.is_empty())
+        self.stream
+            .last()
+            .is_some_and(|last| !last.token.is_empty())
     }
 }
 

@@ -87,8 +87,12 @@ impl InProcess {
         let server = tonic::transport::Server::builder()
             .layer(AccessLayer::new(shared.clone()))
             .max_concurrent_streams(1024)
-            .add_service(CredentialServiceServer::new(Credentials::new(shared.clone())))
-            .add_service(VerificationServiceServer::new(Verification::new(shared.clone())))
+            .add_service(CredentialServiceServer::new(Credentials::new(
+                shared.clone(),
+            )))
+            .add_service(VerificationServiceServer::new(Verification::new(
+                shared.clone(),
+            )))
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
                 closing.clone().cancelled_owned(),

@@ -105,7 +105,10 @@ impl Events {
                 .iter()
                 .map(|&(_, is_return, at)| places[at][usize::from(!is_return)])
                 .collect(),
-            events: order.into_iter().map(|(_, is_return, at)| (at, !is_return)).collect(),
+            events: order
+                .into_iter()
+                .map(|(_, is_return, at)| (at, !is_return))
+                .collect(),
             next: (1..=length + 1).chain([0]).collect(),
             previous: [0].into_iter().chain(0..=length).collect(),
         }
@@ -265,7 +268,11 @@ mod tests {
             let reads = [(2, Some(3), Read(seen[0])), (4, Some(5), Read(seen[1]))];
             assert!(check(&[unknown, reads[0], reads[1]]));
         }
-        assert!(!check(&[unknown, (2, Some(3), Read(1)), (4, Some(5), Read(0))]));
+        assert!(!check(&[
+            unknown,
+            (2, Some(3), Read(1)),
+            (4, Some(5), Read(0))
+        ]));
         assert!(!check(&[(6, None, Write(1)), (2, Some(3), Read(1))]));
     }
 }

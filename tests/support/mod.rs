@@ -1,6 +1,11 @@
 //! What the suites share: servers, clients and waiting.
 
-#![allow(dead_code, reason = "each suite uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each suite is a crate that uses a part of it, and may panic"
+)]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,10 +28,12 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 pub mod process;
+pub mod program;
+pub mod raw;
 
 /// How long anything may take that a test waits for, before it is taken for
 /// stuck.
-pub const STUCK: Duration = Duration::from_secs(60);
+pub const STUCK: Duration = Duration::from_mins(1);
 
 /// Adds `authorization: Bearer TOKEN`.
 #[derive(Clone)]
@@ -213,10 +220,8 @@ where
 
 /// Waits for a future, but not for ever.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(STUCK, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("stuck: {what}"),
-    }
+    let ended = tokio::time::timeout(STUCK, future).await;
+    ended.unwrap_or_else(|_| panic!("stuck: {what}"))
 }
 
 /// A server in this process, on a data directory of its own.

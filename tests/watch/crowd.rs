@@ -32,7 +32,11 @@ async fn of_a_thousand_watchers_all_that_read_get_everything_although_others_do_
         for n in 0..READERS + STALLED {
             let follows_all = !(2..READERS).contains(&n);
             let request = v1::WatchRequest {
-                tenants: if follows_all { vec![] } else { vec!["quiet".to_owned()] },
+                tenants: if follows_all {
+                    vec![]
+                } else {
+                    vec!["quiet".to_owned()]
+                },
                 ..Default::default()
             };
             let mut recorder = Recorder::start(&client, request).await;

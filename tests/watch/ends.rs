@@ -17,7 +17,9 @@ use crate::writers::write;
 fn reason(status: &Status) -> String {
     let details = status.get_error_details();
     let info = details.error_info();
-    info.unwrap_or_else(|| panic!("without a reason: {status:?}")).reason.clone()
+    info.unwrap_or_else(|| panic!("without a reason: {status:?}"))
+        .reason
+        .clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +44,10 @@ async fn a_watch_ends_with_the_token_reached_when_the_server_stops_and_resumes_e
     let mut cut = Vec::new();
     for mut recorder in recorders {
         let status = recorder.end().await;
-        assert_eq!((status.code(), &*reason(&status)), (Code::Unavailable, "STOPPING"));
+        assert_eq!(
+            (status.code(), &*reason(&status)),
+            (Code::Unavailable, "STOPPING")
+        );
         let details = status.get_error_details();
         let metadata = &details.error_info().unwrap().metadata;
         let last = recorder.stream.last().unwrap();
@@ -67,7 +72,10 @@ async fn a_watch_ends_with_the_token_reached_when_the_server_stops_and_resumes_e
     let end = end.revision.unwrap().number;
     log.reach(end).await;
     let history = History::of(&log.stream);
-    assert!(history.includes(&acknowledged), "something acknowledged is gone");
+    assert!(
+        history.includes(&acknowledged),
+        "something acknowledged is gone"
+    );
     for cut in cut {
         let request = v1::WatchRequest {
             resume_token: cut.last().unwrap().token.clone(),
@@ -128,7 +136,12 @@ async fn a_second_message_ends_a_watch() {
     let mut client = server.admin.verification.clone();
     let response = client.watch(ReceiverStream::new(receiver)).await.unwrap();
     let mut messages = response.into_inner();
-    assert!(soon("the first message", messages.message()).await.unwrap().is_some());
+    assert!(
+        soon("the first message", messages.message())
+            .await
+            .unwrap()
+            .is_some()
+    );
     requests.send(v1::WatchRequest::default()).await.unwrap();
     let status = soon("the end", messages.message()).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -188,7 +201,11 @@ async fn a_verify_stream_whose_client_never_pauses_ends_when_the_server_stops() 
     let (questions, mut answers) = verify_stream(&server.admin).await;
     let asking = tokio::spawn(async move {
         let mut correlation = 0;
-        while questions.send(question(correlation, &presented)).await.is_ok() {
+        while questions
+            .send(question(correlation, &presented))
+            .await
+            .is_ok()
+        {
             correlation += 1;
         }
     });

@@ -77,7 +77,10 @@ async fn record(seed: u64) -> Recording {
     history.extend(writing.await.unwrap());
     // The last commit concerns everybody.
     for tenant in TENANTS {
-        let issued = server.admin.issue(crate::support::token_request(tenant)).await;
+        let issued = server
+            .admin
+            .issue(crate::support::token_request(tenant))
+            .await;
         history.note(&issued.unwrap().credential.unwrap());
     }
     end.send_replace(Some(history.last()));
@@ -173,9 +176,10 @@ async fn streams_are_reliable() {
     recording.check(reliable);
     for stream in recording.streams() {
         assert!(stream.reached() >= recording.history.last());
-        let of_others = stream.commits().flat_map(|(_, changes)| changes).find(|change| {
-            !stream.tenants.is_empty() && !stream.tenants.contains(&change.tenant)
-        });
+        let of_others = stream
+            .commits()
+            .flat_map(|(_, changes)| changes)
+            .find(|change| !stream.tenants.is_empty() && !stream.tenants.contains(&change.tenant));
         assert_eq!(of_others, None, "an event of another tenant arrived");
     }
 }
@@ -195,7 +199,10 @@ async fn streams_are_bookmarked() {
     };
     let mut recorder = Recorder::start(&client, request).await;
     recorder.next().await.unwrap();
-    let issued = client.issue(crate::support::token_request(TENANTS[1])).await.unwrap();
+    let issued = client
+        .issue(crate::support::token_request(TENANTS[1]))
+        .await
+        .unwrap();
     let revision = issued.revision.unwrap().number;
     recorder.reach(revision).await;
     let told = &recorder.stream.messages;

@@ -65,7 +65,11 @@ fn part(revision: u64, denied: &[(&str, CredentialState)], complete: bool) -> Re
         complete,
     };
     Received {
-        token: if complete { "token".to_owned() } else { String::new() },
+        token: if complete {
+            "token".to_owned()
+        } else {
+            String::new()
+        },
         ..message(revision, said)
     }
 }
@@ -102,7 +106,12 @@ fn assert_breaks(promise: fn(&Stream, &History) -> Kept, messages: &[Received]) 
 fn streams_that_keep_every_promise_pass() {
     assert_keeps_all(&all(&good()));
     assert_keeps_all(&all(&good()[3..]));
-    let acme = [bookmark(2), commit(3, &[a(), b()]), bookmark(5), commit(6, &[a_again()])];
+    let acme = [
+        bookmark(2),
+        commit(3, &[a(), b()]),
+        bookmark(5),
+        commit(6, &[a_again()]),
+    ];
     assert_keeps_all(&Stream::of(&["acme"], acme.to_vec()));
     let mut reset = good();
     reset.truncate(2);
@@ -113,7 +122,10 @@ fn streams_that_keep_every_promise_pass() {
 
 #[test]
 fn disorder_is_found() {
-    assert_breaks(ordered, &[bookmark(2), commit(5, &[c()]), commit(3, &[a(), b()])]);
+    assert_breaks(
+        ordered,
+        &[bookmark(2), commit(5, &[c()]), commit(3, &[a(), b()])],
+    );
     assert_breaks(ordered, &[bookmark(5), bookmark(4)]);
 }
 
@@ -147,7 +159,10 @@ fn a_gap_is_found() {
 
 #[test]
 fn a_bookmark_that_promises_too_much_is_found() {
-    assert_breaks(bookmarked, &[bookmark(2), bookmark(3), commit(3, &[a(), b()])]);
+    assert_breaks(
+        bookmarked,
+        &[bookmark(2), bookmark(3), commit(3, &[a(), b()])],
+    );
     assert_breaks(bookmarked, &[bookmark(2), bookmark(4)]);
     let without_token = Received {
         token: String::new(),
@@ -175,7 +190,10 @@ fn a_stream_taken_up_elsewhere_than_it_was_cut_is_found() {
 fn a_snapshot_that_is_not_that_of_its_revision_is_found() {
     use CredentialState::{Locked, Revoked};
 
-    let begin = [part(5, &[("b", Locked)], false), part(5, &[("c", Revoked)], true)];
+    let begin = [
+        part(5, &[("b", Locked)], false),
+        part(5, &[("c", Revoked)], true),
+    ];
     let mut whole = begin.to_vec();
     whole.push(commit(6, &[a_again()]));
     assert_eq!(snapshot(&all(&whole), &history()), Ok(()));
@@ -186,8 +204,14 @@ fn a_snapshot_that_is_not_that_of_its_revision_is_found() {
     assert_breaks(snapshot, &[part(5, &[("b", Locked)], true)]);
     assert_breaks(snapshot, &[part(5, &[("b", Locked), ("c", Locked)], true)]);
     assert_breaks(snapshot, &begin[..1]);
-    assert_breaks(snapshot, &[begin[0].clone(), part(6, &[("c", Revoked)], true)]);
-    assert_breaks(snapshot, &[begin[0].clone(), begin[0].clone(), begin[1].clone()]);
+    assert_breaks(
+        snapshot,
+        &[begin[0].clone(), part(6, &[("c", Revoked)], true)],
+    );
+    assert_breaks(
+        snapshot,
+        &[begin[0].clone(), begin[0].clone(), begin[1].clone()],
+    );
     let late = [begin[0].clone(), bookmark(5), begin[1].clone()];
     assert_breaks(snapshot, &late);
     let more = [begin[0].clone(), begin[1].clone(), part(5, &[], true)];

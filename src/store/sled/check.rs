@@ -94,7 +94,7 @@ pub(super) fn everything(
     let mut found = Contents::default();
     let (from, to) = data_range(&KeyRange::all());
     database.range(&from, &to, |key, value| {
-        found.add(key.get(1..).unwrap_or_default(), decode_revision(value)?);
+        found.add(key.get(1..).unwrap_or_default(), decode_revision(&value)?);
         Ok(ControlFlow::Continue(()))
     })?;
     compare_contents(&found, &head.contents)?;

@@ -9,11 +9,13 @@
 //!   so that one is opened and synced before sled opens the file, and kept for
 //!   as long as sled has it open.
 //! * **It panics over damage**, in places where it could answer an error.
-//!   Every call is made under `catch_unwind`; a panic is a [`Fault`].
+//!   Every call is made under `catch_unwind`; a panic is a [`Fault`]. A panic
+//!   hook that ends the process asks [`is_guarded`] first.
 //! * **It keeps its lock a moment longer** than its handle lives, since threads
 //!   of its own hold the file. Opening waits for that.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -27,7 +29,7 @@ use std::time::Duration;
 use ::sled::{Batch, Db, IVec};
 
 use super::error::{Fault, OpenError};
-use super::{Options, Syncer};
+use super::{Disk, Options};
 
 /// How often, and how far apart, to try for sled's lock while we hold ours.
 const LOCK_ATTEMPTS: u32 = 2000;
@@ -39,7 +41,7 @@ pub(super) struct Database {
     sled: Option<Db>,
     /// The descriptor on sled's file that is synced.
     file: File,
-    sync: Arc<dyn Syncer>,
+    disk: Arc<dyn Disk>,
     path: PathBuf,
 }
 
@@ -72,7 +74,7 @@ impl Database {
         let database = Self {
             sled: Some(sled),
             file,
-            sync: Arc::clone(&options.sync),
+            disk: Arc::clone(&options.disk),
             path: path.to_owned(),
         };
         // Opening writes: it cuts a torn tail and renames a new snapshot.
@@ -93,7 +95,7 @@ impl Database {
     /// to `each` until it breaks.
     pub(super) fn range<E>(&self, from: &[u8], to: &[u8], mut each: E) -> Result<(), Fault>
     where
-        E: FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Fault>,
+        E: FnMut(IVec, IVec) -> Result<ControlFlow<()>, Fault>,
     {
         if from >= to {
             return Ok(());
@@ -101,7 +103,7 @@ impl Database {
         self.guarded(|sled| {
             for pair in sled.range(from..to) {
                 let (key, value) = pair?;
-                if each(&key, &value)?.is_break() {
+                if each(key, value)?.is_break() {
                     break;
                 }
             }
@@ -117,14 +119,19 @@ impl Database {
     /// Makes everything that was applied durable.
     pub(super) fn sync(&self) -> Result<(), Fault> {
         self.guarded(|sled| Ok(sled.flush()?))?;
-        Ok(self.sync.sync(&self.file)?)
+        Ok(self.disk.sync(&self.file)?)
+    }
+
+    /// How much room the disk has.
+    pub(super) fn free(&self) -> Result<u64, Fault> {
+        Ok(self.disk.free(&self.path)?)
     }
 
     fn guarded<T>(&self, call: impl FnOnce(&Db) -> Result<T, Fault>) -> Result<T, Fault> {
         let Some(sled) = &self.sled else {
             return Err(Fault::Damaged("the database is closed".to_owned()));
         };
-        catch_unwind(AssertUnwindSafe(|| call(sled))).unwrap_or_else(|panic| Err(panicked(&*panic)))
+        catching(|| call(sled)).unwrap_or_else(|panic| Err(panicked(&*panic)))
     }
 }
 
@@ -132,7 +139,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         // sled syncs when it is dropped, and panics if that fails.
         let sled = self.sled.take();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(sled))) {
+        if let Err(panic) = catching(|| drop(sled)) {
             tracing::error!(path = %self.path.display(), error = %panicked(&*panic), "closing the database failed");
         }
     }
@@ -163,7 +170,7 @@ pub(super) fn sync_tree(path: &Path) -> io::Result<()> {
 /// Opens a database that nobody but a handle that is just going may hold.
 fn open_unlocked(config: &::sled::Config, path: &Path) -> Result<Db, OpenError> {
     for _ in 0..LOCK_ATTEMPTS {
-        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        match catching(|| config.open()) {
             Ok(Ok(sled)) => return Ok(sled),
             Ok(Err(error)) if is_locked(&error) => thread::sleep(LOCK_PAUSE),
             Ok(Err(error)) => return Err(OpenError::fault(path)(error.into())),
@@ -178,6 +185,25 @@ fn open_unlocked(config: &::sled::Config, path: &Path) -> Result<Db, OpenError> 
 /// sled tells a held lock from other errors in words alone.
 fn is_locked(error: &::sled::Error) -> bool {
     matches!(error, ::sled::Error::Io(source) if source.to_string().contains("could not acquire lock"))
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread, now, would be caught and treated as a fault
+/// of the disk.
+#[must_use]
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
+/// Calls sled, and returns its panic if it panics.
+fn catching<T>(call: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    let outer = GUARDED.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(outer);
+    outcome
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Fault {

@@ -11,6 +11,7 @@
 //! | `1` key | revision that wrote it: 8, value |
 //! | `2` revision: 8, part: 4 | a part of a commit (see [`super::log`]) |
 
+use ::sled::IVec;
 use bytes::Bytes;
 
 use super::error::Fault;
@@ -110,14 +111,15 @@ pub(super) fn decode_revision(value: &[u8]) -> Result<Revision, Fault> {
     Ok(Revision::new(u64::from_be_bytes(reader.array()?)))
 }
 
-/// The entry of a pair from the [`data_range`].
-pub(super) fn decode_entry(key: &[u8], value: &[u8]) -> Result<Entry, Fault> {
-    let mut reader = Reader::new("a value", value);
-    let revision = Revision::new(u64::from_be_bytes(reader.array()?));
+/// The entry of a pair from the [`data_range`]. It shares the bytes that sled
+/// read, which are not those of any other pair.
+pub(super) fn decode_entry(key: IVec, value: IVec) -> Result<Entry, Fault> {
+    let revision = decode_revision(&value)?;
+    let without = |bytes: IVec, prefix: usize| Bytes::from_owner(bytes).split_off(prefix);
     Ok(Entry {
-        key: Bytes::copy_from_slice(key.get(1..).unwrap_or_default()),
+        key: without(key, 1),
         revision,
-        value: Bytes::copy_from_slice(reader.rest),
+        value: without(value, size_of::<u64>()),
     })
 }
 

@@ -34,7 +34,7 @@ const DATABASE: &str = "store-";
 #[derive(Debug)]
 pub(super) struct Home {
     directory: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// The number in the name of a database's directory.
@@ -103,7 +103,7 @@ impl Home {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self {
                 directory: directory.to_owned(),
-                _lock: lock,
+                lock,
             }),
             Err(Errno::WOULDBLOCK) => Err(OpenError::InUse {
                 path: directory.to_owned(),
@@ -187,6 +187,16 @@ impl Home {
 
     pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.directory)?.sync_all()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a process that was forked meanwhile
+        // and has not replaced its image yet: it holds the file as well.
+        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
+            tracing::warn!(path = %self.directory.display(), %error, "a store could not be unlocked");
+        }
     }
 }
 

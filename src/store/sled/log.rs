@@ -74,11 +74,11 @@ where
     let (first, last) = (log_prefix(from.revision.next()), log_prefix(through.next()));
     let mut stopped = false;
     database.range(&first, &last, |key, part| {
-        let (revision, number) = decode_log_key(key)?;
+        let (revision, number) = decode_log_key(&key)?;
         if revision != reached.revision.next() {
             return Err(missing(reached.revision.next()));
         }
-        let Some(record) = record.add(revision, number, part)? else {
+        let Some(record) = record.add(revision, number, &part)? else {
             return Ok(ControlFlow::Continue(()));
         };
         let commit = decode(revision, &record)?;
@@ -113,8 +113,8 @@ pub(super) fn position(
     let mut found = None;
     let (first, last) = (log_prefix(revision), log_prefix(revision.next()));
     database.range(&first, &last, |key, part| {
-        let (_, number) = decode_log_key(key)?;
-        let Some(record) = record.add(revision, number, part)? else {
+        let (_, number) = decode_log_key(&key)?;
+        let Some(record) = record.add(revision, number, &part)? else {
             return Ok(ControlFlow::Continue(()));
         };
         found = Some(decode(revision, &record)?.position);

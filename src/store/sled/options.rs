@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// How to open a [`SledStore`](super::SledStore). None of it is stored.
@@ -18,27 +19,27 @@ pub struct Options {
     /// How many of the last commits are kept in memory (fewer if they are
     /// large), so that who follows closely does not read the disk.
     pub recent_commits: usize,
-    /// What makes the file durable: in production [`DataSync`], in tests
-    /// something that waits or fails.
-    pub sync: Arc<dyn Syncer>,
+    /// The disk: in production [`SystemDisk`], in tests one that is slow, full or
+    /// failing.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for Options {
     /// 256 MiB of cache, 256 MiB of reserve, 1,024 recent commits,
-    /// [`DataSync`].
+    /// [`SystemDisk`].
     fn default() -> Self {
         Self {
             cache_bytes: 256 << 20,
             reserve_bytes: 256 << 20,
             recent_commits: 1024,
-            sync: Arc::new(DataSync),
+            disk: Arc::new(SystemDisk),
         }
     }
 }
 
-/// Makes what was written to a file durable: the seam at which tests put slow
-/// and failing disks.
-pub trait Syncer: fmt::Debug + Send + Sync + 'static {
+/// What a store asks of the disk beneath sled: the seam at which tests put
+/// slow, full and failing ones.
+pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Returns once everything written to the file outlives a power cut.
     ///
     /// # Errors
@@ -46,14 +47,28 @@ pub trait Syncer: fmt::Debug + Send + Sync + 'static {
     /// Any: what was written since the last success is then in doubt, and
     /// stays so even if a later call succeeds.
     fn sync(&self, file: &File) -> io::Result<()>;
+
+    /// How many bytes this process may still write to the file system that
+    /// this path is on.
+    ///
+    /// # Errors
+    ///
+    /// If that can't be told.
+    fn free(&self, path: &Path) -> io::Result<u64>;
 }
 
-/// `fdatasync`: the content, and the length where it is needed to read it.
+/// `fdatasync` (the content, and the length where it is needed to read it) and
+/// `statvfs`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DataSync;
+pub struct SystemDisk;
 
-impl Syncer for DataSync {
+impl Disk for SystemDisk {
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    fn free(&self, path: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }

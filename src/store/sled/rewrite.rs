@@ -81,9 +81,10 @@ fn copy_data(old: &Opened, pending: &mut Pending<'_>) -> Result<Contents, Fault>
     let mut found = Contents::default();
     let (from, to) = data_range(&KeyRange::all());
     old.database.range(&from, &to, |key, value| {
-        found.add(key.get(1..).unwrap_or_default(), decode_revision(value)?);
+        found.add(key.get(1..).unwrap_or_default(), decode_revision(&value)?);
+        let bytes = key.len() + value.len();
         pending.batch.insert(key, value);
-        pending.added(1, key.len() + value.len())?;
+        pending.added(1, bytes)?;
         Ok(ControlFlow::Continue(()))
     })?;
     compare_contents(&found, &old.head.contents)?;

@@ -3,6 +3,7 @@
 //! Under the lock the data is that of the last durable commit, since a commit
 //! that failed has poisoned the store; so a guard is a read.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -39,11 +40,7 @@ impl SledStore {
                 key: guard.key.clone(),
             });
         }
-        let Batch {
-            at,
-            guards: _,
-            writes,
-        } = batch;
+        let Batch { at, guards, writes } = batch;
         let revision = before.position.revision.next();
         let chain = chain(&before.position.chain, revision, at, &writes);
         let commit = Commit {
@@ -54,7 +51,7 @@ impl SledStore {
         let payload = commit.payload_bytes() as u64;
         let bytes = payload.saturating_mul(WRITE_AMPLIFICATION);
         self.check_room(bytes.saturating_add(WRITE_OVERHEAD), self.reserve)?;
-        let head = self.or_poison(self.write(&commit, &before))?;
+        let head = self.or_poison(self.write(&commit, &guards, &before))?;
         writer.note(&head.position);
         self.feed.publish(Arc::new(commit), head)?;
         Ok(revision)
@@ -113,25 +110,36 @@ impl SledStore {
 
     /// Whether this many bytes can be written and the reserve is kept.
     fn check_room(&self, bytes: u64, reserve: u64) -> Result<(), StoreError> {
-        let stat = rustix::fs::statvfs(self.home.path());
-        let stat = self.or_poison(stat.map_err(|error| Fault::Io(error.into())))?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let free = self.or_poison(self.database.free())?;
         if free.saturating_sub(bytes) < reserve {
             return Err(StoreError::Full { free, reserve });
         }
         Ok(())
     }
 
-    /// Writes a commit and returns the new head, once it is durable.
-    fn write(&self, commit: &Commit, before: &Head) -> Result<Head, Fault> {
+    /// Writes a commit whose guards hold, and returns the new head, once it is
+    /// durable.
+    fn write(&self, commit: &Commit, guards: &[Guard], before: &Head) -> Result<Head, Fault> {
         let mut head = Head {
             position: commit.position,
             contents: before.contents,
         };
         let revision = commit.position.revision;
+        // A key whose guard holds need not be read a second time.
+        let guarded: HashMap<&[u8], Option<Revision>> = guards
+            .iter()
+            .map(|guard| match guard.expect {
+                Expect::Absent => (&*guard.key, None),
+                Expect::Revision(revision) => (&*guard.key, Some(revision)),
+            })
+            .collect();
         let mut batch = ::sled::Batch::default();
         for write in &commit.writes {
-            if let Some(old) = self.revision_of(&write.key)? {
+            let old = match guarded.get(&*write.key) {
+                Some(old) => *old,
+                None => self.revision_of(&write.key)?,
+            };
+            if let Some(old) = old {
                 head.contents.remove(&write.key, old);
             }
             match &write.value {

@@ -1,0 +1,210 @@
+//! A server of credd's, one that answers at once, and clients for both, all in
+//! this process and on one runtime.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use credd::proto::v1::verification_service_client::VerificationServiceClient;
+use credd::proto::v1::verification_service_server::{
+    VerificationService, VerificationServiceServer,
+};
+use credd::proto::v1::{
+    self, VerifyRequest, VerifyResponse, VerifyStreamRequest, VerifyStreamResponse, WatchRequest,
+    WatchResponse,
+};
+use credd::server::config::{Data, Serve};
+use credd::server::supervise::Failure;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Request, Response, Status, Streaming};
+
+/// The runtime that `credd serve` has.
+pub fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build().unwrap()
+}
+
+/// `credd serve` on a directory.
+pub struct Credd {
+    pub address: SocketAddr,
+    pub directory: TempDir,
+    pub token: String,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Result<(), Failure>>,
+}
+
+impl Credd {
+    pub async fn start(directory: TempDir) -> Self {
+        let config = Serve {
+            data: data(directory.path()),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            allow_plaintext: false,
+            shutdown_seconds: 10,
+            log_retention_hours: 24,
+            log_retention_commits: 1_000_000,
+        };
+        let listener = TcpListener::bind(config.listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            credd::server::run(&config, listener, stopped).await
+        });
+        let admin = directory.path().join("admin.token");
+        let token = loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let Ok(token) = std::fs::read_to_string(&admin) else {
+                continue;
+            };
+            let token = token.trim_end().to_owned();
+            let mut client = connect(address, &token).await;
+            match client.verify(verify_request("nothing")).await {
+                Ok(_) => break token,
+                Err(_) => assert!(!running.is_finished(), "the server ended"),
+            }
+        };
+        Self {
+            address,
+            directory,
+            token,
+            stop,
+            running,
+        }
+    }
+
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+pub fn data(directory: &Path) -> Data {
+    Data {
+        data_dir: directory.to_owned(),
+        disk_reserve_mib: 16,
+        store_cache_mib: 256,
+    }
+}
+
+/// A server with the settings of credd's that answers at once: Verify and
+/// `VerifyStream` with a copy of one answer, Watch with one message and then
+/// nothing. It has no access layer, and reads nothing but the request.
+#[derive(Clone, Default)]
+pub struct NoOp {
+    pub answer: Arc<OnceLock<VerifyResponse>>,
+}
+
+impl NoOp {
+    /// Serves until the process ends.
+    pub async fn start(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service =
+            VerificationServiceServer::new(self.clone()).max_decoding_message_size(1 << 20);
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .max_concurrent_streams(Some(1024))
+            .add_service(service)
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+        tokio::spawn(server);
+        address
+    }
+
+    fn answer(&self) -> VerifyResponse {
+        self.answer.get().cloned().unwrap_or_default()
+    }
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl VerificationService for NoOp {
+    type VerifyStreamStream = Answers<VerifyStreamResponse>;
+    type WatchStream = Answers<WatchResponse>;
+
+    async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
+        Ok(Response::new(self.answer()))
+    }
+
+    async fn verify_stream(
+        &self,
+        request: Request<Streaming<VerifyStreamRequest>>,
+    ) -> Result<Response<Self::VerifyStreamStream>, Status> {
+        let this = self.clone();
+        let answers = request.into_inner().map(move |question| {
+            Ok(VerifyStreamResponse {
+                correlation: question?.correlation,
+                outcome: Some(v1::verify_stream_response::Outcome::Response(this.answer())),
+            })
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let mut requests = request.into_inner();
+        requests.message().await?;
+        let one = tokio_stream::once(Ok(WatchResponse::default()));
+        // Until the client goes.
+        let rest = requests.filter_map(|request| request.err().map(Err));
+        Ok(Response::new(Box::pin(one.chain(rest))))
+    }
+}
+
+/// Adds `authorization: Bearer TOKEN`.
+#[derive(Clone)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl Bearer {
+    pub fn new(token: &str) -> Self {
+        Self(format!("Bearer {token}").parse().unwrap())
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+pub type Client = VerificationServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// A client with a connection of its own.
+pub async fn connect(address: SocketAddr, token: &str) -> Client {
+    VerificationServiceClient::with_interceptor(channel(address).await, Bearer::new(token))
+}
+
+pub async fn channel(address: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    endpoint.tcp_nodelay(true).connect().await.unwrap()
+}
+
+/// A request to verify a token of any tenant.
+pub fn verify_request(token: &str) -> VerifyRequest {
+    VerifyRequest {
+        presented: Some(v1::Presented {
+            credential: Some(v1::presented::Credential::Token(token.to_owned())),
+        }),
+        tenant: String::new(),
+        any_tenant: true,
+    }
+}
