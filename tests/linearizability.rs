@@ -10,21 +10,30 @@ mod support;
 #[path = "support/history.rs"]
 mod history;
 
+#[path = "support/in_process.rs"]
+mod in_process;
+
 #[path = "support/linearizability.rs"]
 mod checker;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use checker::{Operation, is_linearizable};
+use credd::authority::hub::RingSize;
+use credd::domain::revision::{Position, Revision, StoreId};
 use credd::proto::v1;
 use credd::proto::v1::verify_stream_response::Outcome;
 use credd::proto::v1::{CredentialState, Verdict};
+use credd::store::memory::MemoryStore;
+use credd::store::{Batch, Changes, Entry, KeyRange, PageLimit, Store, StoreError};
 use history::{History, Recorder};
+use in_process::InProcess;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use support::{Client, Server, soon, token_of, token_request, verify_token_request};
+use support::{Client, Server, read_token, soon, token_of, token_request, verify_token_request};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
@@ -51,7 +60,11 @@ enum Call {
 }
 
 /// One credential, and one client after the other. `None`: not issued yet.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as the checker wants it")]
+#[allow(
+    clippy::option_option,
+    clippy::ref_option,
+    reason = "no state, or no credential yet"
+)]
 fn credential(state: &Option<CredentialState>, call: &Call) -> Option<Option<CredentialState>> {
     use CredentialState::Revoked;
 
@@ -241,23 +254,23 @@ fn state_of(verdict: Verdict) -> CredentialState {
 }
 
 /// Lets everybody work at once.
-async fn record(server: &Server, seed: u64) -> Everything {
+async fn record(address: SocketAddr, token: &str, seed: u64) -> Everything {
     let record = Record {
         epoch: Instant::now(),
         seen: Arc::default(),
         slots: Arc::default(),
     };
-    let watcher = server.another_admin().await;
-    let mut log = Recorder::start(&watcher, v1::WatchRequest::default()).await;
+    let admin = Client::connect(address, token).await;
+    let mut log = Recorder::start(&admin, v1::WatchRequest::default()).await;
     log.next().await.unwrap();
     for _ in 0..CREDENTIALS {
-        let fresh = record.issue(&server.admin).await;
+        let fresh = record.issue(&admin).await;
         record.slots.lock().unwrap().push(fresh);
     }
     let mut clients = JoinSet::new();
     let random = move |n: usize| StdRng::seed_from_u64(seed << 16 | n as u64);
     for n in 0..COMMANDERS {
-        let (record, client) = (record.clone(), server.another_admin().await);
+        let (record, client) = (record.clone(), Client::connect(address, token).await);
         clients.spawn(async move {
             let mut random = random(n);
             for _ in 0..COMMANDS {
@@ -266,7 +279,7 @@ async fn record(server: &Server, seed: u64) -> Everything {
         });
     }
     for n in 0..ASKERS {
-        let (record, client) = (record.clone(), server.another_admin().await);
+        let (record, client) = (record.clone(), Client::connect(address, token).await);
         clients.spawn(async move {
             let mut random = random(100 + n);
             for _ in 0..QUESTIONS {
@@ -275,13 +288,13 @@ async fn record(server: &Server, seed: u64) -> Everything {
         });
     }
     for n in 0..STREAMS {
-        let (record, client) = (record.clone(), server.another_admin().await);
+        let (record, client) = (record.clone(), Client::connect(address, token).await);
         clients.spawn(async move {
             record.stream(&client, &mut random(200 + n)).await.unwrap();
         });
     }
     clients.join_all().await;
-    let last = server.admin.issue(token_request("acme")).await.unwrap();
+    let last = admin.issue(token_request("acme")).await.unwrap();
     log.reach(last.revision.unwrap().number).await;
     let mut everything = std::mem::take(&mut *record.seen.lock().unwrap());
     everything.history = History::of(&log.stream);
@@ -296,49 +309,103 @@ fn seeds() -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_told_active_after_a_lock_or_a_revocation_was_acknowledged() {
     let server = Server::start().await;
+    let token = read_token(server.directory.path());
     for seed in 0..seeds() {
-        let Everything {
-            operations,
-            history,
-            answers,
-        } = record(&server, seed).await;
-        let count: usize = operations.values().map(Vec::len).sum();
-        let seen_in = |state| {
-            answers
-                .iter()
-                .filter(|answer| answer.state == state)
-                .count()
-        };
-        for state in [
-            CredentialState::Active,
-            CredentialState::Locked,
-            CredentialState::Revoked,
-        ] {
-            assert!(seen_in(state) > 0, "nobody saw {state:?}");
-        }
-        eprintln!(
-            "seed {seed}: {count} operations on {} credentials",
-            operations.len()
-        );
-        assert!(count > 2000);
-        for (id, mut operations) in operations {
-            operations.sort_by_key(|operation| operation.invoked);
-            let is = is_linearizable(&operations, None, credential);
-            assert!(
-                is,
-                "seed {seed}: credential {id} went through {operations:#?}"
-            );
-        }
-        for answer in answers {
-            let then = history.state_at(&answer.id, answer.revision);
-            assert_eq!(
-                then,
-                Some(answer.state),
-                "{answer:?} is not true at its revision"
-            );
-        }
+        check(seed, record(server.address, &token, seed).await);
     }
     server.stop().await;
+}
+
+/// The same, where the feed is slow: an answer that does not wait for it is
+/// found out at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_active_however_long_the_feed_takes() {
+    let store = SlowFeed(MemoryStore::new(StoreId::from_random([8; 16])));
+    let server = InProcess::start(Arc::new(store), RingSize::default()).await;
+    check(1000, record(server.address, &server.token, 1000).await);
+    server.stop().await.unwrap();
+}
+
+/// A store whose commits take the feed some time to read. (The feed waits for
+/// the commit that it reads; others do not.)
+#[derive(Debug)]
+struct SlowFeed(MemoryStore);
+
+impl Store for SlowFeed {
+    fn id(&self) -> StoreId {
+        self.0.id()
+    }
+
+    fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
+        self.0.commit(batch)
+    }
+
+    fn changes(
+        &self,
+        after: Revision,
+        limit: PageLimit,
+        wait: Duration,
+    ) -> Result<Changes, StoreError> {
+        if !wait.is_zero() {
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        self.0.changes(after, limit, wait)
+    }
+
+    fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.0.scan(range, limit)
+    }
+
+    fn snapshot(&self) -> Result<Position, StoreError> {
+        self.0.snapshot()
+    }
+
+    fn compact(&self, through: Revision) -> Result<(), StoreError> {
+        self.0.compact(through)
+    }
+}
+
+fn check(seed: u64, everything: Everything) {
+    let Everything {
+        operations,
+        history,
+        answers,
+    } = everything;
+    let count: usize = operations.values().map(Vec::len).sum();
+    let seen_in = |state| {
+        answers
+            .iter()
+            .filter(|answer| answer.state == state)
+            .count()
+    };
+    for state in [
+        CredentialState::Active,
+        CredentialState::Locked,
+        CredentialState::Revoked,
+    ] {
+        assert!(seen_in(state) > 0, "nobody saw {state:?}");
+    }
+    eprintln!(
+        "seed {seed}: {count} operations on {} credentials",
+        operations.len()
+    );
+    assert!(count > 2000);
+    for (id, mut operations) in operations {
+        operations.sort_by_key(|operation| operation.invoked);
+        let is = is_linearizable(&operations, None, credential);
+        assert!(
+            is,
+            "seed {seed}: credential {id} went through {operations:#?}"
+        );
+    }
+    for answer in answers {
+        let then = history.state_at(&answer.id, answer.revision);
+        assert_eq!(
+            then,
+            Some(answer.state),
+            "{answer:?} is not true at its revision"
+        );
+    }
 }
 
 #[test]

@@ -282,20 +282,23 @@ mod tests {
     #[test]
     fn a_filter_that_few_pass_gives_short_pages_and_comes_to_an_end() {
         let index = Index::new();
-        let count = u32::try_from(EXAMINED).unwrap() * 2 + 100;
-        let last = CredentialId::from_bytes(u128::from(count).to_be_bytes());
+        let count = EXAMINED as u64 * 2 + 100;
         for n in 1..=count {
-            let id = CredentialId::from_bytes(u128::from(n).to_be_bytes());
-            let state = if id == last {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&n.to_be_bytes());
+            // The index counts on random bits there.
+            bytes[8..].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+            let state = if n == count {
                 State::Locked
             } else {
                 State::Active
             };
+            let credential = credential(CredentialId::from_bytes(bytes));
             put(
                 &index,
                 &Credential {
                     state,
-                    ..credential(id)
+                    ..credential
                 },
             );
         }

@@ -485,11 +485,14 @@ impl Recorder {
 
     /// Receives until the stream ends.
     pub(crate) async fn end(&mut self) -> Status {
-        loop {
-            if let Err(status) = self.next().await {
-                return status;
+        let end = async {
+            loop {
+                if let Err(status) = self.next().await {
+                    return status;
+                }
             }
-        }
+        };
+        soon("the end of the stream", end).await
     }
 
     /// Whether the last message is one at which the stream can be taken up.
