@@ -63,7 +63,8 @@ enum Call {
 #[allow(
     clippy::option_option,
     clippy::ref_option,
-    reason = "no state, or no credential yet"
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form in which the checker asks a model"
 )]
 fn credential(state: &Option<CredentialState>, call: &Call) -> Option<Option<CredentialState>> {
     use CredentialState::Revoked;

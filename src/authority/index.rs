@@ -142,11 +142,13 @@ impl Default for Index {
     }
 }
 
-/// The last eight bytes of an id are random already; multiplying spreads their
-/// low bits to the high ones, which pick the shard and tag the slot.
+/// The last eight bytes of an id are random already. Multiplying spreads their
+/// low bits to the high ones, and folding those back makes either half fit to
+/// pick a shard and a slot, even where the bytes are not so random.
 fn hash(id: CredentialId) -> u64 {
     let [_, _, _, _, _, _, _, _, tail @ ..] = *id.as_bytes();
-    u64::from_le_bytes(tail).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    let spread = u64::from_le_bytes(tail).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    spread ^ spread >> 32
 }
 
 impl<'a> Reader<'a> {
