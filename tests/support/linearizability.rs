@@ -78,7 +78,7 @@ pub(crate) fn is_linearizable<O, S: Clone + Eq + Hash>(
 /// operation can be taken out and put back where it was.
 struct Events {
     /// Whose it is, and whether it is its invocation.
-    events: Vec<(usize, bool)>,
+    order: Vec<(usize, bool)>,
     /// Where the other event of the operation is, if there is one.
     partner: Vec<Option<usize>>,
     /// The neighbours, one further on: 0 and the last are ends.
@@ -105,7 +105,7 @@ impl Events {
                 .iter()
                 .map(|&(_, is_return, at)| places[at][usize::from(!is_return)])
                 .collect(),
-            events: order
+            order: order
                 .into_iter()
                 .map(|(_, is_return, at)| (at, !is_return))
                 .collect(),
@@ -123,15 +123,15 @@ impl Events {
     }
 
     fn at(&self, node: usize) -> Option<usize> {
-        (1..=self.events.len()).contains(&node).then(|| node - 1)
+        (1..=self.order.len()).contains(&node).then(|| node - 1)
     }
 
     fn is_invocation(&self, event: usize) -> bool {
-        self.events[event].1
+        self.order[event].1
     }
 
     fn operation(&self, event: usize) -> usize {
-        self.events[event].0
+        self.order[event].0
     }
 
     /// Takes an operation out, by its invocation.
