@@ -62,6 +62,7 @@ enum Call {
 /// One credential, and one client after the other. `None`: not issued yet.
 #[allow(
     clippy::option_option,
+    clippy::trivially_copy_pass_by_ref,
     clippy::ref_option,
     clippy::trivially_copy_pass_by_ref,
     reason = "the form in which the checker asks a model"

@@ -11,7 +11,7 @@ use crate::history::{
     History, Kept, Recorder, Said, Stream, atomic, bookmarked, ordered, reliable, resumable,
     snapshot, unique,
 };
-use crate::support::{Client, Server};
+use crate::support::{Client, Server, soon};
 use crate::writers::{TENANTS, write};
 
 const WRITERS: usize = 12;
@@ -48,6 +48,10 @@ impl Recording {
 }
 
 async fn record(seed: u64) -> Recording {
+    soon("the recording", record_in_time(seed)).await
+}
+
+async fn record_in_time(seed: u64) -> Recording {
     let server = Server::start().await;
     // Something is denied before anybody asks.
     let mut history = write(&server.admin, seed, 2, 10).await;
