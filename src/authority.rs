@@ -17,7 +17,7 @@ use crate::domain::judge::{self, Audience, Cause, Verdict, judge};
 use crate::domain::keyring::Keyring;
 use crate::domain::names::{Owner, Principal};
 use crate::domain::random::{self, Random, RandomUnavailable};
-use crate::domain::revision::{Revision, StoreId};
+use crate::domain::revision::{Position, Revision, StoreId};
 use crate::domain::secret::Secret;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::token::{Generation, Presented};
@@ -365,6 +365,12 @@ impl Authority {
         entry.generation() == caller.generation
             && judge::standing(entry.state(), entry.expires_at(), self.clock.now())
                 == Verdict::Active
+    }
+
+    /// The position of the latest commit, to read and to wait for.
+    #[must_use]
+    pub fn reached(&self) -> tokio::sync::watch::Receiver<Position> {
+        self.hub.reached()
     }
 
     /// Starts to follow what changes.

@@ -8,6 +8,7 @@ pub mod page_token;
 pub mod policy;
 pub mod resume_token;
 pub mod status;
+pub mod stopping;
 pub mod verification;
 pub mod watch;
 

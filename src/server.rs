@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod data_dir;
+pub mod incoming;
 pub mod keyring_file;
 pub mod open;
 pub mod panics;

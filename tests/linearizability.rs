@@ -64,7 +64,6 @@ enum Call {
     clippy::option_option,
     clippy::trivially_copy_pass_by_ref,
     clippy::ref_option,
-    clippy::trivially_copy_pass_by_ref,
     reason = "the form in which the checker asks a model"
 )]
 fn credential(state: &Option<CredentialState>, call: &Call) -> Option<Option<CredentialState>> {

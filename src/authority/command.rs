@@ -27,6 +27,17 @@ pub enum Command {
     RecordKeyring(super::record::KeyChecks),
 }
 
+impl Command {
+    /// The credential that it changes, if it is about one that is there.
+    #[must_use]
+    pub const fn subject(&self) -> Option<CredentialId> {
+        match self {
+            Self::SetState(set_state) => Some(set_state.id),
+            Self::Issue(_) | Self::RecordUses(_) | Self::RecordKeyring(_) => None,
+        }
+    }
+}
+
 /// A credential to issue.
 #[derive(Clone, Debug)]
 pub struct Issue {
@@ -201,7 +212,10 @@ fn decide_issue(
     let id = match issue.id {
         NewId::Next(entropy) => context.ids.next(context.now, entropy),
         NewId::Given(id) if view.exists(id) => return Err(Refusal::Exists(id)),
-        NewId::Given(id) => id,
+        NewId::Given(id) => {
+            context.ids.skip_to(id);
+            id
+        }
     };
     let generation = Generation::FIRST;
     let credential = Credential {
@@ -325,13 +339,25 @@ impl IdSequence {
     /// Ids greater than `greatest`.
     #[must_use]
     pub fn after(greatest: Option<CredentialId>) -> Self {
-        let bytes = greatest.map_or([0; 16], |id| *id.as_bytes());
+        let mut sequence = Self {
+            millis: 0,
+            counter: 0,
+        };
+        if let Some(greatest) = greatest {
+            sequence.skip_to(greatest);
+        }
+        sequence
+    }
+
+    /// Makes all that follow greater than this one.
+    fn skip_to(&mut self, id: CredentialId) {
+        let bytes = id.as_bytes();
         let millis = bytes[..6]
             .iter()
             .fold(0, |millis, &byte| millis << 8 | i64::from(byte));
-        Self {
-            millis,
-            counter: u16::from(bytes[6] & 0x0f) << 8 | u16::from(bytes[7]),
+        let counter = u16::from(bytes[6] & 0x0f) << 8 | u16::from(bytes[7]);
+        if (millis, counter) > (self.millis, self.counter) {
+            (self.millis, self.counter) = (millis, counter);
         }
     }
 

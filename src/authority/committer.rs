@@ -249,9 +249,19 @@ impl Committer {
         };
         let mut group = Group::default();
         group.batch.at = context.now;
+        let mut deferred = HashSet::new();
         for job in waiting {
             if group.keys.len() >= GROUP {
                 break;
+            }
+            // Whoever asked first is heard first.
+            if job
+                .command
+                .subject()
+                .is_some_and(|id| deferred.contains(&id))
+            {
+                group.decided.push(None);
+                continue;
             }
             let decided = match decide(&overlay, &job.command, &mut context) {
                 Ok(decision) if group.holds_any_key_of(&decision) => None,
@@ -261,6 +271,9 @@ impl Committer {
                 }
                 Err(refusal) => Some(Err(refusal)),
             };
+            if decided.is_none() {
+                deferred.extend(job.command.subject());
+            }
             group.decided.push(decided);
         }
         group

@@ -191,7 +191,8 @@ impl Hub {
         self.reached.send_replace(position);
     }
 
-    /// Up to `limit` commits after a revision.
+    /// Up to `limit` commits after a revision, and no more once they have that
+    /// many events: a reader holds them while its own reader is slow.
     #[must_use]
     pub fn after(&self, revision: Revision, limit: usize) -> Next {
         let ring = self.ring.read();
@@ -201,7 +202,18 @@ impl Hub {
         let from = ring
             .commits
             .partition_point(|commit| commit.position.revision <= revision);
-        let commits: Vec<_> = ring.commits.range(from..).take(limit).cloned().collect();
+        let mut events = 0;
+        let commits: Vec<_> = ring
+            .commits
+            .range(from..)
+            .take(limit)
+            .take_while(|commit| {
+                let has_room = events < limit;
+                events += commit.events.len();
+                has_room
+            })
+            .cloned()
+            .collect();
         if commits.is_empty() {
             Next::UpToDate
         } else {

@@ -79,7 +79,9 @@ fn page(
     let mut page: Vec<Arc<Entry>> = Vec::new();
     let mut examined = 0;
     loop {
-        let wanted = limit + 1 - page.len();
+        // Twice as many each time: few pass, and looking for more costs
+        // something for each tenant.
+        let wanted = (limit + 1 - page.len()).max(examined).min(EXAMINED);
         let chunk = whose.following(index, after, wanted);
         let Some(last) = chunk.last() else {
             return (page, None);

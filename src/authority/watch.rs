@@ -140,7 +140,7 @@ impl Subscription {
             tenants: request.tenants,
             wants_snapshot: request.snapshot,
             heartbeat: request.heartbeat,
-            next_heartbeat: Instant::now(),
+            next_heartbeat: Instant::now() + request.heartbeat,
             taken: VecDeque::new(),
             opening: VecDeque::new(),
             snapshot: None,
@@ -169,6 +169,10 @@ impl Subscription {
         let message = loop {
             if let Some(message) = self.ready() {
                 break message;
+            }
+            // Among commits that the filter drops, however many.
+            if Instant::now() >= self.next_heartbeat {
+                break self.bookmark();
             }
             // Before the ring is read, so that a commit after it wakes us.
             self.reached.mark_unchanged();

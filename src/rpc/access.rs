@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::policy::{Access, access};
+use super::stopping::EndsWhenStopping;
 use super::{Shared, status};
 use crate::authority::entry::Entry;
 use crate::authority::{Authority, Caller};
@@ -63,12 +64,18 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match admit(&self.shared, &request) {
-            Ok(caller) => {
-                if let Some(caller) = caller {
-                    request.extensions_mut().insert(Arc::new(caller));
-                }
+            Ok(Some(caller)) => {
+                request.extensions_mut().insert(Arc::new(caller));
                 let answer = self.inner.call(request);
                 Box::pin(async move { Ok(refine(answer.await?)) })
+            }
+            Ok(None) => {
+                let stopping = self.shared.stopping.clone();
+                let answer = self.inner.call(request);
+                Box::pin(async move {
+                    let answer = refine(answer.await?);
+                    Ok(answer.map(|body| Body::new(EndsWhenStopping::new(body, &stopping))))
+                })
             }
             Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
         }

@@ -18,6 +18,10 @@ use crate::domain::names::InvalidText;
 
 const DOMAIN: &str = "credd";
 
+/// How many fields a status names at most: it travels in HTTP/2 headers, of
+/// which some clients take no more than 8 KiB.
+const MOST_NAMED: usize = 10;
+
 /// The fields of a request that are not what they should be.
 #[derive(Debug, Default)]
 pub struct Violations(Vec<(String, String)>);
@@ -36,14 +40,18 @@ impl Violations {
             .ok()
     }
 
-    /// The status that names every field noted.
+    /// The status that names the fields noted, the first ten of them.
     #[must_use]
     pub fn status(self) -> Status {
         let mut details = ErrorDetails::new();
         let mut problems = Vec::new();
-        for (field, rule) in self.0 {
+        let more = self.0.len().saturating_sub(MOST_NAMED);
+        for (field, rule) in self.0.into_iter().take(MOST_NAMED) {
             problems.push(format!("{field} {rule}"));
             details.add_bad_request_violation(field, rule);
+        }
+        if more > 0 {
+            problems.push(format!("and {more} more"));
         }
         let message = format!("invalid request: {}", problems.join("; "));
         details.set_error_info("INVALID_FIELDS", DOMAIN, HashMap::new());

@@ -3,8 +3,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio_stream::Stream;
+use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -14,6 +16,7 @@ use super::watch::{Watch, parse_watch};
 use super::{Shared, convert};
 use crate::authority::{Answer, Authority, Caller, Seen};
 use crate::domain::judge::{Audience, Verdict};
+use crate::domain::revision::Position;
 use crate::proto::v1;
 use crate::proto::v1::verification_service_server::VerificationService;
 use crate::proto::v1::verify_stream_response::Outcome;
@@ -56,6 +59,7 @@ impl VerificationService for Verification {
             caller: caller_of(&request)?,
             seen: Seen::default(),
             answered: 0,
+            commits: WatchStream::from_changes(self.0.authority()?.reached()),
             stopping: Box::pin(self.0.stopping.clone().cancelled_owned()),
             requests: Some(request.into_inner()),
         }))
@@ -71,9 +75,10 @@ impl VerificationService for Verification {
         let first = tokio::select! {
             first = requests.message() => first.map_err(refined)?,
             () = self.0.stopping.cancelled() => return Err(status::stopping()),
+            () = tokio::time::sleep(FIRST_MESSAGE) => None,
         };
         let first =
-            first.ok_or_else(|| status::invalid("request", "is required: send one message"))?;
+            first.ok_or_else(|| status::invalid("request", "is required within ten seconds"))?;
         let request = parse_watch(first)?;
         let subscription = authority
             .watch(request)
@@ -89,6 +94,9 @@ impl VerificationService for Verification {
         )))
     }
 }
+
+/// How long a Watch waits for its one message.
+const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
 fn verify(
     authority: &Authority,
@@ -162,6 +170,8 @@ pub struct VerifyStream {
     caller: Arc<Caller>,
     seen: Seen,
     answered: u64,
+    /// Wakes a stream that waits for a question: its caller may be denied now.
+    commits: WatchStream<Position>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// `None`: the stream has ended.
     requests: Option<Streaming<VerifyStreamRequest>>,
@@ -172,6 +182,19 @@ pub struct VerifyStream {
 const LOOK_UP: u64 = 64;
 
 impl VerifyStream {
+    /// What ends a stream that waits for a question.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        if self.stopping.as_mut().poll(context).is_ready() {
+            return Poll::Ready(status::stopping());
+        }
+        while let Poll::Ready(Some(_)) = Pin::new(&mut self.commits).poll_next(context) {
+            if !self.authority.is_good_yet(&self.caller, &mut self.seen) {
+                return Poll::Ready(status::unauthenticated());
+            }
+        }
+        Poll::Pending
+    }
+
     fn answer(&mut self, question: VerifyStreamRequest) -> Result<VerifyStreamResponse, Status> {
         // The caller may have been denied since the stream began.
         if !self.authority.is_good_yet(&self.caller, &mut self.seen) {
@@ -218,10 +241,7 @@ impl Stream for VerifyStream {
             Poll::Ready(Some(Ok(question))) => Some(this.answer(question)),
             Poll::Ready(Some(Err(status))) => Some(Err(refined(status))),
             Poll::Ready(None) => None,
-            Poll::Pending => match this.stopping.as_mut().poll(context) {
-                Poll::Ready(()) => Some(Err(status::stopping())),
-                Poll::Pending => return Poll::Pending,
-            },
+            Poll::Pending => Some(Err(std::task::ready!(this.poll_end(context)))),
         };
         if !matches!(item, Some(Ok(_))) {
             this.requests = None;

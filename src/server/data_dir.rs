@@ -8,11 +8,15 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+
+/// What others may not do with a file of secrets: the group write it, and the
+/// world anything.
+const EXPOSED: u32 = 0o027;
 
 /// A directory that only its owner can enter.
 #[derive(Clone, Debug)]
@@ -89,13 +93,27 @@ impl DataDir {
         }
     }
 
-    /// Reads a file; `None` if it does not exist.
+    /// Reads a file of secrets; `None` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`FileError`].
+    /// [`FileError`], also if others than its owner and its group may read it,
+    /// or others than its owner may write it.
     pub fn read(&self, path: &Path) -> Result<Option<zeroize::Zeroizing<String>>, FileError> {
-        match fs::read_to_string(path) {
+        let read = || {
+            let mode = fs::metadata(path)?.permissions().mode();
+            if mode & EXPOSED != 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    format!(
+                        "its mode {:04o} lets others read it: 0600 does not, nor does 0440",
+                        mode & 0o7777
+                    ),
+                ));
+            }
+            fs::read_to_string(path)
+        };
+        match read() {
             Ok(text) => Ok(Some(zeroize::Zeroizing::new(text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(FileError::of(path)(source)),

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::config::{Init, Serve};
 use super::data_dir::DataDir;
+use super::incoming;
 use super::open::{IfMissing, OpenError, Opened, open};
 use super::supervise::{Failure, Supervisor};
 use crate::authority::retention::{self, Retention};
@@ -25,6 +27,7 @@ use crate::rpc::Shared;
 use crate::rpc::access::AccessLayer;
 use crate::rpc::credentials::Credentials;
 use crate::rpc::verification::Verification;
+use crate::store::StoreError;
 use crate::store::sled::SledStore;
 
 /// The most bytes of a request's message.
@@ -106,8 +109,7 @@ pub async fn run(
 
     let mut supervisor = Supervisor::new();
     let closing = CancellationToken::new();
-    // Answers are small and wanted now: no Nagle's algorithm.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let (accepted, connections) = mpsc::channel(1);
     let server = {
         let closing = closing.clone().cancelled_owned();
         let routes = Routes::new(health_service)
@@ -127,9 +129,19 @@ pub async fn run(
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(Some(MAX_STREAMS))
             .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, closing)
+            .serve_with_incoming_shutdown(ReceiverStream::new(connections), closing)
     };
     supervisor.task("grpc server", async move { Ok(server.await?) });
+    let accept = incoming::accept(
+        listener,
+        incoming::most_connections(),
+        closing.clone(),
+        accepted,
+    );
+    supervisor.task("accept", async move {
+        accept.await;
+        Ok(())
+    });
 
     let outcome = tokio::select! {
         outcome = serve_authority(config, address, &shared, &health, &mut supervisor) => outcome,
@@ -204,8 +216,18 @@ async fn keep_log_short(
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
         let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
         let compact = move || retention::compact(&store, &*clock, retention);
-        if let Some(through) = tokio::task::spawn_blocking(compact).await?? {
-            tracing::info!(%through, "compacted the log");
+        match tokio::task::spawn_blocking(compact).await? {
+            Ok(Some(through)) => tracing::info!(%through, "compacted the log"),
+            Ok(None) => (),
+            // It is no worse than before, and Verify and Watch go on.
+            Err(StoreError::Full { free, reserve }) => {
+                tracing::warn!(
+                    free,
+                    reserve,
+                    "the log is not compacted: the disk is nearly full"
+                );
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
