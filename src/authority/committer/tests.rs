@@ -1,0 +1,370 @@
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::authority::command::{Expiry, Issue, NewId, SetState};
+use crate::authority::hub::RingSize;
+use crate::domain::credential::{Action, State};
+use crate::domain::keyring::KeyVersion;
+use crate::domain::names::{Description, Label, Owner, Principal, Reason};
+use crate::domain::revision::{Position, StoreId};
+use crate::domain::secret::Secret;
+use crate::domain::time::{SystemClock, Timestamp};
+use crate::domain::token::Kind;
+use crate::store::memory::MemoryStore;
+use crate::store::{Changes, Entry, KeyRange, PageLimit};
+
+type OtherWriter = Box<dyn FnOnce(&MemoryStore) + Send>;
+
+/// A store that fails as it is told to, and between whose commits another
+/// writer may write.
+struct Faulty {
+    store: MemoryStore,
+    failures: Mutex<VecDeque<StoreError>>,
+    other: Mutex<Option<OtherWriter>>,
+}
+
+impl std::fmt::Debug for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faulty(..)")
+    }
+}
+
+impl Store for Faulty {
+    fn id(&self) -> StoreId {
+        self.store.id()
+    }
+
+    fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
+        if let Some(failure) = self.failures.lock().pop_front() {
+            return Err(failure);
+        }
+        if let Some(other) = self.other.lock().take() {
+            other(&self.store);
+        }
+        self.store.commit(batch)
+    }
+
+    fn changes(
+        &self,
+        after: Revision,
+        limit: PageLimit,
+        wait: Duration,
+    ) -> Result<Changes, StoreError> {
+        self.store.changes(after, limit, wait)
+    }
+
+    fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.store.scan(range, limit)
+    }
+
+    fn snapshot(&self) -> Result<Position, StoreError> {
+        self.store.snapshot()
+    }
+
+    fn compact(&self, through: Revision) -> Result<(), StoreError> {
+        self.store.compact(through)
+    }
+}
+
+type Answer = oneshot::Receiver<Result<Done, CommandError>>;
+
+/// A committer whose groups are run one by one.
+struct Stepped {
+    store: Arc<Faulty>,
+    committer: Committer,
+    commands: Commands,
+    waiting: VecDeque<Job>,
+}
+
+impl Stepped {
+    fn new() -> Self {
+        let store = Arc::new(Faulty {
+            store: MemoryStore::new(StoreId::from_random([1; 16])),
+            failures: Mutex::default(),
+            other: Mutex::default(),
+        });
+        let dynamic = Arc::clone(&store) as Arc<dyn Store>;
+        let loaded = Feed::load(Arc::clone(&dynamic), RingSize::default()).unwrap();
+        let key = [(KeyVersion(1), zeroize::Zeroizing::new([1; 32]))];
+        let (commands, committer) = Committer::new(
+            dynamic,
+            Arc::new(loaded.feed),
+            Arc::new(Keyring::new(&key, &key).unwrap()),
+            Arc::new(SystemClock),
+        );
+        Self {
+            store,
+            committer,
+            commands,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    fn hand_in(&mut self, command: Command) -> Answer {
+        let (answer, outcome) = oneshot::channel();
+        self.waiting.push_back(Job { command, answer });
+        outcome
+    }
+
+    fn run_group(&mut self) -> Result<(), FeedError> {
+        self.committer.run_group(&mut self.waiting)
+    }
+
+    fn state(&self, n: u8) -> Option<State> {
+        let index = self.committer.feed.index();
+        let (_, entry) = index.read(|index| index.credential(id(n)));
+        entry.map(|entry| entry.state())
+    }
+
+    fn head(&self) -> u64 {
+        self.store.snapshot().unwrap().revision.number()
+    }
+}
+
+fn id(n: u8) -> CredentialId {
+    CredentialId::from_bytes([n; 16])
+}
+
+fn issue(n: u8) -> Command {
+    Command::Issue(Box::new(Issue {
+        tenant: Tenant::trusted("acme".into()),
+        owner: Owner::trusted("jo".into()),
+        kind: Kind::ApiToken,
+        label: Label::trusted("test".into()),
+        description: Description::trusted("".into()),
+        roles: Vec::new(),
+        expiry: Expiry::Never,
+        secret: Secret::new([n; 32]),
+        id: NewId::Given(id(n)),
+        by: Principal::system(),
+    }))
+}
+
+fn set(n: u8, action: Action) -> Command {
+    Command::SetState(SetState {
+        id: id(n),
+        action,
+        reason: Reason::trusted("".into()),
+        by: Principal::system(),
+    })
+}
+
+fn answer(answer: &mut Answer) -> Result<(State, u64), CommandError> {
+    let done = answer.try_recv().expect("it was answered")?;
+    let stored = done.credential.unwrap();
+    Ok((stored.credential.state, stored.revision.number()))
+}
+
+fn is_waiting(answer: &mut Answer) -> bool {
+    answer.try_recv() == Err(oneshot::error::TryRecvError::Empty)
+}
+
+impl PartialEq for Done {
+    fn eq(&self, other: &Self) -> bool {
+        self.revision == other.revision && self.credential == other.credential
+    }
+}
+
+impl PartialEq for CommandError {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+#[test]
+fn commands_that_wait_are_one_commit_and_see_those_before_them() {
+    let mut stepped = Stepped::new();
+    let mut first = stepped.hand_in(issue(1));
+    let mut again = stepped.hand_in(issue(1));
+    let mut other = stepped.hand_in(issue(2));
+    // It sees a credential that no commit has yet, and changes nothing.
+    let mut unlock = stepped.hand_in(set(1, Action::Unlock));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut first), Ok((State::Active, 1)));
+    assert_eq!(
+        answer(&mut again),
+        Err(CommandError::Refused(Refusal::Exists(id(1))))
+    );
+    assert_eq!(answer(&mut other), Ok((State::Active, 1)));
+    assert_eq!(answer(&mut unlock), Ok((State::Active, 1)));
+    assert_eq!(stepped.head(), 1);
+}
+
+#[test]
+fn a_second_change_of_a_key_waits_for_the_next_group() {
+    let mut stepped = Stepped::new();
+    let mut issued = stepped.hand_in(issue(1));
+    let mut locked = stepped.hand_in(set(1, Action::Lock));
+    let mut other = stepped.hand_in(issue(2));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut issued), Ok((State::Active, 1)));
+    assert_eq!(answer(&mut other), Ok((State::Active, 1)));
+    assert!(is_waiting(&mut locked));
+    assert_eq!(stepped.state(1), Some(State::Active));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut locked), Ok((State::Locked, 2)));
+    assert_eq!(stepped.state(1), Some(State::Locked));
+    assert!(stepped.waiting.is_empty());
+}
+
+#[test]
+fn an_answer_that_writes_nothing_has_the_revision_of_the_first() {
+    let mut stepped = Stepped::new();
+    let mut answers: Vec<_> = [issue(1), set(1, Action::Lock), set(1, Action::Lock)]
+        .into_iter()
+        .map(|command| {
+            let mut outcome = stepped.hand_in(command);
+            stepped.run_group().unwrap();
+            answer(&mut outcome)
+        })
+        .collect();
+    assert_eq!(answers.pop(), Some(Ok((State::Locked, 2))));
+    assert_eq!(stepped.head(), 2);
+}
+
+#[test]
+fn no_group_is_larger_than_allowed() {
+    let mut stepped = Stepped::new();
+    let mut answers = Vec::new();
+    for n in 0..GROUP + 10 {
+        let mut bytes = [3; 16];
+        bytes[..8].copy_from_slice(&(n as u64).to_be_bytes());
+        let Command::Issue(mut command) = issue(1) else {
+            unreachable!();
+        };
+        command.id = NewId::Given(CredentialId::from_bytes(bytes));
+        answers.push(stepped.hand_in(Command::Issue(command)));
+    }
+    stepped.run_group().unwrap();
+    assert_eq!(stepped.waiting.len(), 10);
+    stepped.run_group().unwrap();
+    let revisions: Vec<_> = answers.iter_mut().map(|a| answer(a).unwrap().1).collect();
+    assert!(revisions[..GROUP].iter().all(|&revision| revision == 1));
+    assert!(revisions[GROUP..].iter().all(|&revision| revision == 2));
+}
+
+#[test]
+fn a_full_disk_refuses_the_whole_group_and_leaves_no_trace() {
+    let mut stepped = Stepped::new();
+    let full = StoreError::Full {
+        free: 1,
+        reserve: 2,
+    };
+    stepped.store.failures.lock().push_back(full);
+    let mut answers = [stepped.hand_in(issue(1)), stepped.hand_in(issue(2))];
+    // Even what changes nothing: it saw what is not there.
+    let mut unlock = stepped.hand_in(set(1, Action::Unlock));
+    stepped.run_group().unwrap();
+    for outcome in answers.iter_mut().chain([&mut unlock]) {
+        assert_eq!(answer(outcome), Err(CommandError::DiskFull));
+    }
+    assert_eq!((stepped.state(1), stepped.head()), (None, 0));
+    // There is room again.
+    let mut again = stepped.hand_in(issue(1));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut again), Ok((State::Active, 1)));
+}
+
+#[test]
+fn a_store_that_fails_ends_the_committer_and_is_acknowledged_to_nobody() {
+    let mut stepped = Stepped::new();
+    let poisoned = StoreError::Poisoned("a test".into());
+    stepped.store.failures.lock().push_back(poisoned);
+    let mut answers = [stepped.hand_in(issue(1)), stepped.hand_in(issue(1))];
+    let mut deferred = stepped.hand_in(set(1, Action::Lock));
+    assert!(stepped.run_group().is_err());
+    for outcome in &mut answers {
+        assert_eq!(answer(outcome), Err(CommandError::StoreFailed));
+    }
+    assert!(is_waiting(&mut deferred));
+    assert_eq!((stepped.state(1), stepped.head()), (None, 0));
+}
+
+#[test]
+fn a_command_that_another_writer_was_faster_than_is_decided_anew() {
+    let mut stepped = Stepped::new();
+    let mut issued = stepped.hand_in(issue(1));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut issued), Ok((State::Active, 1)));
+    let (_, entry) = stepped
+        .committer
+        .feed
+        .index()
+        .read(|index| index.credential(id(1)));
+    let before = entry
+        .unwrap()
+        .to_stored(stepped.committer.feed.index().names());
+    let locked = before.credential.with_state(
+        State::Locked,
+        crate::domain::credential::Change {
+            action: Action::Lock,
+            ..before.credential.last_change.clone()
+        },
+    );
+    *stepped.store.other.lock() = Some(Box::new(move |store| {
+        let record = Record::Credential(id(1), Some(Arc::new(locked)));
+        let batch = Batch {
+            at: Timestamp::from_millis(1),
+            guards: Vec::new(),
+            writes: vec![Write {
+                key: record.key(),
+                value: record.encode(),
+            }],
+        };
+        store.commit(batch).unwrap();
+    }));
+    let mut lock = stepped.hand_in(set(1, Action::Lock));
+    let mut other = stepped.hand_in(issue(2));
+    stepped.run_group().unwrap();
+    // The other one's lock is the answer, and nothing was written for it.
+    assert_eq!(answer(&mut lock), Ok((State::Locked, 2)));
+    assert_eq!(answer(&mut other), Ok((State::Active, 3)));
+}
+
+#[test]
+fn a_command_that_others_are_always_faster_than_is_refused() {
+    let mut stepped = Stepped::new();
+    let conflict = StoreError::Conflict {
+        key: Bytes::from_static(b"c"),
+    };
+    stepped
+        .store
+        .failures
+        .lock()
+        .extend(vec![conflict; ATTEMPTS]);
+    let mut issued = stepped.hand_in(issue(1));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut issued), Err(CommandError::Overloaded));
+    assert_eq!((stepped.state(1), stepped.head()), (None, 0));
+    assert!(stepped.waiting.is_empty());
+}
+
+#[test]
+fn a_command_too_many_is_refused_and_those_that_wait_learn_of_the_end() {
+    let Stepped {
+        committer,
+        commands,
+        ..
+    } = Stepped::new();
+    let mut context = TaskContext::from_waker(Waker::noop());
+    let mut runs: Vec<_> = (0..QUEUE)
+        .map(|_| Box::pin(commands.run(issue(1))))
+        .collect();
+    for run in &mut runs {
+        assert!(run.as_mut().poll(&mut context).is_pending());
+    }
+    let mut one_more = Box::pin(commands.run(issue(1)));
+    let refused = one_more.as_mut().poll(&mut context);
+    assert_eq!(refused, Poll::Ready(Err(CommandError::Overloaded)));
+    drop(committer);
+    for run in &mut runs {
+        let ended = run.as_mut().poll(&mut context);
+        assert_eq!(ended, Poll::Ready(Err(CommandError::StoreFailed)));
+    }
+    let mut late = Box::pin(commands.run(issue(1)));
+    let refused = late.as_mut().poll(&mut context);
+    assert_eq!(refused, Poll::Ready(Err(CommandError::Stopping)));
+}
