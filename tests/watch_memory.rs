@@ -24,11 +24,12 @@ use credd::proto::v1;
 use credd::store::memory::MemoryStore;
 use history::Recorder;
 use in_process::{InProcess, SMALL_RING, new_credential};
-use peak_alloc::PeakAlloc;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use std::alloc::System;
 use tokio::task::JoinSet;
 
 #[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The allocator counts for all tests together: one at a time.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -76,7 +77,7 @@ async fn a_session(commits: usize) -> usize {
 /// What is held after this many commits by a server with this many sessions
 /// that do not read, and one that does.
 async fn held(commits: usize, stalled: usize) -> usize {
-    let before = ALLOCATOR.current_usage();
+    let before = in_use();
     let store = Arc::new(MemoryStore::new(StoreId::from_random([4; 16])));
     let server = InProcess::start(store, SMALL_RING).await;
     let mut sessions = Vec::new();
@@ -123,13 +124,19 @@ async fn toggle(authority: &Authority, id: CredentialId, lock: bool) -> Revision
     shown.unwrap().stored.revision
 }
 
+/// How many bytes are allocated.
+fn in_use() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
 /// What is allocated once it no longer changes.
 async fn settled() -> usize {
-    let mut last = ALLOCATOR.current_usage();
+    let mut last = in_use();
     let mut same = 0;
     while same < 20 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        let now = ALLOCATOR.current_usage();
+        let now = in_use();
         same = if now.abs_diff(last) < 1024 {
             same + 1
         } else {
