@@ -197,8 +197,30 @@ fn a_keyring_that_is_not_the_stores_is_refused_by_version() {
     );
 
     fs::write(&path, &right).unwrap();
+    set_mode(&path, 0o600);
     let (server, _) = Program::serve(serve(&[], directory.path()));
     assert!(server.terminate().status.success());
+}
+
+#[test]
+fn a_keyring_that_others_can_read_is_refused() {
+    let directory = used_directory();
+    let path = directory.path().join("keyring.toml");
+    for mode in [0o644, 0o604, 0o660, 0o666] {
+        set_mode(&path, mode);
+        let output = refused(serve(&[], directory.path()));
+        assert!(output.contains("keyring.toml"), "{output}");
+        assert!(output.contains(&format!("{mode:04o}")), "{output}");
+    }
+    for mode in [0o440, 0o640, 0o400] {
+        set_mode(&path, mode);
+        let (server, _) = Program::serve(serve(&[], directory.path()));
+        assert!(server.terminate().status.success());
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]
