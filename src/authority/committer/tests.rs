@@ -211,6 +211,25 @@ fn a_second_change_of_a_key_waits_for_the_next_group() {
 }
 
 #[test]
+fn nobody_overtakes_a_change_that_waits_for_the_next_group() {
+    let mut stepped = Stepped::new();
+    let mut issued = stepped.hand_in(issue(1));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut issued), Ok((State::Active, 1)));
+    let mut lock = stepped.hand_in(set(1, Action::Lock));
+    let mut unlock = stepped.hand_in(set(1, Action::Unlock));
+    let mut again = stepped.hand_in(set(1, Action::Lock));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut lock), Ok((State::Locked, 2)));
+    assert!(is_waiting(&mut unlock) && is_waiting(&mut again));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut unlock), Ok((State::Active, 3)));
+    assert!(is_waiting(&mut again));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut again), Ok((State::Locked, 4)));
+}
+
+#[test]
 fn an_answer_that_writes_nothing_has_the_revision_of_the_first() {
     let mut stepped = Stepped::new();
     let mut answers: Vec<_> = [issue(1), set(1, Action::Lock), set(1, Action::Lock)]
