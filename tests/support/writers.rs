@@ -61,8 +61,14 @@ async fn one(
         match answer {
             Ok(credential) => acknowledged.push(credential.unwrap()),
             Err(status) if is_revoked(&status) => (),
-            // The server is gone, and the outcome unknown.
-            Err(status) if matches!(status.code(), Code::Unavailable | Code::Cancelled) => break,
+            // The server is gone, and the outcome unknown. What the client's own
+            // transport says of that has a source; what a server says has none.
+            Err(status)
+                if status.code() == Code::Unavailable
+                    || std::error::Error::source(&status).is_some() =>
+            {
+                break;
+            }
             Err(status) => panic!("{status}"),
         }
     }

@@ -183,7 +183,8 @@ async fn a_verify_stream_ends_when_its_own_caller_is_denied() {
         };
         assert_eq!(answer.verdict(), v1::Verdict::Active);
         deny(&server, &id, denial).await;
-        questions.send(question(2, &presented)).await.unwrap();
+        // The stream may have ended already.
+        let _ = questions.send(question(2, &presented)).await;
         let status = soon("the end", answers.message()).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated, "{denial:?}");
     }
