@@ -26,6 +26,9 @@ pub struct Shared {
     authority: Arc<OnceLock<Arc<Authority>>>,
     /// Cancelled when long streams are to end.
     pub stopping: CancellationToken,
+    /// Cancelled a moment later, when the streams of health and reflection are
+    /// to end: a client may need them to understand how the others ended.
+    pub ending: CancellationToken,
 }
 
 impl Shared {

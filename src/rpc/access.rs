@@ -70,11 +70,11 @@ where
                 Box::pin(async move { Ok(refine(answer.await?)) })
             }
             Ok(None) => {
-                let stopping = self.shared.stopping.clone();
+                let ending = self.shared.ending.clone();
                 let answer = self.inner.call(request);
                 Box::pin(async move {
                     let answer = refine(answer.await?);
-                    Ok(answer.map(|body| Body::new(EndsWhenStopping::new(body, &stopping))))
+                    Ok(answer.map(|body| Body::new(EndsWhenStopping::new(body, &ending))))
                 })
             }
             Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),

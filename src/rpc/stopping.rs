@@ -16,17 +16,17 @@ use super::status;
 /// stops and has nothing more to say at that moment.
 pub struct EndsWhenStopping {
     body: Body,
-    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    ending: Pin<Box<WaitForCancellationFutureOwned>>,
     has_ended: bool,
 }
 
 impl EndsWhenStopping {
-    /// This body, until `stopping` is cancelled.
+    /// This body, until `ending` is cancelled.
     #[must_use]
-    pub fn new(body: Body, stopping: &CancellationToken) -> Self {
+    pub fn new(body: Body, ending: &CancellationToken) -> Self {
         Self {
             body,
-            stopping: Box::pin(stopping.clone().cancelled_owned()),
+            ending: Box::pin(ending.clone().cancelled_owned()),
             has_ended: false,
         }
     }
@@ -46,7 +46,7 @@ impl http_body::Body for EndsWhenStopping {
         if let ready @ Poll::Ready(_) = Pin::new(&mut self.body).poll_frame(context) {
             return ready;
         }
-        std::task::ready!(self.stopping.as_mut().poll(context));
+        std::task::ready!(self.ending.as_mut().poll(context));
         self.has_ended = true;
         let mut trailers = http::HeaderMap::new();
         let written = status::stopping().add_header(&mut trailers);

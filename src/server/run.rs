@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -37,6 +38,8 @@ const MAX_STREAMS: u32 = 1024;
 /// How often a silent connection is asked whether it is alive, and how long it
 /// may take to answer.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// How much longer health and reflection may go on than everything else.
+const GRACE: Duration = Duration::from_secs(1);
 /// How often the log is looked at for what need not be kept.
 const RETENTION_PERIOD: Duration = Duration::from_mins(1);
 
@@ -152,13 +155,17 @@ pub async fn run(
     tracing::info!("stopping");
     shared.stopping.cancel();
     closing.cancel();
+    let ending = shared.ending.clone();
     // The authority's workers end when the last call has let go of it.
     drop(shared);
     let bound = Duration::from_secs(config.shutdown_seconds);
-    if tokio::time::timeout(bound, supervisor.all_ends())
-        .await
-        .is_err()
-    {
+    let all_end = async {
+        if timeout(GRACE, supervisor.all_ends()).await.is_err() {
+            ending.cancel();
+            supervisor.all_ends().await;
+        }
+    };
+    if timeout(bound, all_end).await.is_err() {
         tracing::warn!("some calls did not end in time");
     }
     outcome
@@ -239,11 +246,17 @@ async fn report(health: &HealthReporter, status: ServingStatus) {
     }
 }
 
+/// Each version of reflection shows all services, the other version too.
 fn reflection() -> tonic_reflection::server::Builder<'static> {
+    use tonic_reflection::pb::{v1, v1alpha};
+
     tonic_reflection::server::Builder::configure()
+        .include_reflection_service(false)
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
 }
 
 /// Runs the process's one runtime. What still blocks a thread at the end, such
