@@ -109,7 +109,7 @@ pub struct Subscription {
     wants_snapshot: bool,
     heartbeat: Duration,
     next_heartbeat: Instant,
-    /// Up to where commits were told, filtered out, or lie in `taken`.
+    /// Up to where commits were told or filtered out; `taken` comes after it.
     position: Position,
     /// Up to where the subscriber knows that it has everything.
     told: Position,
