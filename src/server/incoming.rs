@@ -199,7 +199,9 @@ mod tests {
             let mut client = TcpStream::connect(address).await.unwrap();
             client.write_all(said).await.unwrap();
             let mut connection = connections.recv().await.unwrap().unwrap();
-            let read = connection.read_to_end(&mut Vec::new()).await;
+            let mut all = Vec::new();
+            let read = tokio::time::timeout(PREFACE_TIME * 100, connection.read_to_end(&mut all));
+            let read = read.await.unwrap();
             assert_eq!(
                 read.unwrap_err().kind(),
                 io::ErrorKind::TimedOut,
