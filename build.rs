@@ -10,6 +10,8 @@ use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
 const FILES: &[&str] = &[
     "proto/credd/v1/credential.proto",
+    "proto/credd/v1/directory.proto",
+    "proto/credd/v1/directory_service.proto",
     "proto/credd/v1/credential_service.proto",
     "proto/credd/v1/verification_service.proto",
     "proto/credd/store/v1/record.proto",
@@ -29,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")
         .bytes(".credd.store.v1")
+        .btree_map(".credd.v1")
         .skip_debug(messages_with_secrets(&compiler.descriptor_pool()))
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())

@@ -25,14 +25,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use credd::authority::command::Expiry;
+use credd::authority::command::Texts;
 use credd::authority::feed::Feed;
 use credd::authority::hub::RingSize;
-use credd::authority::{Authority, NewCredential, Parts, Workers};
-use credd::domain::names::{Description, Label, Principal};
+use credd::authority::manage::{Asked, NewCredential};
+use credd::authority::{Authority, Parts, Workers};
+use credd::domain::expiry::Wish;
+use credd::domain::names::{Label, Principal, ProfileName};
 use credd::domain::random::SystemRandom;
 use credd::domain::time::SystemClock;
-use credd::domain::token::Kind;
 use credd::proto::v1::IssueRequest;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::store::Store;
@@ -163,23 +164,32 @@ fn new_credential(number: usize) -> NewCredential {
     NewCredential {
         tenant: population.tenant(number as u64),
         owner: population.owner(number as u64),
-        kind: Kind::ApiToken,
-        label: Label::trusted(format!("integration {:08}", number % 100_000_000).into()),
-        description: Description::trusted("".into()),
-        roles: Vec::new(),
-        expiry: Expiry::Never,
+        profile: ProfileName::trusted("api-token".into()),
+        texts: Texts {
+            label: Some(label(number)),
+            ..Texts::default()
+        },
+        expiry: Wish::Unsaid,
     }
+}
+
+fn label(number: usize) -> Label {
+    Label::trusted(format!("integration {:08}", number % 100_000_000).into())
+}
+
+/// As the portal asks.
+fn asked() -> Asked {
+    Asked::by(Principal::trusted("credd:portal".into()))
 }
 
 /// Issues a second, by one writer.
 async fn issue_alone(authority: &Arc<Authority>, issues: usize) -> f64 {
     let authority = Arc::clone(authority);
     let run = async move {
-        let by = Principal::trusted("credd:portal".into());
         let new: Vec<_> = (0..issues).map(new_credential).collect();
         let begin = Instant::now();
         for new in new {
-            authority.issue(new, &by).await.unwrap();
+            authority.issue(new, asked()).await.unwrap();
         }
         issues as f64 / begin.elapsed().as_secs_f64()
     };
@@ -194,11 +204,10 @@ async fn issue_together(authority: &Arc<Authority>, writers: usize) -> f64 {
     for writer in 0..writers {
         let authority = Arc::clone(authority);
         running.spawn(async move {
-            let by = Principal::trusted("credd:portal".into());
             let mut issued = 0_usize;
             let new = new_credential(writer);
             while begin.elapsed() < period() {
-                authority.issue(new.clone(), &by).await.unwrap();
+                authority.issue(new.clone(), asked()).await.unwrap();
                 issued += 1;
             }
             issued
@@ -225,14 +234,14 @@ async fn issue_over_grpc(credd: &Credd, writers: usize, each: usize) -> f64 {
             let NewCredential {
                 tenant,
                 owner,
-                label,
+                profile,
                 ..
             } = new_credential(writer);
             let request = IssueRequest {
                 tenant: tenant.to_string(),
                 owner: owner.to_string(),
-                kind: credd::proto::v1::CredentialKind::ApiToken.into(),
-                label: label.to_string(),
+                profile: profile.to_string(),
+                label: label(writer).to_string(),
                 ..IssueRequest::default()
             };
             for _ in 0..each {

@@ -17,10 +17,13 @@ mod support;
 use std::hint::black_box;
 use std::sync::Arc;
 
+use credd::authority::Authority;
+use credd::authority::caller::Caller;
+use credd::authority::verify::Question;
 use credd::domain::id::CredentialId;
 use credd::domain::judge::{Audience, Verdict};
 use credd::domain::names::Principal;
-use credd::domain::token::Presented;
+use credd::domain::token::{Generation, Presented};
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 use ring::hmac;
@@ -35,7 +38,7 @@ fn main() {
     preamble(&format!("judging in process, {count} credentials"));
     let population = Population::new(count);
     let (authority, _workers) = population.authority();
-    let by = Principal::trusted("credd:bench".into());
+    let by = caller(&authority);
     let order = Mix(1).permutation(usize::try_from(count).unwrap());
     let tokens = Texts::new(&order);
     let mut table = Table::new("nanoseconds for each credential");
@@ -47,7 +50,7 @@ fn main() {
         || {
             rounds.run(|at| {
                 let presented = Presented::Token(tokens.get(at));
-                let answer = authority.verify(presented, Audience::AnyTenant, &by);
+                let answer = authority.verify(&any_tenant(presented), &by);
                 assert_eq!(answer.verdict, Verdict::Active);
                 answer
             })
@@ -67,7 +70,7 @@ fn main() {
         || {
             rounds.run(|at| {
                 let presented = Presented::Token(tokens.get(at));
-                authority.verify(presented, Audience::AnyTenant, &by)
+                authority.verify(&any_tenant(presented), &by)
             })
         },
         || 0.0,
@@ -107,6 +110,21 @@ fn main() {
     table.figure("for scale: one bare MAC", "ns", pairs.ours(), None);
     table.figure("for scale: reading the clock", "ns", pairs.bare(), None);
     table.print();
+}
+
+fn caller(authority: &Authority) -> Caller {
+    let principal = Principal::trusted("credd:bench".into());
+    Caller {
+        symbol: authority.index().names().intern(principal.as_arc()),
+        principal,
+        id: CredentialId::MIN,
+        generation: Generation::FIRST,
+        permission: None,
+    }
+}
+
+const fn any_tenant(presented: Presented<'_>) -> Question<'_> {
+    Question::of(presented, Audience::AnyTenant)
 }
 
 /// Goes round and round through all credentials, a part at a time.

@@ -19,9 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use credd::authority::Authority;
-use credd::authority::list::{Filter, Whose};
+use credd::authority::list::{Filter, Order, Place, Whose};
 use credd::domain::credential::ShownState;
 use credd::domain::id::CredentialId;
+use credd::domain::time::Timestamp;
 use credd::server::data_dir::DataDir;
 use credd::server::open::{IfMissing, open};
 use support::serving::data;
@@ -125,8 +126,14 @@ fn list(authority: &Authority, population: &Population) {
     for (name, whose) in whose {
         let filter = Filter {
             whose,
+            profile: None,
             kind: None,
             states: vec![ShownState::Active, ShownState::Locked, ShownState::Expired],
+            label_prefix: String::new(),
+            role: None,
+            expiring_before: None,
+            unused_since: None,
+            unlisted: false,
         };
         let last = start_of_last_page(authority, &filter, population.count);
         for (place, after) in [
@@ -136,7 +143,8 @@ fn list(authority: &Authority, population: &Population) {
         ] {
             let mut entries = 0;
             let times = (0..TIMES).map(|_| {
-                let (seconds, page) = seconds(|| authority.list(&filter, after, PAGE));
+                let (seconds, page) =
+                    seconds(|| authority.list(&filter, Order::Created, from(after), PAGE));
                 entries = page.entries.len();
                 seconds * 1e6
             });
@@ -152,6 +160,12 @@ fn list(authority: &Authority, population: &Population) {
     table.print();
 }
 
+/// The place of a credential in the order of issue.
+fn from(id: CredentialId) -> Place {
+    let at = Timestamp::from_millis(0);
+    Place { class: 0, at, id }
+}
+
 /// After which id the last hundred follow, or the last few.
 fn start_of_last_page(authority: &Authority, filter: &Filter, count: u64) -> CredentialId {
     let mut back = PAGE as u64;
@@ -160,7 +174,7 @@ fn start_of_last_page(authority: &Authority, filter: &Filter, count: u64) -> Cre
             None | Some(0) => CredentialId::MIN,
             Some(number) => id(number - 1),
         };
-        let page = authority.list(filter, after, 10 * PAGE);
+        let page = authority.list(filter, Order::Created, from(after), 10 * PAGE);
         if page.entries.len() >= PAGE || after == CredentialId::MIN {
             let skip = page.entries.len().saturating_sub(PAGE);
             return skip

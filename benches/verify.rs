@@ -13,6 +13,9 @@
 //! credentials in use that work is a part of credd's side, and some of it falls
 //! into the other side's turn.
 //!
+//! At the end Verify from a raw header is compared with Verify of the bare values
+//! that stand in it, both by credd.
+//!
 //! `CREDD_BENCH_CREDENTIALS` (100,000), `CREDD_BENCH_IN_USE` (10,000 of them,
 //! any), `CREDD_BENCH_IN_FLIGHT` (32, on each
 //! connection), `CREDD_BENCH_STREAM_IN_FLIGHT` (256), `CREDD_BENCH_MILLIS`
@@ -30,10 +33,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::verify_stream_response::Outcome;
-use credd::proto::v1::{Verdict, VerifyRequest, VerifyStreamRequest};
+use credd::proto::v1::{
+    HttpHeader, IssueRequest, IssuedSecret, RawHeader, Verdict, VerifyRequest, VerifyStreamRequest,
+    issued_secret, presented, raw_header,
+};
 use credd::server::open::{IfMissing, open};
-use support::serving::{Client, Credd, NoOp, connect, data, runtime, verify_request};
+use support::serving::{
+    Bearer, Client, Credd, NoOp, channel, connect, data, runtime, verify_presented, verify_request,
+};
 use support::typical::Population;
 use support::{Budget, Mix, Pairs, Table, period, preamble, setting};
 use tokio::task::JoinSet;
@@ -114,11 +123,89 @@ fn main() {
     );
     table.print();
     cpu.print();
+
+    let mut table = Table::new("answers in a second: from a raw header, against the bare values");
+    for presented in runtime.block_on(Presented::of_each_profile(&credd, in_use)) {
+        let header = runtime.block_on(Side::connect(
+            credd.address,
+            &credd.token,
+            &presented.headers,
+        ));
+        let values = runtime.block_on(Side::connect(
+            credd.address,
+            &credd.token,
+            &presented.values,
+        ));
+        let pairs = Pairs::measure(|| unary(&header).answers, || unary(&values).answers);
+        table.compare(presented.what, "/s", &pairs, Budget::Told);
+    }
+    table.print();
     drop((ours, bare));
     runtime.block_on(credd.stop());
 }
 
 type Requests = Arc<[VerifyRequest]>;
+
+/// The same credentials, presented in two ways.
+struct Presented {
+    what: &'static str,
+    headers: Requests,
+    values: Requests,
+}
+
+impl Presented {
+    /// Credentials that are issued for this, of four profiles with a header each.
+    async fn of_each_profile(credd: &Credd, count: usize) -> Vec<Self> {
+        let mut all = Vec::new();
+        for (what, profile) in [
+            ("Bearer TOKEN", "api-token"),
+            ("X-API-KEY: TOKEN", "kaspersky-tip"),
+            ("Basic, against username and password", "basic"),
+            ("X-ApiKeys, against the pair of keys", "key-pair"),
+        ] {
+            let channel = channel(credd.address).await;
+            let bearer = Bearer::new(&credd.token);
+            let client = CredentialServiceClient::with_interceptor(channel, bearer);
+            let mut issuing = JoinSet::new();
+            for number in 0..count.min(1000) {
+                let mut client = client.clone();
+                issuing.spawn(async move {
+                    let request = IssueRequest {
+                        tenant: "acme".to_owned(),
+                        owner: format!("user-{number}"),
+                        profile: profile.to_owned(),
+                        label: "presented".to_owned(),
+                        ..IssueRequest::default()
+                    };
+                    let issued = client.issue(request).await.unwrap().into_inner();
+                    in_both_ways(issued.secret.unwrap())
+                });
+            }
+            let (headers, values): (Vec<_>, Vec<_>) = issuing.join_all().await.into_iter().unzip();
+            all.push(Self {
+                what,
+                headers: headers.into(),
+                values: values.into(),
+            });
+        }
+        all
+    }
+}
+
+/// What asks about a credential by its header, and by its bare values.
+fn in_both_ways(issued: IssuedSecret) -> (VerifyRequest, VerifyRequest) {
+    let HttpHeader { name, value } = issued.headers.into_iter().next().unwrap();
+    let value = Some(raw_header::Value::Text(value));
+    let header = presented::Credential::Header(RawHeader { name, value });
+    let values = match issued.secret.unwrap() {
+        issued_secret::Secret::Token(token) => presented::Credential::Token(token),
+        issued_secret::Secret::UsernamePassword(pair) => {
+            presented::Credential::UsernamePassword(pair)
+        }
+        issued_secret::Secret::KeyPair(pair) => presented::Credential::KeyPair(pair),
+    };
+    (verify_presented(header), verify_presented(values))
+}
 
 /// Answers a second, and the CPU for each.
 struct Rate {

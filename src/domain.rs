@@ -5,11 +5,18 @@
 //! ([`random::Random`]), so that every rule can be reached by a property test.
 
 pub mod base62;
+pub mod calendar;
 pub mod credential;
+pub mod directory;
+pub mod expiry;
+pub mod header;
 pub mod id;
 pub mod judge;
 pub mod keyring;
+pub mod language;
 pub mod names;
+pub mod permission;
+pub mod profile;
 pub mod random;
 pub mod revision;
 pub mod secret;

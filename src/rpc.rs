@@ -4,6 +4,7 @@
 pub mod access;
 pub mod convert;
 pub mod credentials;
+pub mod directory;
 pub mod page_token;
 pub mod policy;
 pub mod resume_token;

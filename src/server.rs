@@ -5,6 +5,7 @@ pub mod config;
 pub mod data_dir;
 pub mod incoming;
 pub mod keyring_file;
+pub mod metrics;
 pub mod open;
 pub mod panics;
 pub mod run;

@@ -21,7 +21,10 @@ use credd::proto::v1::watch_response::Message;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use support::program::{Program, serve};
-use support::{Client, read_token, soon, token_of, token_request, until, verify_token_request};
+use support::{
+    Client, list_request_of_all_states, read_token, soon, token_of, token_request, until,
+    verify_token_request,
+};
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status, Streaming};
@@ -321,8 +324,9 @@ fn commit(message: v1::WatchResponse) -> Option<Commit> {
             revision: message.revision.unwrap(),
             events: events
                 .into_iter()
-                .map(|event| match event.subject.unwrap() {
-                    v1::event::Subject::Credential(credential) => credential,
+                .map(|event| match event.subject {
+                    Some(v1::event::Subject::Credential(credential)) => credential,
+                    other => panic!("a change to something else than a credential: {other:?}"),
                 })
                 .collect(),
         }),
@@ -339,10 +343,8 @@ struct Everything {
 
 async fn everything(admin: &Client) -> Everything {
     let mut request = v1::ListRequest {
-        tenant: "acme".to_owned(),
-        states: [Active, Locked, Revoked].map(Into::into).to_vec(),
         page_size: 1000,
-        ..Default::default()
+        ..list_request_of_all_states("acme")
     };
     let mut credentials = HashMap::new();
     loop {

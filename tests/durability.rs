@@ -14,7 +14,10 @@ use std::path::Path;
 use credd::proto::v1;
 use credd::proto::v1::watch_response::Message;
 use support::program::{Program, serve, signal, wait_for};
-use support::{Client, read_token, soon, token_request, tool, until};
+use support::{
+    Client, list_request_of_all_states, lock_request, read_token, revoke_request, soon,
+    token_request, tool, until,
+};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
@@ -80,8 +83,8 @@ async fn the_store_is_synced_between_the_last_write_and_the_acknowledgement() {
     let credential_id = issued.unwrap().credential.unwrap().id;
     let mut credentials = admin.credentials.clone();
     let lock = v1::LockRequest {
-        credential_id: credential_id.clone(),
         reason: marker(1),
+        ..lock_request(&credential_id)
     };
     credentials.lock(lock).await.unwrap();
     let unlock = v1::UnlockRequest {
@@ -90,8 +93,8 @@ async fn the_store_is_synced_between_the_last_write_and_the_acknowledgement() {
     };
     credentials.unlock(unlock).await.unwrap();
     let revoke = v1::RevokeRequest {
-        credential_id,
         reason: marker(3),
+        ..revoke_request(&credential_id)
     };
     credentials.revoke(revoke).await.unwrap();
     signal("TERM", traced(&server));
@@ -340,13 +343,7 @@ impl Hanging {
 }
 
 async fn list(admin: &Client) -> v1::ListResponse {
-    use v1::CredentialState::{Active, Locked, Revoked};
-
-    let request = v1::ListRequest {
-        tenant: "acme".to_owned(),
-        states: [Active, Locked, Revoked].map(Into::into).to_vec(),
-        ..Default::default()
-    };
+    let request = list_request_of_all_states("acme");
     admin.list(request).await.unwrap()
 }
 

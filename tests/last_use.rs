@@ -4,16 +4,12 @@
 mod support;
 
 use credd::proto::v1;
-use support::{Client, Server, until};
+use support::{Client, Server, list_request, until};
 
 /// By whom a credential was last used, as Get and List show it.
 async fn shown(client: &Client, id: &str) -> [String; 2] {
     let got = client.get(id).await.unwrap();
-    let request = v1::ListRequest {
-        tenant: "acme".to_owned(),
-        ..Default::default()
-    };
-    let list = client.list(request).await.unwrap().credentials;
+    let list = client.list(list_request("acme")).await.unwrap().credentials;
     let listed = list.into_iter().find(|listed| listed.id == id).unwrap();
     for credential in [&got, &listed] {
         let is_used = !credential.last_used_by.is_empty();

@@ -4,19 +4,25 @@
 
 mod support;
 
-use credd::authority::list::{Filter, Whose};
+use credd::authority::directory::Directory;
+use credd::authority::list::{Filter, Order, Place, Whose};
 use credd::authority::record::Record;
+use credd::domain::calendar::{Date, Period, TimeZone};
 use credd::domain::credential::ShownState;
-use credd::domain::id::CredentialId;
+use credd::domain::header::{AuthScheme, HeaderName, ParameterName};
+use credd::domain::id::{CredentialId, RequestId};
 use credd::domain::keyring::{KeyVersion, Keyring};
-use credd::domain::names::{Owner, Principal};
+use credd::domain::language::Language;
+use credd::domain::names::{Owner, OwnerPrincipal, Principal};
+use credd::domain::permission::{CreddGrant, Grant, Needed};
 use credd::domain::random::SystemRandom;
 use credd::domain::revision::StoreId;
 use credd::domain::time::Timestamp;
 use credd::domain::token::Presented;
 use credd::proto::store;
+use credd::rpc::page_token::{Binding, read_place, write_place};
 use credd::rpc::status::Violations;
-use credd::rpc::{convert, page_token, resume_token, watch};
+use credd::rpc::{convert, resume_token, watch};
 use credd::server::keyring_file;
 use data_encoding::BASE64URL_NOPAD;
 use proptest::collection::vec;
@@ -27,6 +33,7 @@ use bytes::Bytes;
 use credd::authority::names::Interner;
 use credd::proto::v1;
 use prost::Message as _;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use support::{token_request, verify_token_request};
 use tonic_types::StatusExt as _;
@@ -60,19 +67,121 @@ fn nearly(message: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![any::<Vec<u8>>(), changed]
 }
 
+fn change() -> store::ChangeRecord {
+    store::ChangeRecord {
+        r#type: 1,
+        ..Default::default()
+    }
+}
+
 fn credential_record() -> store::CredentialRecord {
+    let secret = |generation| store::SecretRecord {
+        generation,
+        mac: vec![7; 32].into(),
+        ..Default::default()
+    };
     store::CredentialRecord {
         tenant: "acme".into(),
         kind: 1,
         state: 1,
-        generation: 1,
-        mac: vec![7; 32].into(),
-        last_change: Some(store::ChangeRecord {
-            r#type: 1,
-            ..Default::default()
-        }),
+        secret: Some(secret(2)),
+        previous: Some(secret(1)),
+        overlap_ends_at_ms: 1,
+        language: "de-CH".into(),
+        time_zone: "Europe/Berlin".into(),
+        last_change: Some(change()),
+        profile: "api-token".into(),
         ..Default::default()
     }
+}
+
+fn profile() -> v1::Profile {
+    v1::Profile {
+        name: "robots".to_owned(),
+        display_name: "Robots".to_owned(),
+        kind: v1::CredentialKind::KeyPair.into(),
+        headers: vec![v1::HeaderRule {
+            name: "X-Keys".to_owned(),
+            format: Some(v1::header_rule::Format::Pair(v1::PairFormat {
+                public_parameter: "a".to_owned(),
+                secret_parameter: "b".to_owned(),
+            })),
+        }],
+        visibility: v1::SecretVisibility::Once.into(),
+        expiry: Some(v1::ExpiryRule {
+            default_period: "P30D".to_owned(),
+            allowed_periods: vec!["P30D".to_owned(), "P1Y".to_owned()],
+            ..Default::default()
+        }),
+        multiplicity: v1::Multiplicity::Many.into(),
+        ..Default::default()
+    }
+}
+
+/// Of each kind of record, the start of its key, the rest of a key, and a value.
+fn records() -> [(u8, Vec<u8>, Vec<u8>); 8] {
+    let name = |name: &[u8]| name.to_vec();
+    let profile = store::ProfileRecord {
+        profile: profile().encode_to_vec().into(),
+        last_change: Some(change()),
+    };
+    let tenant = store::TenantRecord {
+        last_change: Some(change()),
+        ..Default::default()
+    };
+    let owner = store::OwnerRecord {
+        groups: vec!["a".into(), "b".into()],
+        chosen_source: "b".into(),
+        last_change: Some(change()),
+        ..Default::default()
+    };
+    let role = store::RoleRecord {
+        permissions: vec!["feeds:*".into()],
+        last_change: Some(change()),
+        ..Default::default()
+    };
+    let request = store::RequestRecord {
+        request_mac: vec![7; 32].into(),
+        credential_id: vec![7; 16].into(),
+        ..Default::default()
+    };
+    let uses = store::UsesRecord {
+        uses: vec![store::UseRecord {
+            at_ms: 1,
+            by: "credd:jo".into(),
+            generation: 1,
+        }],
+    };
+    let keyring = store::KeyringRecord {
+        peppers: vec![store::KeyCheck {
+            version: 1,
+            check: vec![7; 32].into(),
+        }],
+        ..Default::default()
+    };
+    [
+        (b'c', vec![1; 16], credential_record().encode_to_vec()),
+        (b'u', vec![1; 16], uses.encode_to_vec()),
+        (b't', name(b"acme"), tenant.encode_to_vec()),
+        (b'o', name(b"acme\0jo"), owner.encode_to_vec()),
+        (b'r', name(b"acme\0reader"), role.encode_to_vec()),
+        (
+            b'p',
+            name(b"acme\0robots\0\0\0\0\x01"),
+            profile.encode_to_vec(),
+        ),
+        (b'q', vec![7; 32], request.encode_to_vec()),
+        (b'k', Vec::new(), keyring.encode_to_vec()),
+    ]
+}
+
+/// The rest of a key, a format, and a message of one of the kinds of records,
+/// each often good.
+fn record() -> impl Strategy<Value = (u8, Vec<u8>, u8, Vec<u8>)> {
+    prop::sample::select(records().to_vec()).prop_flat_map(|(kind, rest, message)| {
+        let rest = prop_oneof![3 => Just(rest.clone()), 1 => nearly(rest)];
+        (Just(kind), rest, 0_u8..3, nearly(message))
+    })
 }
 
 fn keyring() -> Keyring {
@@ -83,13 +192,21 @@ fn keyring() -> Keyring {
 fn any_state() -> Filter {
     Filter {
         whose: Whose::All,
+        profile: None,
         kind: None,
         states: vec![ShownState::Active],
+        label_prefix: String::new(),
+        role: None,
+        expiring_before: None,
+        unused_since: None,
+        unlisted: false,
     }
 }
 
-fn caller() -> Principal {
-    Principal::credd(&Owner::parse("jo").unwrap())
+/// What the page tokens of a caller's list are bound to.
+fn binding() -> Binding {
+    let caller = Principal::credd(&Owner::parse("jo").unwrap());
+    Binding::new("credentials", &caller).with_filter(&any_state(), Order::Created)
 }
 
 proptest! {
@@ -123,23 +240,24 @@ proptest! {
     #[test]
     fn page_tokens(text in text(), sealed: Vec<u8>) {
         for token in [text, BASE64URL_NOPAD.encode(&sealed)] {
-            let opened = page_token::open(&keyring(), &caller(), &any_state(), &token);
-            prop_assert!(opened.is_err());
+            prop_assert!(binding().open(&keyring(), &token).is_err());
+        }
+        if let Ok(place) = read_place(&sealed) {
+            prop_assert_eq!(write_place(place), sealed);
         }
     }
 
     #[test]
     fn page_tokens_that_were_changed(at: usize, byte: u8) {
         let random = SystemRandom::new();
-        let after = CredentialId::from_bytes([5; 16]);
-        let token = page_token::seal(&keyring(), &random, &caller(), &any_state(), after);
+        let after = write_place(Place::START);
+        let token = binding().seal(&keyring(), &random, &after);
         let mut bytes = BASE64URL_NOPAD.decode(token.unwrap().as_bytes()).unwrap();
         let at = at % bytes.len();
         prop_assume!(bytes[at] != byte);
         bytes[at] = byte;
         let token = BASE64URL_NOPAD.encode(&bytes);
-        let opened = page_token::open(&keyring(), &caller(), &any_state(), &token);
-        prop_assert!(opened.is_err());
+        prop_assert!(binding().open(&keyring(), &token).is_err());
     }
 
     #[test]
@@ -167,51 +285,99 @@ proptest! {
     }
 
     #[test]
-    fn stored_records(
-        key: Vec<u8>,
-        kind in prop::sample::select(&b"cuk"[..]),
-        id in vec(any::<u8>(), 15..18),
-        format in 0_u8..3,
-        value in nearly(credential_record().encode_to_vec()),
-    ) {
+    fn stored_records(key: Vec<u8>, (kind, rest, format, message) in record()) {
         let names = Interner::new();
         let decode = |key: &[u8], value: Option<Bytes>| {
             Record::decode(key, value.as_ref(), &names)
         };
+        let value = [&[format][..], &message].concat();
         let _ = decode(&key, Some(value.clone().into()));
         let _ = decode(&key, None);
-        let key = [&[kind][..], &id].concat();
-        let value = [&[format][..], &value].concat();
+        let key = [&[kind][..], &rest].concat();
         if let Ok(record) = decode(&key, Some(value.into())) {
-            prop_assert_eq!((format, id.len()), (1, 16));
+            prop_assert_eq!(format, 1);
+            prop_assert_eq!(&*record.key(), key);
             let again = decode(&record.key(), record.encode());
             prop_assert_eq!(again, Ok(record));
         }
     }
 
     #[test]
+    fn headers(
+        name in prop_oneof!["Authorization", "x-apikeys", "X-API-KEY", text()],
+        value in prop_oneof![any::<Vec<u8>>(), "(Bearer|Basic|accessKey=) ?[ -~]{0,200}".prop_map(String::into_bytes)],
+    ) {
+        let headers = Directory::new(&Interner::new());
+        let _ = headers.headers().read(&name, &value);
+    }
+
+    #[test]
+    fn what_profiles_and_roles_are_made_of(text in prop_oneof![
+        text(),
+        "P[0-9YMWDTHS.-]{0,20}",
+        "[0-9-]{8,12}",
+        "[a-z.*:]{0,20}",
+        "[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}",
+    ]) {
+        if let Ok(period) = Period::parse(&text) {
+            prop_assert_eq!(Period::parse(&period.to_string()), Ok(period));
+        }
+        if let Ok(date) = Date::parse(&text) {
+            prop_assert_eq!(date.to_string(), &*text);
+        }
+        if let Ok(grant) = Grant::parse(&text) {
+            prop_assert_eq!(grant.as_str(), &*text);
+        }
+        let _ = (TimeZone::parse(&text), Language::parse(&text), CreddGrant::parse(&text));
+        let _ = (Needed::parse(&text), OwnerPrincipal::parse(&text), RequestId::parse(&text));
+        let _ = (HeaderName::parse(&text), AuthScheme::parse(&text), ParameterName::parse(&text));
+    }
+
+    #[test]
     fn request_messages(
         bytes in nearly(token_request("acme").encode_to_vec()),
         presented in nearly(verify_token_request("creddt_").encode_to_vec()),
+        profile in nearly(profile().encode_to_vec()),
     ) {
         let mut violations = Violations::default();
         if let Ok(request) = v1::IssueRequest::decode(&*bytes) {
-            let _ = convert::new_credential(request, NOW, &mut violations);
+            let _ = convert::terms::new_credential(&request, NOW, &mut violations);
+        }
+        if let Ok(request) = v1::UpdateRequest::decode(&*bytes) {
+            let _ = convert::terms::changes(request, NOW, &mut violations);
+        }
+        if let Ok(item) = v1::ImportedCredential::decode(&*bytes) {
+            let _ = convert::terms::import_item(0, item, [0; 8], NOW, &mut violations);
         }
         if let Ok(request) = v1::ListRequest::decode(&*bytes) {
-            let (tenant, owner) = (&request.tenant, &request.owner);
-            let _ = convert::filter(tenant, owner, request.kind, &request.states, &mut violations);
+            let filter = request.filter.unwrap_or_default();
+            let _ = convert::filter::narrow_filter(filter, &mut violations);
+            let _ = convert::filter::order(request.order, &mut violations);
             let _ = convert::page_size(request.page_size, &mut violations);
+        }
+        if let Ok(request) = v1::PutTenantRequest::decode(&*bytes) {
+            let _ = convert::directory::put_tenant(&request, &mut violations);
+        }
+        if let Ok(request) = v1::PutOwnerRequest::decode(&*bytes) {
+            let _ = convert::directory::put_owner(&request, &mut violations);
+        }
+        if let Ok(request) = v1::PutRoleRequest::decode(&*bytes) {
+            let _ = convert::directory::put_role(&request, &mut violations);
+        }
+        if let Ok(profile) = v1::Profile::decode(&*profile) {
+            let _ = convert::profile::profile(profile, &mut violations);
         }
         if let Ok(request) = v1::WatchRequest::decode(&*bytes) {
             let _ = watch::parse_watch(request);
         }
         if let Ok(request) = v1::VerifyStreamRequest::decode(&*presented) {
             let request = request.request.unwrap_or_default();
-            let _ = request.presented.as_ref().and_then(convert::presented);
+            let presented = request.presented.and_then(|presented| presented.credential);
+            let _ = presented.as_ref().and_then(convert::presented);
         }
         if let Ok(request) = v1::VerifyRequest::decode(&*presented)
-            && let Some(presented) = request.presented.as_ref().and_then(convert::presented)
+            && let Some(presented) = request.presented.and_then(|presented| presented.credential)
+            && let Some(presented) = convert::presented(&presented)
         {
             let _ = presented.parse();
         }
@@ -220,28 +386,67 @@ proptest! {
     #[test]
     fn requests_of_any_values(
         (tenant, owner, label, description) in (text(), text(), text(), text()),
+        (profile, language, time_zone) in (text(), text(), text()),
         roles in vec(text(), 0..20),
         kind: i32,
         states: Vec<i32>,
         page_size: i32,
-        expires_at: Option<(i64, i32)>,
-        ttl: Option<(i64, i32)>,
+        time: Option<(i64, i32)>,
+        expiry in 0..6,
     ) {
-        let expires_at = expires_at.map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos });
-        let ttl = ttl.map(|(seconds, nanos)| prost_types::Duration { seconds, nanos });
+        use v1::issue_request::Expiry;
+
+        let (seconds, nanos) = time.unwrap_or_default();
+        let at = prost_types::Timestamp { seconds, nanos };
+        let ttl = prost_types::Duration { seconds, nanos };
         let mut violations = Violations::default();
-        let _ = convert::filter(&tenant, &owner, kind, &states, &mut violations);
         let _ = convert::page_size(page_size, &mut violations);
         let _ = convert::credential_id(&label, &mut violations);
+        let _ = convert::request_id(&label, &mut violations);
+        let _ = convert::overlap(Some(ttl), &mut violations);
         let _ = watch::parse_watch(v1::WatchRequest {
             resume_token: label.clone(),
             snapshot: false,
             tenants: roles.clone(),
-            heartbeat: ttl,
+            heartbeat: time.map(|_| ttl),
         });
-        let request = v1::IssueRequest { tenant, owner, kind, label, description, roles, expires_at, ttl };
         let mut violations = Violations::default();
-        let read = convert::new_credential(request, NOW, &mut violations);
+        let filter = v1::CredentialFilter {
+            tenant: tenant.clone(),
+            owner: owner.clone(),
+            profile: profile.clone(),
+            kind,
+            states,
+            label_prefix: label.clone(),
+            role: roles.first().cloned().unwrap_or_default(),
+            expiring_before: time.map(|_| at),
+            unused_since: Some(at),
+        };
+        let read = convert::filter::filter(filter, &mut violations);
+        let details = violations.status().get_error_details();
+        prop_assert_eq!(read.is_none(), details.bad_request().is_some());
+        let request = v1::IssueRequest {
+            attributes: BTreeMap::from([(owner.clone(), label.clone())]),
+            tenant,
+            owner,
+            profile,
+            description,
+            roles,
+            language,
+            time_zone,
+            expiry: match expiry {
+                0 => None,
+                1 => Some(Expiry::ExpiresAt(at)),
+                2 => Some(Expiry::Ttl(ttl)),
+                3 => Some(Expiry::Period(label.clone())),
+                4 => Some(Expiry::ExpiresOn(label.clone())),
+                _ => Some(Expiry::Never(nanos < 0)),
+            },
+            label,
+            ..Default::default()
+        };
+        let mut violations = Violations::default();
+        let read = convert::terms::new_credential(&request, NOW, &mut violations);
         let details = violations.status().get_error_details();
         prop_assert_eq!(read.is_none(), details.bad_request().is_some());
     }

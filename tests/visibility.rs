@@ -17,14 +17,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use credd::authority::command::{NewId, SetState};
+use credd::authority::Authority;
+use credd::authority::command::NewId;
 use credd::authority::committer::CommandError;
 use credd::authority::feed::FeedError;
 use credd::authority::hub::RingSize;
-use credd::authority::{Authority, IssueError};
-use credd::domain::credential::Action;
+use credd::authority::manage::{Asked, IssueError};
+use credd::domain::credential::Set;
 use credd::domain::id::CredentialId;
-use credd::domain::names::{Principal, Reason};
+use credd::domain::names::Principal;
 use credd::domain::revision::{Position, Revision, StoreId};
 use credd::proto::v1;
 use credd::proto::v1::{CredentialState, Verdict};
@@ -32,9 +33,9 @@ use credd::store::memory::MemoryStore;
 use credd::store::sled::{Disk, OpenError, Options, SledStore, SystemDisk};
 use credd::store::{Batch, Changes, Entry, KeyRange, PageLimit, Store, StoreError};
 use history::{History, Recorder, Said, Stream};
-use in_process::{InProcess, drawn, new_credential};
+use in_process::{InProcess, drawn, new_credential, set_state};
 use parking_lot::{Condvar, Mutex};
-use support::{Client, soon, until};
+use support::{Client, list_request_of_all_states, soon, until};
 use tempfile::TempDir;
 use tonic::Code;
 
@@ -110,15 +111,6 @@ async fn server_on(directory: &TempDir, disk: &Arc<TestDisk>) -> InProcess {
     InProcess::start(Arc::new(store), RingSize::default()).await
 }
 
-fn set_state(id: CredentialId, action: Action) -> SetState {
-    SetState {
-        id,
-        action,
-        reason: Reason::parse("").unwrap(),
-        by: Principal::system(),
-    }
-}
-
 /// A credential that the test drew itself.
 struct Known {
     id: CredentialId,
@@ -128,9 +120,9 @@ struct Known {
 async fn issue(authority: &Authority, n: u8) -> Result<Known, IssueError> {
     let (id, secret, token) = drawn(n);
     let new = new_credential("acme");
-    let by = Principal::system();
+    let asked = Asked::by(Principal::system());
     authority
-        .issue_as(new, &by, NewId::Given(id), secret)
+        .issue_as(new, asked, NewId::Given(id), secret)
         .await?;
     Ok(Known { id, token })
 }
@@ -163,15 +155,7 @@ async fn view(client: &Client, credential: &Known) -> View {
             None
         }
     };
-    let request = v1::ListRequest {
-        tenant: "acme".to_owned(),
-        states: vec![
-            CredentialState::Active.into(),
-            CredentialState::Locked.into(),
-            CredentialState::Revoked.into(),
-        ],
-        ..Default::default()
-    };
+    let request = list_request_of_all_states("acme");
     let list = client.list(request).await.unwrap();
     let listed = list.credentials.iter().find(|listed| listed.id == id);
     let verify = client.verify_token(&credential.token).await.unwrap();
@@ -221,7 +205,7 @@ async fn nothing_is_shown_before_it_is_durable() {
     let authority = Arc::clone(&server.authority);
     let lock = tokio::spawn(async move {
         authority
-            .set_state(set_state(locked.id, Action::Lock))
+            .set_state(set_state(locked.id, Set::Lock), false)
             .await
     });
     let authority = Arc::clone(&server.authority);
@@ -258,7 +242,7 @@ async fn nothing_is_shown_before_it_is_durable() {
     assert!(!lock.is_finished() && !issue.is_finished());
 
     disk.open();
-    let shown = soon("the lock", lock).await.unwrap().unwrap();
+    let locked_now = soon("the lock", lock).await.unwrap().unwrap();
     let issued = soon("the issue", issue).await.unwrap().unwrap();
     let after = [
         view(&server.admin, &locked).await,
@@ -272,7 +256,7 @@ async fn nothing_is_shown_before_it_is_durable() {
     assert_eq!(after[1].verify, Verdict::Active);
     watch.reach(after[0].revisions[0]).await;
     let history = History::of(&watch.stream);
-    let locked_at = shown.stored.revision.number();
+    let locked_at = locked_now.shown.stored.revision.number();
     assert!(locked_at > revision);
     let told = history.state_at(&locked.id.to_string(), locked_at);
     assert_eq!(told, Some(CredentialState::Locked));
@@ -290,7 +274,11 @@ async fn an_answer_that_changes_nothing_waits_for_what_it_saw() {
     let mut locks = Vec::new();
     for _ in 0..2 {
         let authority = Arc::clone(&server.authority);
-        let lock = async move { authority.set_state(set_state(known.id, Action::Lock)).await };
+        let lock = async move {
+            authority
+                .set_state(set_state(known.id, Set::Lock), false)
+                .await
+        };
         locks.push(tokio::spawn(lock));
         disk.arrival().await;
     }
@@ -300,8 +288,8 @@ async fn an_answer_that_changes_nothing_waits_for_what_it_saw() {
     disk.open();
     let mut set_at = Vec::new();
     for lock in locks {
-        let shown = soon("a lock", lock).await.unwrap().unwrap();
-        set_at.push(shown.stored.state_revision());
+        let changed = soon("a lock", lock).await.unwrap().unwrap();
+        set_at.push(changed.shown.stored.state_revision());
     }
     assert_eq!(set_at[0], set_at[1], "the second changed nothing");
     server.stop().await.unwrap();
@@ -319,7 +307,7 @@ async fn a_change_that_the_disk_refused_is_never_shown_and_what_was_acknowledged
     let revoked = acknowledged.pop().unwrap();
     let revoke = server
         .authority
-        .set_state(set_state(revoked.id, Action::Revoke));
+        .set_state(set_state(revoked.id, Set::Revoke), false);
     revoke.await.unwrap();
     let mut watch = Recorder::start(&server.admin, watch_request()).await;
     watch.next().await.unwrap();
@@ -329,7 +317,7 @@ async fn a_change_that_the_disk_refused_is_never_shown_and_what_was_acknowledged
     disk.is_broken.store(true, Ordering::SeqCst);
     let lock = server
         .authority
-        .set_state(set_state(acknowledged[0].id, Action::Lock));
+        .set_state(set_state(acknowledged[0].id, Set::Lock), false);
     let failed = soon("the lock", lock).await.unwrap_err();
     assert!(matches!(failed, CommandError::StoreFailed), "{failed:?}");
     // The disk is well again, and the store must not be.
@@ -460,8 +448,11 @@ async fn no_watch_tells_of_a_change_before_verify_does() {
     disk.close();
     let _opens = OpensAtTheEnd(Arc::clone(&disk));
     let authority = Arc::clone(&server.authority);
-    let lock =
-        tokio::spawn(async move { authority.set_state(set_state(known.id, Action::Lock)).await });
+    let lock = tokio::spawn(async move {
+        authority
+            .set_state(set_state(known.id, Set::Lock), false)
+            .await
+    });
     disk.arrival().await;
     let request = v1::WatchRequest {
         resume_token: token,

@@ -14,16 +14,16 @@ mod in_process;
 use std::sync::Arc;
 
 use credd::authority::Authority;
-use credd::authority::command::SetState;
 use credd::authority::hub::RingSize;
-use credd::domain::credential::Action;
+use credd::authority::manage::Asked;
+use credd::domain::credential::Set;
 use credd::domain::id::CredentialId;
-use credd::domain::names::{Principal, Reason};
+use credd::domain::names::Principal;
 use credd::domain::revision::{Revision, StoreId};
 use credd::proto::v1;
 use credd::store::memory::MemoryStore;
 use history::Recorder;
-use in_process::{InProcess, SMALL_RING, new_credential};
+use in_process::{InProcess, SMALL_RING, new_credential, set_state};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use tokio::task::JoinSet;
@@ -107,21 +107,15 @@ async fn held(commits: usize, stalled: usize) -> usize {
 
 async fn issue(authority: &Authority) -> CredentialId {
     let issued = authority
-        .issue(new_credential("acme"), &Principal::system())
+        .issue(new_credential("acme"), Asked::by(Principal::system()))
         .await;
-    issued.unwrap().stored.credential.id
+    issued.unwrap().shown.stored.credential.id
 }
 
 async fn toggle(authority: &Authority, id: CredentialId, lock: bool) -> Revision {
-    let shown = authority
-        .set_state(SetState {
-            id,
-            action: if lock { Action::Lock } else { Action::Unlock },
-            reason: Reason::parse("").unwrap(),
-            by: Principal::system(),
-        })
-        .await;
-    shown.unwrap().stored.revision
+    let set = if lock { Set::Lock } else { Set::Unlock };
+    let changed = authority.set_state(set_state(id, set), false).await;
+    changed.unwrap().shown.stored.revision
 }
 
 /// How many bytes are allocated.

@@ -151,6 +151,14 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// Adds a figure with a word on it.
+    pub fn noted(&mut self, what: &str, unit: &str, value: f64, note: &str) {
+        self.figure(what, unit, value, None);
+        if let Some(row) = self.rows.last_mut() {
+            note.clone_into(&mut row[6]);
+        }
+    }
+
     /// Writes it to the standard output.
     pub fn print(&self) {
         const HEAD: [&str; 7] = ["", "credd", "bare", "ratio", "least..most", "budget", ""];

@@ -50,10 +50,12 @@ impl Credd {
         let config = Serve {
             data: data(directory.path()),
             listen: "127.0.0.1:0".parse().unwrap(),
+            metrics_listen: None,
             allow_plaintext: false,
             shutdown_seconds: 10,
             log_retention_hours: 24,
             log_retention_commits: 1_000_000,
+            credential_retention_days: 30,
         };
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -200,11 +202,16 @@ pub async fn channel(address: SocketAddr) -> Channel {
 
 /// A request to verify a token of any tenant.
 pub fn verify_request(token: &str) -> VerifyRequest {
+    verify_presented(v1::presented::Credential::Token(token.to_owned()))
+}
+
+/// A request to verify what was presented, of any tenant.
+pub fn verify_presented(credential: v1::presented::Credential) -> VerifyRequest {
     VerifyRequest {
         presented: Some(v1::Presented {
-            credential: Some(v1::presented::Credential::Token(token.to_owned())),
+            credential: Some(credential),
         }),
-        tenant: String::new(),
         any_tenant: true,
+        ..VerifyRequest::default()
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use credd::authority::feed::Feed;
 use credd::authority::hub::RingSize;
-use credd::authority::record::Record;
+use credd::authority::record::{Record, uses_key};
 use credd::authority::{Authority, Parts, Workers};
-use credd::domain::credential::{Action, Change, Credential, State};
+use credd::domain::credential::{Action, Change, Credential, HeldSecret, Origin, State, Uses};
 use credd::domain::id::CredentialId;
 use credd::domain::keyring::{KeyVersion, Keyring, SecretOf};
-use credd::domain::names::{Description, Label, Owner, Principal, Reason, Tenant};
+use credd::domain::names::{Description, Label, Owner, Principal, ProfileName, Reason, Tenant};
+use credd::domain::profile::{ProfileFamily, ProfileRef, Scope};
 use credd::domain::random::SystemRandom;
 use credd::domain::revision::{ChainHash, Position, Revision, StoreId};
 use credd::domain::secret::{Secret, SecretText};
@@ -73,22 +74,34 @@ impl Population {
             id: id(number),
             tenant: self.tenant(number),
             owner: self.owner(number),
+            profile: profile("api-token"),
             kind: Kind::ApiToken,
             label: Label::trusted(format!("integration {number:08}").into()),
             description: Description::trusted("".into()),
             roles: Vec::new(),
+            attributes: Vec::new(),
+            language: None,
+            time_zone: None,
             state: State::Active,
+            leaked_at: None,
             state_set: None,
             created_at,
             created_by: created_by.clone(),
             expires_at: None,
-            generation: Generation::FIRST,
-            mac: self.keyring.mac(&SecretOf {
-                kind: Kind::ApiToken,
-                id: id(number),
+            expiry_told: false,
+            secret: HeldSecret {
                 generation: Generation::FIRST,
-                secret: &secret,
-            }),
+                mac: self.keyring.mac(&SecretOf {
+                    kind: Kind::ApiToken,
+                    id: id(number),
+                    generation: Generation::FIRST,
+                    secret: &secret,
+                }),
+                origin: Origin::Native,
+            },
+            overlap: None,
+            retired: Vec::new(),
+            sealed: None,
             last_change: Change {
                 action: Action::Issue,
                 at: created_at,
@@ -99,15 +112,7 @@ impl Population {
     }
 
     pub fn record(&self, number: u64) -> Record {
-        Record::Credential(id(number), Some(Arc::new(self.credential(number))))
-    }
-
-    fn write(&self, number: u64) -> Write {
-        let record = self.record(number);
-        Write {
-            key: record.key(),
-            value: record.encode(),
-        }
+        record_of(self.credential(number))
     }
 
     /// Puts all of them into a store, `batch` in a commit. With a `tail`, leaves
@@ -126,7 +131,9 @@ impl Population {
                 .commit(Batch {
                     at: issued_at(number),
                     guards: Vec::new(),
-                    writes: (number..number + size).map(|n| self.write(n)).collect(),
+                    writes: (number..number + size)
+                        .map(|n| write(&self.record(n)))
+                        .collect(),
                 })
                 .unwrap();
             number += size;
@@ -139,17 +146,69 @@ impl Population {
 
     /// An authority over all of them, with nothing on a disk.
     pub fn authority(&self) -> (Authority, Workers) {
-        let store: Arc<dyn Store> = Arc::new(Generated(self.clone()));
-        let loaded = Feed::load(Arc::clone(&store), RingSize::default()).unwrap();
-        let (_, loaded_count) = loaded.feed.index().read(|index| index.len());
-        assert_eq!(loaded_count as u64, self.count);
-        Authority::new(Parts {
-            store,
-            feed: Arc::new(loaded.feed),
-            keyring: Arc::clone(&self.keyring),
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom::new()),
-        })
+        authority_over(self.clone(), Arc::clone(&self.keyring))
+    }
+}
+
+/// Credentials that can be made up, each from its number.
+pub trait Source: std::fmt::Debug + Send + Sync + 'static {
+    /// How many there are.
+    fn count(&self) -> u64;
+    /// One of them, with the [`id`] of its number.
+    fn credential(&self, number: u64) -> Credential;
+    /// When it was used, if it was.
+    fn uses(&self, number: u64) -> Option<Uses>;
+}
+
+impl Source for Population {
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn credential(&self, number: u64) -> Credential {
+        Self::credential(self, number)
+    }
+
+    fn uses(&self, _: u64) -> Option<Uses> {
+        None
+    }
+}
+
+/// An authority over what is made up, with nothing on a disk.
+pub fn authority_over(source: impl Source, keyring: Arc<Keyring>) -> (Authority, Workers) {
+    let count = source.count();
+    let store: Arc<dyn Store> = Arc::new(Generated(source));
+    let loaded = Feed::load(Arc::clone(&store), RingSize::default()).unwrap();
+    let (_, loaded_count) = loaded.feed.index().read(|index| index.len());
+    assert_eq!(loaded_count as u64, count);
+    Authority::new(Parts {
+        store,
+        feed: Arc::new(loaded.feed),
+        keyring,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom::new()),
+    })
+}
+
+fn record_of(credential: Credential) -> Record {
+    Record::Credential(credential.id, Some(Arc::new(credential)))
+}
+
+fn write(record: &Record) -> Write {
+    Write {
+        key: record.key(),
+        value: record.encode(),
+    }
+}
+
+/// The first version of a built-in profile.
+pub fn profile(name: &str) -> ProfileRef {
+    ProfileRef {
+        family: ProfileFamily {
+            scope: Scope::All,
+            name: ProfileName::trusted(name.into()),
+        },
+        version: 1,
     }
 }
 
@@ -185,14 +244,14 @@ fn secret(number: u64) -> Secret {
 /// A store that makes up what it is asked for: it takes no memory, so what is
 /// allocated while it is loaded is the index.
 #[derive(Debug)]
-struct Generated(Population);
+struct Generated<S>(S);
 
 const HEAD: Position = Position {
     revision: Revision::new(1),
     chain: ChainHash([0; 32]),
 };
 
-impl Store for Generated {
+impl<S: Source> Store for Generated<S> {
     fn id(&self) -> StoreId {
         STORE
     }
@@ -214,10 +273,19 @@ impl Store for Generated {
             None => 0,
             Some(id) => number_of(id) + 1,
         };
-        let last = self.0.count.min(first + limit as u64);
-        Ok((first..last)
-            .map(|number| {
-                let Write { key, value } = self.0.write(number);
+        // Uses come after all credentials, as their keys do.
+        let in_uses = range.start.first() == uses_key(CredentialId::MIN).first();
+        let credentials = if in_uses { 0..0 } else { first..self.0.count() };
+        let uses = if in_uses { first } else { 0 }..self.0.count();
+        let credentials = credentials.map(|number| record_of(self.0.credential(number)));
+        let uses = uses.filter_map(|number| {
+            let uses = self.0.uses(number)?;
+            Some(Record::Uses(id(number), Some(uses)))
+        });
+        let records = credentials.chain(uses).take(limit);
+        Ok(records
+            .map(|record| {
+                let Write { key, value } = write(&record);
                 Entry {
                     key,
                     revision: HEAD.revision,

@@ -2,98 +2,123 @@
 //! time to what is to be written and answered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::record::Record;
-use crate::domain::credential::{Action, Change, Credential, LastUse, State, Stored, Transition};
+use bytes::Bytes;
+
+use super::directory::KnownProfile;
+use super::record::{
+    KeyChecks, Record, RequestName, RequestRecord, credential_key, owner_key, request_key,
+};
+use crate::domain::credential::{Credential, Stored, Use, Uses};
+use crate::domain::directory::{
+    OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
+};
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::{Keyring, SecretOf};
-use crate::domain::names::{Description, Label, Owner, Principal, Reason, Role, Tenant};
+use crate::domain::keyring::{Keyring, Mac};
+use crate::domain::names::{ProfileName, Tenant};
+use crate::domain::profile::{ProfileFamily, ProfileRef};
+use crate::domain::random::Random;
 use crate::domain::revision::Revision;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
-use crate::domain::token::{Generation, Kind};
+
+mod administrators;
+mod directory;
+mod ids;
+mod issue;
+mod known;
+mod life;
+mod request;
+mod upkeep;
+
+pub use directory::{DirectoryCommand, PutOwner, PutProfile, PutRole, PutTenant, What};
+pub use ids::{IdSequence, NewId};
+pub use issue::{Import, ImportItem, ImportedSecret, Issue, Texts};
+pub use known::{Known, KnownOwner, KnownRecord};
+pub use life::{Changes, ReportLeak, Rotate, SetState, Update, sealing_context};
+pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
 
 /// A change that somebody asks for.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Issues a credential.
     Issue(Box<Issue>),
+    /// Brings credentials from elsewhere.
+    Import(Box<Import>),
     /// Locks, unlocks or revokes one.
     SetState(SetState),
+    /// Changes texts, roles or expiry of one.
+    Update(Box<Update>),
+    /// Gives one a new secret.
+    Rotate(Box<Rotate>),
+    /// Locks one whose secret was found where it should not be.
+    ReportLeak(ReportLeak),
+    /// Changes a tenant, an owner, a role or a profile.
+    Directory(Box<DirectoryCommand>),
     /// Records uses.
-    RecordUses(Vec<(CredentialId, LastUse)>),
+    RecordUses(Vec<(CredentialId, Use)>),
+    /// Tells that the expiry of credentials has come.
+    TellExpiry(Vec<CredentialId>),
+    /// Removes credentials that were revoked or expired long ago.
+    Remove(Vec<CredentialId>),
+    /// Deletes what is left of credentials that were removed, and of requests.
+    Forget(Vec<CredentialId>, Vec<RequestName>),
     /// Records what the keyring must hold.
-    RecordKeyring(super::record::KeyChecks),
+    RecordKeyring(KeyChecks),
 }
 
 impl Command {
-    /// The credential that it changes, if it is about one that is there.
+    /// The keys of what it is about: while a command before it in its group
+    /// writes one of them, it waits.
     #[must_use]
-    pub const fn subject(&self) -> Option<CredentialId> {
+    pub fn subjects(&self) -> Vec<Bytes> {
+        let requests = |request: &Option<Request>| {
+            let names = request.iter().flat_map(|request| &request.names);
+            names.map(request_key).collect::<Vec<_>>()
+        };
         match self {
-            Self::SetState(set_state) => Some(set_state.id),
-            Self::Issue(_) | Self::RecordUses(_) | Self::RecordKeyring(_) => None,
+            Self::Issue(issue) => requests(&issue.request),
+            Self::SetState(set_state) => vec![credential_key(set_state.id)],
+            Self::Update(update) => vec![credential_key(update.id)],
+            Self::Rotate(rotate) => {
+                let mut keys = requests(&rotate.request);
+                keys.push(credential_key(rotate.id));
+                keys
+            }
+            Self::ReportLeak(report) => vec![credential_key(report.id)],
+            Self::TellExpiry(ids) | Self::Remove(ids) => {
+                ids.iter().map(|id| credential_key(*id)).collect()
+            }
+            Self::Directory(command) => command.subjects(),
+            Self::Import(_) | Self::RecordUses(_) | Self::Forget(..) | Self::RecordKeyring(_) => {
+                Vec::new()
+            }
         }
     }
-}
 
-/// A credential to issue.
-#[derive(Clone, Debug)]
-pub struct Issue {
-    /// The tenant.
-    pub tenant: Tenant,
-    /// The owner.
-    pub owner: Owner,
-    /// The shape.
-    pub kind: Kind,
-    /// A short name for people.
-    pub label: Label,
-    /// A longer text for people.
-    pub description: Description,
-    /// Its roles, sorted, none twice.
-    pub roles: Vec<Role>,
-    /// When it is to expire.
-    pub expiry: Expiry,
-    /// Its secret.
-    pub secret: Secret,
-    /// Its id.
-    pub id: NewId,
-    /// Who asks.
-    pub by: Principal,
-}
+    /// What it is counted by among those that wait for the same.
+    #[must_use]
+    pub fn crowd(&self) -> Bytes {
+        match self {
+            _ if self.is_first() => Bytes::from_static(b"first"),
+            Self::Issue(issue) => owner_key(&OwnerRef {
+                tenant: issue.tenant.clone(),
+                name: issue.owner.clone(),
+            }),
+            command => command.subjects().pop().unwrap_or_default(),
+        }
+    }
 
-/// The id of a credential to issue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewId {
-    /// The next one, with these random bits.
-    Next([u8; 8]),
-    /// This one.
-    Given(CredentialId),
-}
-
-/// When a credential is to expire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
-    /// Never.
-    Never,
-    /// At this moment.
-    At(Timestamp),
-    /// This long after its issue.
-    After(Duration),
-}
-
-/// A change of a credential's state.
-#[derive(Clone, Debug)]
-pub struct SetState {
-    /// The credential.
-    pub id: CredentialId,
-    /// Lock, unlock or revoke.
-    pub action: Action,
-    /// Why.
-    pub reason: Reason,
-    /// Who asks.
-    pub by: Principal,
+    /// Whether it looks at more than [`View`] can show of a group: it is then the
+    /// first of its group.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        match self {
+            Self::Directory(command) => command.is_first(),
+            Self::Import(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What a command may look at. Whatever it looks at stays as it is until the
@@ -105,45 +130,53 @@ pub trait View {
     fn exists(&self, id: CredentialId) -> bool {
         self.credential(id).is_some()
     }
+    /// The stored uses of a credential.
+    fn uses(&self, id: CredentialId) -> Uses;
     /// Every credential of credd's own tenant.
     fn callers(&self) -> Vec<Known>;
-}
+    /// Every credential of an owner that is of a profile, of whatever version.
+    fn of_owner(&self, owner: &OwnerRef, profile: &ProfileFamily) -> Vec<Known>;
+    /// Whether a secret that was made elsewhere is held already.
+    fn holds_imported(&self, mac: &Mac) -> bool;
+    /// A request that was carried out, and the commit that did.
+    fn request(&self, name: &RequestName) -> Option<(Arc<RequestRecord>, Revision)>;
 
-/// A credential as a command sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "it is looked at and passed on, never kept"
-)]
-pub enum Known {
-    /// As a commit left it.
-    Committed(Stored),
-    /// As a command before this one, in the same group, leaves it. Its commit
-    /// has no revision yet.
-    Pending(Arc<Credential>),
-}
+    /// The requests that made secrets of a credential.
+    fn requests_of(&self, id: CredentialId) -> Vec<(RequestName, Arc<RequestRecord>)>;
 
-impl Known {
-    /// The credential.
-    #[must_use]
-    pub fn credential(&self) -> &Credential {
-        match self {
-            Self::Committed(stored) => &stored.credential,
-            Self::Pending(credential) => credential,
-        }
-    }
+    /// The record of a tenant.
+    fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>>;
+    /// The record of an owner.
+    fn owner(&self, owner: &OwnerRef) -> Option<KnownRecord<OwnerRecord>>;
+    /// A role, put or built in.
+    fn role(&self, role: &RoleRef) -> Option<KnownRecord<RoleRecord>>;
+    /// A version of a profile.
+    fn profile(&self, profile: &ProfileRef) -> Option<Arc<KnownProfile>>;
+    /// The latest version of the profile that a tenant has under a name.
+    fn profile_for(&self, tenant: &Tenant, name: &ProfileName) -> Option<Arc<KnownProfile>>;
 
-    /// The credential and its revision, once the group was committed.
-    #[must_use]
-    pub fn at(self, group: Revision) -> Stored {
-        match self {
-            Self::Committed(stored) => stored,
-            Self::Pending(credential) => Stored {
-                credential: Arc::unwrap_or_clone(credential),
-                revision: group,
-            },
-        }
-    }
+    // What only the first command of a group looks at.
+
+    /// The latest version of a profile.
+    fn latest(&self, profile: &ProfileFamily) -> Option<Arc<KnownProfile>>;
+    /// The profiles of that name, of whatever scope.
+    fn profiles_named(&self, name: &ProfileName) -> Vec<Arc<KnownProfile>>;
+    /// What keeps a tenant from being deleted.
+    fn tenant_in_use(&self, tenant: &Tenant) -> bool;
+    /// Whether a tenant has anything at all, or a record.
+    fn tenant_exists(&self, tenant: &Tenant) -> bool;
+    /// Whether an owner has credentials.
+    fn owner_in_use(&self, owner: &OwnerRef) -> bool;
+    /// Whether an owner, a credential or a profile names a role.
+    fn role_in_use(&self, role: &RoleRef) -> bool;
+    /// Whether there are credentials of a profile.
+    fn profile_in_use(&self, profile: &ProfileFamily) -> bool;
+    /// The owner of a tenant whom a principal names.
+    fn owner_named(
+        &self,
+        tenant: &Tenant,
+        principal: &crate::domain::names::OwnerPrincipal,
+    ) -> Option<crate::domain::names::Owner>;
 }
 
 /// The surroundings of a decision.
@@ -153,34 +186,173 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// The keys.
     pub keyring: &'a Keyring,
+    /// The source of nonces.
+    pub random: &'a dyn Random,
     /// Ids for new credentials.
     pub ids: &'a mut IdSequence,
 }
 
 /// What a command writes and answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Decision {
     /// The records to write; none: what was asked for is so already.
     pub writes: Vec<Record>,
-    /// The credential that the answer is about, as it is afterwards.
-    pub answer: Option<Known>,
+    /// The answer, as it is afterwards.
+    pub answer: Answer,
+}
+
+/// What a command is answered with.
+#[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is passed on once, and never kept"
+)]
+pub enum Answer {
+    /// Nothing.
+    Nothing,
+    /// A credential.
+    Credential(Known),
+    /// A credential with its secret.
+    Secret(Box<WithSecret>),
+    /// Credentials.
+    Credentials(Vec<Known>),
+    /// A tenant.
+    Tenant(KnownRecord<TenantRecord>),
+    /// An owner.
+    Owner(KnownRecord<OwnerRecord>),
+    /// A role.
+    Role(KnownRecord<RoleRecord>),
+    /// A profile.
+    Profile(ProfileRef, KnownRecord<ProfileRecord>),
+}
+
+/// A credential with its secret.
+#[derive(Clone, Debug)]
+pub struct WithSecret {
+    /// The credential.
+    pub credential: Known,
+    /// Its current secret.
+    pub secret: Secret,
+    /// The commit that made the secret; `None`: the one that is to come.
+    pub made: Option<Revision>,
+    /// The credentials that were revoked in its favour, as they were before.
+    pub replaced: Vec<Known>,
 }
 
 /// Why a command is not carried out. Nothing changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// Fields are not what they should be: each with its rule, which reads as the
+    /// end of "`FIELD` ...".
+    #[error("the request is invalid")]
+    Invalid(Vec<(String, String)>),
     /// No credential has that id.
     #[error("there is no credential {0}")]
     NotFound(CredentialId),
     /// The credential is revoked, and nothing ends that.
     #[error("credential {0} is revoked, which is final")]
     Revoked(CredentialId),
+    /// The credential has expired.
+    #[error("credential {0} has expired")]
+    Expired(CredentialId),
+    /// The credential leaked, and only a rotation makes it good again.
+    #[error("credential {0} leaked: rotate it without an overlap, which gives it a new secret")]
+    Leaked(CredentialId),
     /// A credential has that id already.
     #[error("there is a credential {0} already")]
     Exists(CredentialId),
+    /// The profile allows an owner one credential.
+    #[error(
+        "the owner has credential {0} already, and the profile allows one: revoke or rotate it"
+    )]
+    OneOnly(CredentialId),
+    /// The secret before the current one is still good.
+    #[error(
+        "credential {0} has two good secrets until its overlap ends: set end_overlap to end it now"
+    )]
+    OverlapRunning(CredentialId),
+    /// An imported secret is here already.
+    #[error("the secret of credentials[{0}] is held already")]
+    SecretExists(usize),
     /// Without it nobody could manage credd.
     #[error("credential {0} is the last one that can administer credd")]
     LastAdministrator(CredentialId),
+    /// The secret that was reported is not good any more, and opens nothing.
+    #[error("the secret is no longer good")]
+    NotOurs,
+    /// Only those who have the permission may issue by this profile.
+    #[error("only those who may issue credentials may do so by this profile")]
+    NotForOwners,
+    /// The record is of another revision than the caller expects.
+    #[error("it has changed since the expected revision: it is of revision {0}")]
+    RevisionMismatch(Revision),
+    /// The request was carried out, and its answer is not given again.
+    #[error("the request was carried out: it made a secret of credential {0}")]
+    RequestDone(CredentialId),
+    /// Another request has that id.
+    #[error("another request was sent with this request_id")]
+    RequestIdReused,
+    /// There is no such tenant, owner, role or profile.
+    #[error("there is no such {}", .0.name())]
+    Unknown(Thing),
+    /// It was deleted, and its name is not given again.
+    #[error("the {} was deleted, and its name is not given again", .0.name())]
+    Deleted(Thing),
+    /// It is disabled.
+    #[error("the {} is disabled", .0.name())]
+    Disabled(Thing),
+    /// It can't be deleted while others name it.
+    #[error("the {} is in use", .0.name())]
+    InUse(Thing),
+    /// It is part of credd.
+    #[error("the {} is built in", .0.name())]
+    BuiltIn(Thing),
+    /// Another scope has a profile of that name.
+    #[error("there is a profile of that name for other tenants")]
+    ProfileExists,
+    /// Another owner of the tenant has the principal.
+    #[error("another owner of the tenant has the principal {0}")]
+    PrincipalTaken(String),
+    /// Too many commands wait for the same record. It may be asked for again.
+    #[error("too many changes of the same record are waiting")]
+    Crowded,
+    /// The system has no random bytes.
+    #[error(transparent)]
+    Random(#[from] crate::domain::random::RandomUnavailable),
+}
+
+/// What stands in the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A tenant.
+    Tenant,
+    /// An owner.
+    Owner,
+    /// A role.
+    Role,
+    /// A profile.
+    Profile,
+}
+
+impl Thing {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant",
+            Self::Owner => "owner",
+            Self::Role => "role",
+            Self::Profile => "profile",
+        }
+    }
+}
+
+impl Refusal {
+    /// One field that is not what it should be.
+    #[must_use]
+    pub fn invalid(field: &str, rule: impl Into<String>) -> Self {
+        Self::Invalid(vec![(field.to_owned(), rule.into())])
+    }
 }
 
 /// Decides a command.
@@ -194,191 +366,64 @@ pub fn decide(
     context: &mut Context<'_>,
 ) -> Result<Decision, Refusal> {
     match command {
-        Command::Issue(issue) => decide_issue(view, issue, context),
-        Command::SetState(set_state) => decide_state(view, set_state, context.now),
-        Command::RecordUses(uses) => Ok(decide_uses(view, uses)),
+        Command::Issue(ask) => issue::issue(view, ask, context),
+        Command::Import(ask) => issue::import(view, ask, context),
+        Command::SetState(ask) => life::set_state(view, ask, context.now),
+        Command::Update(ask) => life::update(view, ask, context.now),
+        Command::Rotate(ask) => life::rotate(view, ask, context),
+        Command::ReportLeak(ask) => life::report_leak(view, ask, context.now),
+        Command::Directory(ask) => directory::decide(view, ask, context.now),
+        Command::RecordUses(uses) => Ok(upkeep::record_uses(view, uses)),
+        Command::TellExpiry(ids) => Ok(upkeep::tell_expiry(view, ids, context.now)),
+        Command::Remove(ids) => Ok(upkeep::remove(view, ids, context.now)),
+        Command::Forget(credentials, requests) => Ok(upkeep::forget(credentials, requests)),
         Command::RecordKeyring(checks) => Ok(Decision {
             writes: vec![Record::Keyring(Some(checks.clone()))],
-            answer: None,
+            answer: Answer::Nothing,
         }),
     }
 }
 
-fn decide_issue(
-    view: &dyn View,
-    issue: &Issue,
-    context: &mut Context<'_>,
-) -> Result<Decision, Refusal> {
-    let id = match issue.id {
-        NewId::Next(entropy) => context.ids.next(context.now, entropy),
-        NewId::Given(id) if view.exists(id) => return Err(Refusal::Exists(id)),
-        NewId::Given(id) => {
-            context.ids.skip_to(id);
-            id
+/// Compares the revision that a caller expects with the one that there is.
+fn expect(expected: Option<Revision>, found: Option<Revision>) -> Result<(), Refusal> {
+    match expected {
+        Some(expected) if found != Some(expected) => {
+            Err(Refusal::RevisionMismatch(found.unwrap_or(Revision::ZERO)))
         }
-    };
-    let generation = Generation::FIRST;
-    let credential = Credential {
-        id,
-        tenant: issue.tenant.clone(),
-        owner: issue.owner.clone(),
-        kind: issue.kind,
-        label: issue.label.clone(),
-        description: issue.description.clone(),
-        roles: issue.roles.clone(),
-        state: State::Active,
-        state_set: None,
-        created_at: context.now,
-        created_by: issue.by.clone(),
-        expires_at: match issue.expiry {
-            Expiry::Never => None,
-            Expiry::At(at) => Some(at),
-            Expiry::After(ttl) => Some(context.now.checked_add(ttl).unwrap_or(Timestamp::MAX)),
-        },
-        generation,
-        mac: context.keyring.mac(&SecretOf {
-            kind: issue.kind,
-            id,
-            generation,
-            secret: &issue.secret,
-        }),
-        last_change: Change {
-            action: Action::Issue,
-            at: context.now,
-            by: issue.by.clone(),
-            reason: Reason::trusted("".into()),
-        },
-    };
-    Ok(Decision::write(credential))
-}
-
-fn decide_state(view: &dyn View, ask: &SetState, now: Timestamp) -> Result<Decision, Refusal> {
-    let known = view.credential(ask.id).ok_or(Refusal::NotFound(ask.id))?;
-    let credential = known.credential();
-    match credential.state.on(ask.action) {
-        Transition::Already => Ok(Decision {
-            writes: Vec::new(),
-            answer: Some(known),
-        }),
-        Transition::IsRevoked | Transition::Exists => Err(Refusal::Revoked(ask.id)),
-        Transition::To(state) => {
-            if state != State::Active && is_last_administrator(view, credential, now) {
-                return Err(Refusal::LastAdministrator(ask.id));
-            }
-            let change = Change {
-                action: ask.action,
-                at: now,
-                by: ask.by.clone(),
-                reason: ask.reason.clone(),
-            };
-            Ok(Decision::write(credential.with_state(state, change)))
-        }
-    }
-}
-
-/// Whether nobody but the holder of `credential` could administer credd for
-/// good: with a credential that is active and does not expire.
-fn is_last_administrator(view: &dyn View, credential: &Credential, now: Timestamp) -> bool {
-    let administers = |c: &Credential| {
-        c.tenant.is_credd()
-            && c.state == State::Active
-            && !c.is_expired(now)
-            && c.roles
-                .iter()
-                .any(|role| role.as_str() == Role::ADMINISTRATOR)
-    };
-    let remains =
-        |c: &Credential| c.id != credential.id && administers(c) && c.expires_at.is_none();
-    administers(credential)
-        && !view
-            .callers()
-            .iter()
-            .any(|known| remains(known.credential()))
-}
-
-fn decide_uses(view: &dyn View, uses: &[(CredentialId, LastUse)]) -> Decision {
-    let writes = uses
-        .iter()
-        .filter(|(id, _)| view.exists(*id))
-        .map(|(id, last_use)| Record::LastUse(*id, Some(last_use.clone())))
-        .collect();
-    Decision {
-        writes,
-        answer: None,
+        _ => Ok(()),
     }
 }
 
 impl Decision {
+    fn nothing(answer: Answer) -> Self {
+        Self {
+            writes: Vec::new(),
+            answer,
+        }
+    }
+
     fn write(credential: Credential) -> Self {
         let credential = Arc::new(credential);
         Self {
-            writes: vec![Record::Credential(
-                credential.id,
-                Some(Arc::clone(&credential)),
-            )],
-            answer: Some(Known::Pending(credential)),
+            writes: vec![credential_record(&credential)],
+            answer: Answer::Credential(Known::Pending(credential)),
         }
     }
 }
 
-/// Gives out ids, each greater than the one before, whatever the clock does:
-/// who pages through credentials in the order of their ids then misses none
-/// that is issued meanwhile.
-///
-/// Ids of the same millisecond are told apart by a counter in the 12 bits after
-/// the time (RFC 9562 section 6.2, method 1).
-#[derive(Clone, Copy, Debug)]
-pub struct IdSequence {
-    millis: i64,
-    counter: u16,
+fn credential_record(credential: &Arc<Credential>) -> Record {
+    Record::Credential(credential.id, Some(Arc::clone(credential)))
 }
 
-impl IdSequence {
-    const COUNTER_END: u16 = 1 << 12;
-
-    /// Ids greater than `greatest`.
+impl Answer {
+    /// The credential that it is about, once the group was committed.
     #[must_use]
-    pub fn after(greatest: Option<CredentialId>) -> Self {
-        let mut sequence = Self {
-            millis: 0,
-            counter: 0,
-        };
-        if let Some(greatest) = greatest {
-            sequence.skip_to(greatest);
+    pub fn credential(self, group: Revision) -> Option<Stored> {
+        match self {
+            Self::Credential(known) => Some(known.at(group)),
+            Self::Secret(with) => Some(with.credential.at(group)),
+            _ => None,
         }
-        sequence
-    }
-
-    /// Makes all that follow greater than this one.
-    fn skip_to(&mut self, id: CredentialId) {
-        let bytes = id.as_bytes();
-        let millis = bytes[..6]
-            .iter()
-            .fold(0, |millis, &byte| millis << 8 | i64::from(byte));
-        let counter = u16::from(bytes[6] & 0x0f) << 8 | u16::from(bytes[7]);
-        if (millis, counter) > (self.millis, self.counter) {
-            (self.millis, self.counter) = (millis, counter);
-        }
-    }
-
-    /// The next id, of a credential issued `now`.
-    pub fn next(&mut self, now: Timestamp, entropy: [u8; 8]) -> CredentialId {
-        if now.as_millis() > self.millis {
-            self.millis = now.as_millis();
-            self.counter = 0;
-        } else {
-            self.counter += 1;
-            if self.counter == Self::COUNTER_END {
-                self.millis += 1;
-                self.counter = 0;
-            }
-        }
-        let mut random = [0; 10];
-        random[..2].copy_from_slice(&self.counter.to_be_bytes());
-        random[2..].copy_from_slice(&entropy);
-        let millis = u64::try_from(self.millis).unwrap_or_default();
-        let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random);
-        CredentialId::from_bytes(uuid.into_uuid().into_bytes())
     }
 }
 

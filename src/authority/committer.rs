@@ -26,14 +26,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Command, Context, Decision, IdSequence, Known, Refusal, View, decide};
+use super::command::{Answer, Command, Context, Decision, IdSequence, Refusal, decide};
 use super::feed::{Feed, FeedError};
-use super::index::{Index, Reader};
+use super::index::Index;
+use super::overlay::Overlay;
 use super::record::Record;
-use crate::domain::credential::{Credential, Stored};
-use crate::domain::id::CredentialId;
 use crate::domain::keyring::Keyring;
-use crate::domain::names::Tenant;
+use crate::domain::random::Random;
 use crate::domain::revision::Revision;
 use crate::domain::time::Clock;
 use crate::store::{Batch, Expect, Guard, Store, StoreError, Write};
@@ -43,6 +42,13 @@ const QUEUE: usize = 4096;
 /// The most commands and writes in a group. It bounds what a subscriber gets in
 /// one message.
 const GROUP: usize = 1024;
+/// The most commands that are looked at for a group: those that have to wait for
+/// the next take no room from others.
+const WAITING: usize = 2 * GROUP;
+/// The most commands that wait for one record.
+const CROWD: usize = 256;
+/// The most commands that one caller hands in at once.
+const AT_ONCE: usize = 256;
 /// Which part of the last commit's time a group waits for writers that were
 /// answered last, and how long at most.
 const GATHER_PART: u32 = 4;
@@ -55,10 +61,13 @@ const ATTEMPTS: usize = 16;
 /// What a command came to.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// The credential that the answer is about, as it is now.
-    pub credential: Option<Stored>,
+    /// The answer. What it shows as pending was written by the commit of this
+    /// revision, or would be.
+    pub answer: Answer,
     /// The commit as of which that is so.
     pub revision: Revision,
+    /// Whether it wrote, or would write, anything.
+    pub changes: bool,
 }
 
 /// Why a command came to nothing.
@@ -84,8 +93,12 @@ pub enum CommandError {
 
 struct Job {
     command: Command,
+    /// Whether it is only to be told what the command would do.
+    dry: bool,
     answer: oneshot::Sender<Result<Done, CommandError>>,
 }
+
+type Outcome = oneshot::Receiver<Result<Done, CommandError>>;
 
 /// Where commands are handed in.
 #[derive(Clone, Debug)]
@@ -102,14 +115,64 @@ impl Commands {
     ///
     /// [`CommandError`].
     pub async fn run(&self, command: Command) -> Result<Done, CommandError> {
+        self.hand_in(command, false)?
+            .await
+            .unwrap_or(Err(CommandError::StoreFailed))
+    }
+
+    /// Tells what a command would do, and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub async fn try_out(&self, command: Command) -> Result<Done, CommandError> {
+        self.hand_in(command, true)?
+            .await
+            .unwrap_or(Err(CommandError::StoreFailed))
+    }
+
+    /// Carries out commands, many at once, and gives their outcomes in order.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`], of each.
+    pub async fn run_all(
+        &self,
+        commands: Vec<Command>,
+        dry: bool,
+    ) -> Vec<Result<Done, CommandError>> {
+        let mut outcomes = Vec::with_capacity(commands.len());
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            // A part of the queue, so that others are heard between.
+            let handed: Vec<_> = commands
+                .by_ref()
+                .take(AT_ONCE)
+                .map(|command| self.hand_in(command, dry))
+                .collect();
+            for handed in handed {
+                outcomes.push(match handed {
+                    Ok(outcome) => outcome.await.unwrap_or(Err(CommandError::StoreFailed)),
+                    Err(error) => Err(error),
+                });
+            }
+        }
+        outcomes
+    }
+
+    fn hand_in(&self, command: Command, dry: bool) -> Result<Outcome, CommandError> {
         let (answer, outcome) = oneshot::channel();
         self.0
-            .try_send(Job { command, answer })
+            .try_send(Job {
+                command,
+                dry,
+                answer,
+            })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
                 mpsc::error::TrySendError::Closed(_) => CommandError::Stopping,
             })?;
-        outcome.await.unwrap_or(Err(CommandError::StoreFailed))
+        Ok(outcome)
     }
 }
 
@@ -121,6 +184,7 @@ pub struct Committer {
     feed: Arc<Feed>,
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     ids: IdSequence,
 }
 
@@ -138,6 +202,7 @@ impl Committer {
         feed: Arc<Feed>,
         keyring: Arc<Keyring>,
         clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
     ) -> (Commands, Self) {
         let (commands, jobs) = mpsc::channel(QUEUE);
         let (_, greatest) = feed.index().read(|index| index.greatest_id());
@@ -147,6 +212,7 @@ impl Committer {
             feed,
             keyring,
             clock,
+            random,
             ids: IdSequence::after(greatest),
         };
         (Commands(commands), committer)
@@ -182,7 +248,7 @@ impl Committer {
 
     /// Takes the commands that are there.
     fn take(&mut self, waiting: &mut VecDeque<Job>) {
-        while waiting.len() < GROUP
+        while waiting.len() < WAITING
             && let Ok(job) = self.jobs.try_recv()
         {
             waiting.push_back(job);
@@ -238,43 +304,57 @@ impl Committer {
 
     fn decide_group(&mut self, waiting: &VecDeque<Job>) -> Group {
         let index = Arc::clone(self.feed.index());
-        let mut overlay = Overlay {
-            index: &index,
-            written: HashMap::new(),
-        };
+        let mut overlay = Overlay::new(&index);
         let mut context = Context {
             now: self.clock.now(),
             keyring: &self.keyring,
+            random: &*self.random,
             ids: &mut self.ids,
         };
         let mut group = Group::default();
         group.batch.at = context.now;
         let mut deferred = HashSet::new();
+        let mut crowds: HashMap<Bytes, usize> = HashMap::new();
         for job in waiting {
             if group.keys.len() >= GROUP {
                 break;
             }
+            let subjects = job.command.subjects();
             // Whoever asked first is heard first.
-            if job
-                .command
-                .subject()
-                .is_some_and(|id| deferred.contains(&id))
-            {
-                group.decided.push(None);
+            let waits = subjects
+                .iter()
+                .any(|key| deferred.contains(key) || group.keys.contains(key))
+                || (job.command.is_first() && !group.keys.is_empty());
+            let decided = if waits {
+                None
+            } else {
+                match decide(&overlay, &job.command, &mut context) {
+                    Ok(decision) if job.dry => Some(Ok(Decided {
+                        changes: !decision.writes.is_empty(),
+                        answer: decision.answer,
+                    })),
+                    Ok(decision) if group.holds_any_key_of(&decision) => None,
+                    Ok(decision) => {
+                        overlay.add(&decision);
+                        Some(Ok(group.add(decision, &index)))
+                    }
+                    Err(refusal) => Some(Err(refusal)),
+                }
+            };
+            if decided.is_some() {
+                group.decided.push(decided);
                 continue;
             }
-            let decided = match decide(&overlay, &job.command, &mut context) {
-                Ok(decision) if group.holds_any_key_of(&decision) => None,
-                Ok(decision) => {
-                    overlay.add(&decision);
-                    Some(Ok(group.add(decision, &index)))
-                }
-                Err(refusal) => Some(Err(refusal)),
-            };
-            if decided.is_none() {
-                deferred.extend(job.command.subject());
-            }
-            group.decided.push(decided);
+            // One record is written once in a commit. Those who would change one
+            // that many wait for are turned away, or they would fill the queue and
+            // keep everybody else from it.
+            let crowd = crowds.entry(job.command.crowd()).or_default();
+            *crowd += 1;
+            let is_crowded = *crowd > CROWD;
+            deferred.extend(subjects);
+            group
+                .decided
+                .push(is_crowded.then_some(Err(Refusal::Crowded)));
         }
         group
     }
@@ -305,7 +385,14 @@ struct Group {
     keys: HashSet<Bytes>,
     /// For each waiting command in turn: its answer; `None` if it has to wait
     /// for the next group.
-    decided: Vec<Option<Result<Option<Known>, Refusal>>>,
+    decided: Vec<Option<Result<Decided, Refusal>>>,
+}
+
+/// A command that was decided.
+#[derive(Debug)]
+struct Decided {
+    answer: Answer,
+    changes: bool,
 }
 
 impl Group {
@@ -314,10 +401,13 @@ impl Group {
         keys.any(|key| self.keys.contains(&key))
     }
 
-    fn add(&mut self, decision: Decision, index: &Index) -> Option<Known> {
+    fn add(&mut self, decision: Decision, index: &Index) -> Decided {
+        let changes = !decision.writes.is_empty();
         for record in decision.writes {
             let key = record.key();
-            if let Record::Credential(id, _) = &record {
+            // What is deleted is the trace of a credential that was removed, which the
+            // index does not have and nobody writes any more.
+            if let Record::Credential(id, Some(_)) = &record {
                 let (_, entry) = index.read(|index| index.credential(*id));
                 self.batch.guards.push(Guard {
                     key: key.clone(),
@@ -330,7 +420,10 @@ impl Group {
                 value: record.encode(),
             });
         }
-        decision.answer
+        Decided {
+            answer: decision.answer,
+            changes,
+        }
     }
 
     /// Answers every command that was decided and leaves the others waiting.
@@ -347,9 +440,10 @@ impl Group {
             let answer = match (committed, decided) {
                 (Err(error), _) => Err(error.clone()),
                 (Ok(_), Err(refusal)) => Err(CommandError::Refused(refusal)),
-                (Ok(revision), Ok(known)) => Ok(Done {
-                    credential: known.map(|known| known.at(revision)),
+                (Ok(revision), Ok(Decided { answer, changes })) => Ok(Done {
+                    answer,
                     revision,
+                    changes,
                 }),
             };
             // Nobody waits for it any more: it was carried out all the same.
@@ -357,58 +451,6 @@ impl Group {
         }
         left.append(waiting);
         *waiting = left;
-    }
-}
-
-/// The index, with what the commands of a group so far do to it.
-struct Overlay<'a> {
-    index: &'a Index,
-    written: HashMap<CredentialId, Arc<Credential>>,
-}
-
-impl Overlay<'_> {
-    fn add(&mut self, decision: &Decision) {
-        for record in &decision.writes {
-            if let Record::Credential(id, Some(credential)) = record {
-                self.written.insert(*id, Arc::clone(credential));
-            }
-        }
-    }
-
-    fn read<T>(&self, read: impl FnMut(Reader<'_>) -> T) -> T {
-        self.index.read(read).1
-    }
-}
-
-impl View for Overlay<'_> {
-    fn credential(&self, id: CredentialId) -> Option<Known> {
-        if let Some(written) = self.written.get(&id) {
-            return Some(Known::Pending(Arc::clone(written)));
-        }
-        let entry = self.read(|index| index.credential(id))?;
-        Some(Known::Committed(entry.to_stored(self.index.names())))
-    }
-
-    fn exists(&self, id: CredentialId) -> bool {
-        self.written.contains_key(&id) || self.read(|index| index.credential(id)).is_some()
-    }
-
-    fn callers(&self) -> Vec<Known> {
-        let committed = self.read(|index| {
-            let credd = index.names().find(Tenant::CREDD)?;
-            Some(index.of_tenant(credd, None, CredentialId::MIN, usize::MAX))
-        });
-        let committed = committed
-            .into_iter()
-            .flatten()
-            .filter(|entry| !self.written.contains_key(&entry.id()))
-            .map(|entry| Known::Committed(entry.to_stored(self.index.names())));
-        let pending = self
-            .written
-            .values()
-            .filter(|credential| credential.tenant.is_credd())
-            .map(|credential| Known::Pending(Arc::clone(credential)));
-        committed.chain(pending).collect()
     }
 }
 

@@ -1,20 +1,30 @@
 //! A credential in memory: small, because there are millions of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
+
+use super::directory::{Directory, OwnerNumber, ProfileNumber, TenantNumber};
 use super::names::{Interner, Symbol};
-use crate::domain::credential::{Action, Change, Credential, LastUse, State, Stored};
+use crate::domain::calendar::TimeZone;
+use crate::domain::credential::{
+    Action, Change, Credential, HeldSecret, Origin, Overlap, State, Stored, Use, Uses,
+};
 use crate::domain::id::CredentialId;
-use crate::domain::judge::Facts;
+use crate::domain::judge::{Facts, Held};
 use crate::domain::keyring::Mac;
-use crate::domain::names::{Description, Label, Owner, Principal, Reason, Role, Tenant};
+use crate::domain::language::Language;
+use crate::domain::names::{
+    AttributeKey, AttributeValue, Attributes, Description, Label, Owner, Principal, PublicName,
+    Reason, Role, Tenant,
+};
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Generation, Kind};
 
-/// A credential as one commit left it. Never changed but for its last use: the
-/// next commit puts another in its place.
+/// A credential as one commit left it. Never changed but for its uses: the next
+/// commit puts another in its place.
 ///
 /// In this order in memory: what a verdict reads comes first and lies together,
 /// since most entries are in no cache when they are asked for.
@@ -24,16 +34,21 @@ pub struct Entry {
     id: CredentialId,
     mac: Mac,
     generation: Generation,
-    tenant: Symbol,
+    tenant: TenantNumber,
     kind: Kind,
-    state: State,
+    /// What it is to everybody: locked if it leaked.
+    standing: State,
     label_bytes: u16,
     /// [`NEVER`] if it does not expire.
     expires_at: Timestamp,
-    owner: Symbol,
+    owner: OwnerNumber,
+    profile: ProfileNumber,
+    /// What few credentials have.
+    rare: Option<Box<Rare>>,
+    uses: UseCell,
     /// The names of the roles, joined by commas: few sets of roles are in use.
     roles: Symbol,
-    last_use: LastUseCell,
+    created_by: Symbol,
     /// Label and description, one after the other.
     texts: Box<str>,
     created_at: Timestamp,
@@ -41,19 +56,49 @@ pub struct Entry {
     state_revision: Revision,
     /// `None`: its issue, at `created_at` by `created_by` and without a reason.
     last_change: Option<Box<Change>>,
-    created_by: Symbol,
-    /// The name by which its holder calls credd; empty outside credd's tenant.
-    principal: Symbol,
 }
 
-/// The last use as the feed has applied it, and when a use was last reported.
+/// What few credentials have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rare {
+    attributes: Attributes,
+    language: Option<Language>,
+    time_zone: Option<TimeZone>,
+    /// As it was set: what leaked is locked whatever this says.
+    state: State,
+    leaked_at: Option<Timestamp>,
+    expiry_told: bool,
+    origin: Origin,
+    overlap: Option<Overlap>,
+    retired: Vec<HeldSecret>,
+    sealed: Option<Arc<[u8]>>,
+}
+
+/// What is known of the uses, as the feed has applied them, and what was reported
+/// since.
 #[derive(Debug, Default)]
-struct LastUseCell {
-    /// 0: never.
-    at: AtomicI64,
-    by: AtomicU32,
-    /// Seconds since the epoch.
-    reported: AtomicU32,
+struct UseCell {
+    /// The latest report: when, in seconds since the epoch, and below that who
+    /// used which secret. 0: none. For most credentials it is all there is.
+    latest: AtomicU64,
+    log: ArcSwapOption<UseLog>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct UseLog {
+    uses: Uses,
+    /// What was reported before the latest, at most [`Uses::MOST`].
+    reported: Vec<Report>,
+}
+
+/// That a secret was used by a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Report {
+    /// In seconds since the epoch.
+    at: u32,
+    /// Which secret, and which service, in one number: two that are the same in
+    /// it cost each other a report now and then.
+    who: u32,
 }
 
 const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
@@ -62,24 +107,43 @@ const ROLE_SEPARATOR: char = ',';
 impl Entry {
     /// The entry of a record.
     #[must_use]
-    pub fn new(credential: &Credential, revision: Revision, names: &Interner) -> Self {
+    pub(super) fn new(
+        credential: &Credential,
+        revision: Revision,
+        names: &Interner,
+        directory: &Directory,
+    ) -> Self {
+        let standing = credential.standing();
         let Credential {
             id,
             tenant,
             owner,
+            profile,
             kind,
             label,
             description,
             roles,
+            attributes,
+            language,
+            time_zone,
             state,
+            leaked_at,
             state_set,
             created_at,
             created_by,
             expires_at,
-            generation,
-            mac,
+            expiry_told,
+            secret,
+            overlap,
+            retired,
+            sealed,
             last_change,
         } = credential;
+        let HeldSecret {
+            generation,
+            mac,
+            origin,
+        } = secret;
         let Change {
             action,
             at,
@@ -90,36 +154,46 @@ impl Entry {
             && at == created_at
             && by == created_by
             && reason.as_str().is_empty();
+        let rare = Rare {
+            attributes: attributes.clone(),
+            language: language.clone(),
+            time_zone: time_zone.clone(),
+            state: *state,
+            leaked_at: *leaked_at,
+            expiry_told: *expiry_told,
+            origin: origin.clone(),
+            overlap: overlap.clone(),
+            retired: retired.clone(),
+            sealed: sealed.clone(),
+        };
+        let tenant = directory.number_of_tenant(tenant.as_arc(), names);
         Self {
             id: *id,
             mac: *mac,
-            tenant: names.intern(tenant.as_arc()),
-            owner: names.intern(owner.as_arc()),
-            created_by: names.intern(created_by.as_arc()),
-            principal: if tenant.is_credd() {
-                names.intern(Principal::credd(owner).as_arc())
-            } else {
-                Interner::EMPTY
-            },
-            roles: intern_roles(roles, names),
             generation: *generation,
+            tenant,
+            owner: directory.number_of_owner(tenant, owner.as_arc(), names),
+            profile: directory.number_of_profile(profile, names),
             kind: *kind,
-            state: *state,
+            standing,
             // A label has at most 128 characters of four bytes.
             label_bytes: u16::try_from(label.as_str().len()).unwrap_or(u16::MAX),
-            texts: [label.as_str(), description.as_str()].concat().into(),
             expires_at: expires_at.unwrap_or(NEVER),
+            rare: (rare != Rare::common(standing)).then(|| Box::new(rare)),
+            uses: UseCell::default(),
+            roles: intern_roles(roles, names),
+            created_by: names.intern(created_by.as_arc()),
+            texts: [label.as_str(), description.as_str()].concat().into(),
             created_at: *created_at,
             revision,
             state_revision: state_set.unwrap_or(revision),
             last_change: (!is_issue).then(|| Box::new(last_change.clone())),
-            last_use: LastUseCell::default(),
         }
     }
 
     /// The record, and the commit that wrote it.
     #[must_use]
-    pub fn to_stored(&self, names: &Interner) -> Stored {
+    pub fn to_stored(&self, names: &Interner, directory: &Directory) -> Stored {
         let created_by = Principal::trusted(names.resolve(self.created_by).clone());
         let (label, description) = self.texts.split_at(usize::from(self.label_bytes));
         let last_change = self.last_change.as_deref().cloned().unwrap_or(Change {
@@ -128,11 +202,28 @@ impl Entry {
             by: created_by.clone(),
             reason: Reason::trusted("".into()),
         });
+        let Rare {
+            attributes,
+            language,
+            time_zone,
+            state,
+            leaked_at,
+            expiry_told,
+            origin,
+            overlap,
+            retired,
+            sealed,
+        } = self
+            .rare
+            .as_deref()
+            .cloned()
+            .unwrap_or_else(|| Rare::common(self.standing));
         Stored {
             credential: Credential {
                 id: self.id,
-                tenant: Tenant::trusted(names.resolve(self.tenant).clone()),
-                owner: Owner::trusted(names.resolve(self.owner).clone()),
+                tenant: Tenant::trusted(directory.tenant_name(self.tenant, names).clone()),
+                owner: Owner::trusted(directory.owner_name(self.owner, names).clone()),
+                profile: directory.reference(self.profile, names),
                 kind: self.kind,
                 label: Label::trusted(label.into()),
                 description: Description::trusted(description.into()),
@@ -140,13 +231,24 @@ impl Entry {
                     .roles(names)
                     .map(|role| Role::trusted(role.into()))
                     .collect(),
-                state: self.state,
+                attributes,
+                language,
+                time_zone,
+                state,
+                leaked_at,
                 state_set: Some(self.state_revision),
                 created_at: self.created_at,
                 created_by,
                 expires_at: self.expires_at(),
-                generation: self.generation,
-                mac: self.mac,
+                expiry_told,
+                secret: HeldSecret {
+                    generation: self.generation,
+                    mac: self.mac,
+                    origin,
+                },
+                overlap,
+                retired,
+                sealed,
                 last_change,
             },
             revision: self.revision,
@@ -155,14 +257,28 @@ impl Entry {
 
     /// What is needed to judge a claim to it.
     #[must_use]
-    pub fn facts<'a>(&'a self, names: &'a Interner) -> Facts<'a> {
+    pub fn facts<'a>(&'a self, names: &'a Interner, directory: &Directory) -> Facts<'a> {
+        let rare = self.rare.as_deref();
         Facts {
-            tenant: names.resolve(self.tenant),
+            tenant: directory.tenant_name(self.tenant, names),
             kind: self.kind,
-            state: self.state,
+            state: self.standing,
+            tenant_disabled: directory.tenant_disabled(self.tenant),
+            owner_disabled: directory.owner_disabled(self.owner),
             expires_at: self.expires_at(),
-            generation: self.generation,
-            mac: &self.mac,
+            secret: Held {
+                generation: self.generation,
+                mac: &self.mac,
+                imported: rare.and_then(|rare| imported_name(&rare.origin)),
+            },
+            overlap: rare.and_then(|rare| rare.overlap.as_ref()).map(|overlap| {
+                let held = Held {
+                    generation: overlap.secret.generation,
+                    mac: &overlap.secret.mac,
+                    imported: imported_name(&overlap.secret.origin),
+                };
+                (held, overlap.ends_at)
+            }),
         }
     }
 
@@ -174,20 +290,20 @@ impl Entry {
 
     /// Its tenant.
     #[must_use]
-    pub const fn tenant(&self) -> Symbol {
+    pub const fn tenant(&self) -> TenantNumber {
         self.tenant
     }
 
     /// Its owner.
     #[must_use]
-    pub const fn owner(&self) -> Symbol {
+    pub const fn owner(&self) -> OwnerNumber {
         self.owner
     }
 
-    /// The name by which its holder calls credd; empty outside credd's tenant.
+    /// The version of the profile by which it was issued.
     #[must_use]
-    pub fn principal(&self, names: &Interner) -> Principal {
-        Principal::trusted(Arc::clone(names.resolve(self.principal)))
+    pub const fn profile(&self) -> ProfileNumber {
+        self.profile
     }
 
     /// Its shape.
@@ -196,16 +312,22 @@ impl Entry {
         self.kind
     }
 
-    /// Its state.
+    /// Its state, with what leaked counted in.
     #[must_use]
-    pub const fn state(&self) -> State {
-        self.state
+    pub const fn standing(&self) -> State {
+        self.standing
     }
 
     /// The commit that wrote it.
     #[must_use]
     pub const fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// When it was issued.
+    #[must_use]
+    pub const fn created_at(&self) -> Timestamp {
+        self.created_at
     }
 
     /// The number of its current secret.
@@ -220,67 +342,223 @@ impl Entry {
         &self.mac
     }
 
+    /// The MACs of its secrets that were made elsewhere, by which it is found.
+    pub(super) fn imported_macs(&self) -> impl Iterator<Item = Mac> {
+        let rare = self.rare.as_deref();
+        let is_imported = |origin: &Origin| matches!(origin, Origin::Imported(_));
+        let current = rare
+            .filter(|rare| is_imported(&rare.origin))
+            .map(|_| self.mac);
+        let overlap = rare.and_then(|rare| rare.overlap.as_ref());
+        let overlapping = overlap
+            .filter(|overlap| is_imported(&overlap.secret.origin))
+            .map(|overlap| overlap.secret.mac);
+        current.into_iter().chain(overlapping)
+    }
+
     /// From when on it is denied.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
         (self.expires_at != NEVER).then_some(self.expires_at)
     }
 
+    /// Whether it was told that its expiry has come.
+    #[must_use]
+    pub fn expiry_told(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.expiry_told)
+    }
+
+    /// Its label.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.texts[..usize::from(self.label_bytes)]
+    }
+
+    /// What else was noted with it.
+    #[must_use]
+    pub fn attributes(&self) -> &[(AttributeKey, AttributeValue)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.attributes)
+    }
+
+    /// The language of its holder.
+    #[must_use]
+    pub fn language(&self) -> Option<&Language> {
+        self.rare.as_ref()?.language.as_ref()
+    }
+
+    /// The time zone of its holder.
+    #[must_use]
+    pub fn time_zone(&self) -> Option<&TimeZone> {
+        self.rare.as_ref()?.time_zone.as_ref()
+    }
+
+    /// When the change was made that this was written for.
+    #[must_use]
+    pub fn last_change_at(&self) -> Timestamp {
+        self.last_change
+            .as_ref()
+            .map_or(self.created_at, |change| change.at)
+    }
+
+    /// The symbol of the names of its roles, joined.
+    #[must_use]
+    pub const fn role_set(&self) -> Symbol {
+        self.roles
+    }
+
     /// The names of its roles.
     pub fn roles<'a>(&self, names: &'a Interner) -> impl Iterator<Item = &'a str> + use<'a> {
-        let joined: &str = names.resolve(self.roles);
-        joined.split_terminator(ROLE_SEPARATOR)
+        roles_of(self.roles, names)
     }
 
-    /// Whether it has this role.
+    /// The uses that are stored.
     #[must_use]
-    pub fn has_role(&self, role: &str, names: &Interner) -> bool {
-        self.roles(names).any(|held| held == role)
+    pub fn uses(&self) -> Uses {
+        let log = self.uses.log.load();
+        log.as_ref().map(|log| log.uses.clone()).unwrap_or_default()
     }
 
-    /// The last use that is stored.
+    /// When it was last used, as far as that is stored.
     #[must_use]
-    pub fn last_use(&self, names: &Interner) -> Option<LastUse> {
-        let at = self.last_use.at.load(Ordering::Relaxed);
-        let by = Symbol::from_number(self.last_use.by.load(Ordering::Relaxed));
-        (at != 0).then(|| LastUse {
-            at: Timestamp::from_millis(at),
-            by: Principal::trusted(names.resolve(by).clone()),
+    pub fn last_used_at(&self) -> Option<Timestamp> {
+        let log = self.uses.log.load();
+        let latest = log.as_ref()?.uses.latest()?;
+        Some(latest.at)
+    }
+
+    /// Whether a use of a secret by a service now is to be reported: at most once
+    /// in `period` seconds for each secret and service. Of several callers at once
+    /// one is told yes.
+    pub fn claim_report(
+        &self,
+        generation: Generation,
+        by: Symbol,
+        now: Timestamp,
+        period: u32,
+    ) -> bool {
+        let new = Report {
+            at: u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX),
+            who: by.number().rotate_left(8) ^ generation.number(),
+        };
+        let held = self.uses.latest.load(Ordering::Relaxed);
+        let latest = Report::unpack(held);
+        match latest {
+            Some(latest) if latest.who != new.who => return self.claim_beside(latest, new, period),
+            Some(latest) if latest.covers(new, period) => return false,
+            _ => (),
+        }
+        let latest = &self.uses.latest;
+        let swapped =
+            latest.compare_exchange(held, new.pack(), Ordering::Relaxed, Ordering::Relaxed);
+        swapped.is_ok()
+    }
+
+    /// The same, where another use was reported last.
+    fn claim_beside(&self, latest: Report, new: Report, period: u32) -> bool {
+        let covered = |log: &UseLog| {
+            let mut reported = log.reported.iter();
+            reported.any(|report| report.who == new.who && report.covers(new, period))
+        };
+        if self
+            .uses
+            .log
+            .load()
+            .as_ref()
+            .is_some_and(|log| covered(log))
+        {
+            return false;
+        }
+        let mut claimed = false;
+        self.uses.log.rcu(|log| {
+            let mut log = log.as_deref().cloned().unwrap_or_default();
+            claimed = !covered(&log);
+            log.note(latest);
+            log.note(new);
+            Some(Arc::new(log))
+        });
+        if claimed {
+            self.uses.latest.store(new.pack(), Ordering::Relaxed);
+        }
+        claimed
+    }
+
+    /// Sets the uses; only the feed does.
+    pub(super) fn set_uses(&self, uses: Option<Uses>) {
+        let uses = uses.unwrap_or_default();
+        self.uses.log.rcu(|log| {
+            let log = log.as_deref().cloned().unwrap_or_default();
+            Some(Arc::new(UseLog {
+                uses: uses.clone(),
+                ..log
+            }))
+        });
+    }
+
+    /// Takes over what an earlier entry knows of the uses.
+    pub(super) fn inherit_uses(&self, earlier: &Self) {
+        let latest = earlier.uses.latest.load(Ordering::Relaxed);
+        self.uses.latest.store(latest, Ordering::Relaxed);
+        self.uses.log.store(earlier.uses.log.load_full());
+    }
+}
+
+impl UseLog {
+    /// Notes a report, in the place of an earlier one of the same use.
+    fn note(&mut self, new: Report) {
+        if let Some(held) = self.reported.iter_mut().find(|held| held.who == new.who) {
+            *held = new;
+        } else {
+            if self.reported.len() == Uses::MOST {
+                let oldest = (0..Uses::MOST).min_by_key(|&at| self.reported[at].at);
+                self.reported.swap_remove(oldest.unwrap_or_default());
+            }
+            self.reported.push(new);
+        }
+    }
+}
+
+impl Report {
+    /// Whether it is so close to another that the other says nothing new. A clock
+    /// that went back far is no reason never to report again.
+    const fn covers(self, other: Self, period: u32) -> bool {
+        other.at.abs_diff(self.at) < period
+    }
+
+    const fn pack(self) -> u64 {
+        (self.at as u64) << 32 | self.who as u64
+    }
+
+    fn unpack(number: u64) -> Option<Self> {
+        let half = |number: u64| u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default();
+        (number != 0).then(|| Self {
+            at: half(number >> 32),
+            who: half(number),
         })
     }
+}
 
-    /// Whether a use now is to be reported: at most once in `period` seconds.
-    /// Of several callers at once one is told yes.
-    pub fn claim_report(&self, now: Timestamp, period: u32) -> bool {
-        let now = u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX);
-        let reported = self.last_use.reported.load(Ordering::Relaxed);
-        // A clock that went back far is no reason never to report again.
-        now.abs_diff(reported) >= period
-            && self
-                .last_use
-                .reported
-                .compare_exchange(reported, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+impl Rare {
+    /// What most credentials have in its place.
+    const fn common(standing: State) -> Self {
+        Self {
+            attributes: Vec::new(),
+            language: None,
+            time_zone: None,
+            state: standing,
+            leaked_at: None,
+            expiry_told: false,
+            origin: Origin::Native,
+            overlap: None,
+            retired: Vec::new(),
+            sealed: None,
+        }
     }
+}
 
-    /// Sets the last use; only the feed does.
-    pub(super) fn set_last_use(&self, last_use: Option<LastUse>, names: &Interner) {
-        let (at, by) = last_use.map_or((0, Interner::EMPTY), |last_use| {
-            (last_use.at.as_millis(), names.intern(last_use.by.as_arc()))
-        });
-        self.last_use.by.store(by.number(), Ordering::Relaxed);
-        self.last_use.at.store(at, Ordering::Relaxed);
-    }
-
-    /// Takes over what an earlier entry knows of the last use.
-    pub(super) fn inherit_last_use(&self, earlier: &Self) {
-        let (here, there) = (&self.last_use, &earlier.last_use);
-        here.at
-            .store(there.at.load(Ordering::Relaxed), Ordering::Relaxed);
-        here.by
-            .store(there.by.load(Ordering::Relaxed), Ordering::Relaxed);
-        here.reported
-            .store(there.reported.load(Ordering::Relaxed), Ordering::Relaxed);
+fn imported_name(origin: &Origin) -> Option<&str> {
+    match origin {
+        Origin::Native => None,
+        Origin::Imported(name) => Some(name.as_ref().map_or("", PublicName::as_str)),
     }
 }
 
@@ -293,6 +571,15 @@ fn intern_roles(roles: &[Role], names: &Interner) -> Symbol {
     names.intern(&roles.join(&ROLE_SEPARATOR.to_string()).into())
 }
 
+/// The names of roles that were joined.
+pub(super) fn roles_of(set: Symbol, names: &Interner) -> impl Iterator<Item = &str> + use<'_> {
+    let joined: &str = names.resolve(set);
+    joined.split_terminator(ROLE_SEPARATOR)
+}
+
+/// A use, and what used what.
+pub type ReportedUse = (CredentialId, Use);
+
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::*;
@@ -300,6 +587,19 @@ pub(super) mod tests {
     use super::*;
     use crate::authority::record::tests::any_credential;
     use crate::domain::keyring::KeyVersion;
+    use crate::domain::names::ProfileName;
+    use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
+
+    /// The profile with the fewest rules.
+    pub(in crate::authority) fn api_token() -> ProfileRef {
+        ProfileRef {
+            family: ProfileFamily {
+                scope: Scope::All,
+                name: ProfileName::trusted("api-token".into()),
+            },
+            version: 1,
+        }
+    }
 
     /// Some credential of this id.
     pub(in crate::authority) fn credential(id: CredentialId) -> Credential {
@@ -308,20 +608,32 @@ pub(super) mod tests {
             id,
             tenant: Tenant::trusted("acme".into()),
             owner: Owner::trusted("jo".into()),
+            profile: api_token(),
             kind: Kind::ApiToken,
             label: Label::trusted("test".into()),
             description: Description::trusted("".into()),
             roles: Vec::new(),
+            attributes: Vec::new(),
+            language: None,
+            time_zone: None,
             state: State::Active,
+            leaked_at: None,
             state_set: None,
             created_at: at,
             created_by: Principal::system(),
             expires_at: None,
-            generation: Generation::FIRST,
-            mac: Mac {
-                pepper: KeyVersion(1),
-                tag: [1; 32],
+            expiry_told: false,
+            secret: HeldSecret {
+                generation: Generation::FIRST,
+                mac: Mac {
+                    pepper: KeyVersion(1),
+                    tag: [1; 32],
+                },
+                origin: Origin::Native,
             },
+            overlap: None,
+            retired: Vec::new(),
+            sealed: None,
             last_change: Change {
                 action: Action::Issue,
                 at,
@@ -335,9 +647,10 @@ pub(super) mod tests {
         #[test]
         fn an_entry_is_its_record(credential in any_credential(), revision in 1_u64..) {
             let names = Interner::new();
+            let directory = Directory::new(&names);
             let revision = Revision::new(revision);
-            let entry = Entry::new(&credential, revision, &names);
-            let stored = entry.to_stored(&names);
+            let entry = Entry::new(&credential, revision, &names, &directory);
+            let stored = entry.to_stored(&names, &directory);
             let state_set = credential.state_set.or(Some(revision));
             prop_assert_eq!(stored.state_revision(), state_set.unwrap());
             prop_assert_eq!(stored, Stored { credential: Credential { state_set, ..credential }, revision });
@@ -347,16 +660,34 @@ pub(super) mod tests {
     #[test]
     fn a_use_is_reported_once_in_a_period_whatever_the_clock_does() {
         let names = Interner::new();
-        let entry = Entry::new(&credential(CredentialId::MIN), Revision::new(1), &names);
-        let claims = |seconds: i64| entry.claim_report(Timestamp::from_millis(seconds * 1000), 10);
+        let directory = Directory::new(&names);
+        let entry = |revision| {
+            let credential = credential(CredentialId::MIN);
+            Entry::new(&credential, Revision::new(revision), &names, &directory)
+        };
+        let [web, batch] = ["web", "batch"].map(|name| names.intern(&name.into()));
+        let first = entry(1);
+        let claim = |entry: &Entry, generation, by, seconds: i64| {
+            let now = Timestamp::from_millis(seconds * 1000);
+            entry.claim_report(Generation::new(generation), by, now, 10)
+        };
+        let claims = |seconds| claim(&first, 1, web, seconds);
         assert!(claims(1000));
         assert!(!claims(1000) && !claims(1009));
         assert!(claims(1010));
         assert!(!claims(1005), "the clock went back a little");
         assert!(claims(500), "the clock went back far");
+        // Each service and each secret counts for itself.
+        assert!(claim(&first, 1, batch, 501) && claim(&first, 2, web, 501));
+        assert!(!claim(&first, 1, batch, 502) && !claim(&first, 2, web, 502) && !claims(502));
         // The next record of the credential goes on from there.
-        let next = Entry::new(&credential(CredentialId::MIN), Revision::new(2), &names);
-        next.inherit_last_use(&entry);
-        assert!(!next.claim_report(Timestamp::from_millis(505_000), 10));
+        let next = entry(2);
+        next.inherit_uses(&first);
+        assert!(!claim(&next, 1, web, 505) && !claim(&next, 1, batch, 505));
+        // However many services there are, each is heard.
+        for service in 0..100 {
+            let service = names.intern(&format!("service {service}").into());
+            assert!(claim(&next, 1, service, 506));
+        }
     }
 }

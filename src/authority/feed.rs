@@ -47,6 +47,14 @@ pub enum FeedError {
         /// How many it holds.
         found: u64,
     },
+    /// Credentials name a version of a profile that is not there.
+    #[error("the store is damaged: version {version} of the profile {name} is missing")]
+    NoProfile {
+        /// The profile.
+        name: String,
+        /// The version.
+        version: u32,
+    },
 }
 
 /// What a store held when it was loaded.
@@ -113,6 +121,13 @@ impl Feed {
         };
         // What was committed since: a scan alone is fuzzy.
         feed.catch_up(None)?;
+        let (directory, names) = (feed.index.directory(), feed.index.names());
+        if let Some(missing) = directory.missing_profile(names) {
+            return Err(FeedError::NoProfile {
+                name: missing.family.name.to_string(),
+                version: missing.version,
+            });
+        }
         Ok(Loaded { feed, keyring })
     }
 
@@ -199,10 +214,18 @@ fn scan(
 }
 
 fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
+    let (directory, names) = (writer.directory(), writer.names());
     match record {
         Record::Credential(_, Some(credential)) => writer.put(&credential, revision),
-        Record::Credential(id, None) => writer.remove(id),
-        Record::LastUse(id, last_use) => writer.set_last_use(id, last_use),
+        Record::Credential(id, None) => writer.forget(id),
+        Record::Uses(id, uses) => writer.set_uses(id, uses),
+        Record::Tenant(tenant, record) => directory.put_tenant(&tenant, record, revision, names),
+        Record::Owner(owner, record) => directory.put_owner(&owner, record, revision, names),
+        Record::Role(role, record) => directory.put_role(&role, record, revision, names),
+        Record::Profile(reference, record) => {
+            directory.put_profile(&reference, record, revision, names);
+        }
+        Record::Request(name, record) => writer.set_request(name, record, revision),
         Record::Keyring(_) => (),
     }
 }

@@ -18,8 +18,12 @@ use super::index::Index;
 use super::names::Interner;
 use super::record::{Record, UnreadableRecord};
 use crate::domain::credential::{Action, Credential, State};
+use crate::domain::directory::{
+    OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
+};
 use crate::domain::id::CredentialId;
 use crate::domain::names::{Owner, Tenant};
+use crate::domain::profile::{ProfileRef, Scope};
 use crate::domain::revision::{Position, Revision};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Generation;
@@ -39,6 +43,14 @@ pub struct Published {
 pub enum Event {
     /// A credential.
     Credential(CredentialEvent),
+    /// A tenant.
+    Tenant(Tenant, Arc<TenantRecord>),
+    /// An owner.
+    Owner(OwnerRef, Arc<OwnerRecord>),
+    /// A role.
+    Role(RoleRef, Arc<RoleRecord>),
+    /// A version of a profile.
+    Profile(ProfileRef, Arc<ProfileRecord>),
 }
 
 /// A change to a credential.
@@ -56,16 +68,51 @@ pub struct CredentialEvent {
     pub state: State,
     /// The number of its current secret.
     pub generation: Generation,
+    /// Until when the secret before it is good too.
+    pub overlap_ends_at: Option<Timestamp>,
     /// When it was done.
     pub at: Timestamp,
 }
 
 impl Event {
-    /// The tenant of what it touches.
+    /// The tenant of what it touches; `None`: it concerns all.
     #[must_use]
-    pub const fn tenant(&self) -> &Tenant {
+    pub const fn tenant(&self) -> Option<&Tenant> {
         match self {
-            Self::Credential(event) => &event.tenant,
+            Self::Credential(event) => Some(&event.tenant),
+            Self::Tenant(tenant, _) => Some(tenant),
+            Self::Owner(owner, _) => Some(&owner.tenant),
+            Self::Role(role, _) => Some(&role.tenant),
+            Self::Profile(profile, _) => match &profile.family.scope {
+                Scope::All => None,
+                Scope::Tenant(tenant) => Some(tenant),
+            },
+        }
+    }
+
+    fn of(record: &Record) -> Option<Self> {
+        match record {
+            Record::Credential(_, Some(credential)) => {
+                Some(Self::Credential(credential_event(credential)))
+            }
+            Record::Tenant(tenant, Some(record)) => {
+                Some(Self::Tenant(tenant.clone(), Arc::clone(record)))
+            }
+            Record::Owner(owner, Some(record)) => {
+                Some(Self::Owner(owner.clone(), Arc::clone(record)))
+            }
+            Record::Role(role, Some(record)) => Some(Self::Role(role.clone(), Arc::clone(record))),
+            Record::Profile(profile, Some(record)) => {
+                Some(Self::Profile(profile.clone(), Arc::clone(record)))
+            }
+            Record::Credential(_, None)
+            | Record::Tenant(_, None)
+            | Record::Owner(_, None)
+            | Record::Role(_, None)
+            | Record::Profile(_, None)
+            | Record::Uses(..)
+            | Record::Request(..)
+            | Record::Keyring(_) => None,
         }
     }
 }
@@ -74,12 +121,7 @@ impl Published {
     /// What subscribers see of a commit that wrote these records.
     #[must_use]
     pub fn new(position: Position, records: &[Record]) -> Self {
-        let events = records.iter().filter_map(|record| match record {
-            Record::Credential(_, Some(credential)) => {
-                Some(Event::Credential(credential_event(credential)))
-            }
-            Record::Credential(_, None) | Record::LastUse(..) | Record::Keyring(_) => None,
-        });
+        let events = records.iter().filter_map(Event::of);
         Self {
             position,
             events: events.collect(),
@@ -93,8 +135,9 @@ fn credential_event(credential: &Credential) -> CredentialEvent {
         tenant: credential.tenant.clone(),
         owner: credential.owner.clone(),
         action: credential.last_change.action,
-        state: credential.state,
-        generation: credential.generation,
+        state: credential.standing(),
+        generation: credential.secret.generation,
+        overlap_ends_at: credential.overlap.as_ref().map(|overlap| overlap.ends_at),
         at: credential.last_change.at,
     }
 }

@@ -7,19 +7,23 @@
 //! 2012). The data itself lies behind ordinary locks, so that nothing torn is
 //! ever read. A reader that was unlucky a few times waits for the writer.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 use parking_lot::{Mutex, RwLock};
 
+use super::directory::Directory;
 use super::entry::Entry;
-use super::names::{Interner, Symbol};
-use crate::domain::credential::{Credential, LastUse, State};
+use super::listing::Listing;
+use super::names::Interner;
+use super::record::{RequestName, RequestRecord};
+use crate::domain::credential::{Action, Credential, State, Uses};
 use crate::domain::id::CredentialId;
+use crate::domain::keyring::Mac;
 use crate::domain::revision::{Position, Revision};
+use crate::domain::time::Timestamp;
 
 /// Credentials that are locked or revoked, in order. Cloning it takes constant
 /// time: a snapshot that others can be sent at leisure.
@@ -33,9 +37,19 @@ const ATTEMPTS: usize = 4;
 #[derive(Debug)]
 pub struct Index {
     names: Interner,
+    directory: Directory,
     shards: [RwLock<HashTable<Arc<Entry>>>; SHARDS],
     listing: RwLock<Listing>,
     denied: RwLock<Denied>,
+    /// Secrets that were made elsewhere, by their MACs.
+    imported: RwLock<HashMap<[u8; 32], CredentialId, RandomState>>,
+    /// Whether there are any, where asking takes no lock.
+    any_imported: AtomicBool,
+    requests: RwLock<HashMap<RequestName, (Arc<RequestRecord>, Revision), RandomState>>,
+    /// The requests that made secrets of a credential.
+    requests_of: RwLock<HashMap<CredentialId, Vec<RequestName>, RandomState>>,
+    /// Records of credentials that were removed, and when.
+    tombstones: RwLock<HashMap<CredentialId, Timestamp, RandomState>>,
     /// Odd while a commit is being applied.
     sequence: AtomicU64,
     applied: RwLock<Position>,
@@ -45,14 +59,7 @@ pub struct Index {
     writer: RwLock<()>,
     /// The uses of credentials whose record was not there yet when they were
     /// loaded: a scan shows records in the order of their keys.
-    orphans: Mutex<HashMap<CredentialId, LastUse, RandomState>>,
-}
-
-/// The ids in the orders in which they are listed.
-#[derive(Debug, Default)]
-struct Listing {
-    by_tenant: HashMap<Symbol, BTreeSet<CredentialId>, RandomState>,
-    by_owner: HashMap<(Symbol, Symbol), BTreeSet<CredentialId>, RandomState>,
+    orphans: Mutex<HashMap<CredentialId, Uses, RandomState>>,
 }
 
 /// The index while it is read at one revision.
@@ -67,11 +74,18 @@ impl Index {
     /// An index of nothing, at the start of history.
     #[must_use]
     pub fn new() -> Self {
+        let names = Interner::new();
         Self {
-            names: Interner::new(),
+            directory: Directory::new(&names),
+            names,
             shards: std::array::from_fn(|_| RwLock::default()),
             listing: RwLock::default(),
             denied: RwLock::default(),
+            imported: RwLock::default(),
+            any_imported: AtomicBool::new(false),
+            requests: RwLock::default(),
+            requests_of: RwLock::default(),
+            tombstones: RwLock::default(),
             sequence: AtomicU64::new(0),
             applied: RwLock::new(Position::START),
             revision: AtomicU64::new(Position::START.revision.number()),
@@ -84,6 +98,12 @@ impl Index {
     #[must_use]
     pub const fn names(&self) -> &Interner {
         &self.names
+    }
+
+    /// Tenants, owners, roles and profiles.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// The last commit applied.
@@ -171,56 +191,58 @@ impl<'a> Reader<'a> {
         shard.read().find(hash, |entry| entry.id() == id).cloned()
     }
 
-    /// Up to `limit` credentials of a tenant, or of an owner in it, whose ids
-    /// are greater than `after`, in order.
+    /// Tenants, owners, roles and profiles.
     #[must_use]
-    pub fn of_tenant(
-        &self,
-        tenant: Symbol,
-        owner: Option<Symbol>,
-        after: CredentialId,
-        limit: usize,
-    ) -> Vec<Arc<Entry>> {
-        let listing = self.0.listing.read();
-        let ids = match owner {
-            Some(owner) => listing.by_owner.get(&(tenant, owner)),
-            None => listing.by_tenant.get(&tenant),
-        };
-        ids.into_iter()
-            .flat_map(|ids| following(ids, after))
-            .take(limit)
-            .filter_map(|&id| self.credential(id))
+    pub const fn directory(&self) -> &'a Directory {
+        &self.0.directory
+    }
+
+    /// Reads the orders in which credentials are listed.
+    pub fn listing<T>(&self, read: impl FnOnce(&Listing) -> T) -> T {
+        read(&self.0.listing.read())
+    }
+
+    /// The credential with a secret that was made elsewhere and has this MAC.
+    #[must_use]
+    pub fn imported(&self, mac: &Mac) -> Option<Arc<Entry>> {
+        let id = self.0.imported.read().get(&mac.tag).copied()?;
+        self.credential(id)
+    }
+
+    /// A request that was carried out, and the commit that did.
+    #[must_use]
+    pub fn request(&self, name: &RequestName) -> Option<(Arc<RequestRecord>, Revision)> {
+        self.0.requests.read().get(name).cloned()
+    }
+
+    /// The requests that made secrets of a credential.
+    #[must_use]
+    pub fn requests_of(&self, id: CredentialId) -> Vec<(RequestName, Arc<RequestRecord>)> {
+        let names = self.0.requests_of.read().get(&id).cloned();
+        let names = names.unwrap_or_default().into_iter();
+        names
+            .filter_map(|name| Some((name, self.request(&name)?.0)))
             .collect()
     }
 
-    /// Up to `limit` credentials of all tenants whose ids are greater than
-    /// `after`, in order. Takes time for each tenant.
+    /// Requests that were carried out before this, up to `limit`. Takes time for
+    /// each that there is.
     #[must_use]
-    pub fn of_all_tenants(&self, after: CredentialId, limit: usize) -> Vec<Arc<Entry>> {
-        use std::cmp::Reverse;
-        use std::collections::BinaryHeap;
+    pub fn requests_before(&self, before: Timestamp, limit: usize) -> Vec<RequestName> {
+        let requests = self.0.requests.read();
+        let old = requests
+            .iter()
+            .filter(|(_, (record, _))| record.at < before);
+        old.take(limit).map(|(name, _)| *name).collect()
+    }
 
-        let listing = self.0.listing.read();
-        let mut tenants: Vec<_> = listing
-            .by_tenant
-            .values()
-            .map(|ids| following(ids, after))
-            .collect();
-        let mut next: BinaryHeap<_> = tenants
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(tenant, ids)| Some(Reverse((*ids.next()?, tenant))))
-            .collect();
-        let mut entries = Vec::new();
-        while entries.len() < limit
-            && let Some(Reverse((id, tenant))) = next.pop()
-        {
-            entries.extend(self.credential(id));
-            if let Some(&id) = tenants[tenant].next() {
-                next.push(Reverse((id, tenant)));
-            }
-        }
-        entries
+    /// Credentials that were removed before this, up to `limit`, whose records are
+    /// still there. Takes time for each that there is.
+    #[must_use]
+    pub fn tombstones_before(&self, before: Timestamp, limit: usize) -> Vec<CredentialId> {
+        let tombstones = self.0.tombstones.read();
+        let old = tombstones.iter().filter(|(_, at)| **at < before);
+        old.take(limit).map(|(id, _)| *id).collect()
     }
 
     /// All that is locked or revoked.
@@ -232,16 +254,16 @@ impl<'a> Reader<'a> {
     /// The greatest id of all.
     #[must_use]
     pub fn greatest_id(&self) -> Option<CredentialId> {
-        let listing = self.0.listing.read();
-        let last = listing.by_tenant.values().filter_map(BTreeSet::last).max();
-        last.copied()
+        let credentials = self.listing(Listing::greatest_id);
+        let tombstones = self.0.tombstones.read();
+        let removed = tombstones.keys().copied().max();
+        credentials.max(removed)
     }
 
     /// How many credentials there are. Takes time for each tenant.
     #[must_use]
     pub fn len(&self) -> usize {
-        let listing = self.0.listing.read();
-        listing.by_tenant.values().map(BTreeSet::len).sum()
+        self.listing(Listing::len)
     }
 
     /// Whether there are none.
@@ -251,27 +273,48 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn following(
-    ids: &BTreeSet<CredentialId>,
-    after: CredentialId,
-) -> std::collections::btree_set::Range<'_, CredentialId> {
-    use std::ops::Bound::{Excluded, Unbounded};
-    ids.range((Excluded(after), Unbounded))
+impl Index {
+    /// Whether any credential has a secret that was made elsewhere.
+    #[must_use]
+    pub fn any_imported(&self) -> bool {
+        self.any_imported.load(Ordering::Acquire)
+    }
 }
 
 impl Writer<'_> {
+    /// Tenants, owners, roles and profiles.
+    pub(super) const fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// The names that the entries use.
+    pub(super) const fn names(&self) -> &Interner {
+        &self.0.names
+    }
+
     /// Puts a credential as this commit left it; one that is older than what is
     /// there is ignored.
     pub(super) fn put(&self, credential: &Credential, revision: Revision) {
         let index = self.0;
-        let entry = Arc::new(Entry::new(credential, revision, &index.names));
+        if credential.last_change.action == Action::Remove {
+            self.remove(credential.id);
+            let at = credential.last_change.at;
+            index.tombstones.write().insert(credential.id, at);
+            return;
+        }
+        let entry = Arc::new(Entry::new(
+            credential,
+            revision,
+            &index.names,
+            &index.directory,
+        ));
         let (hash, shard) = index.shard(entry.id());
         let earlier = {
             let mut shard = shard.write();
             match shard.find_mut(hash, |held| held.id() == entry.id()) {
                 Some(held) if held.revision() >= revision => return,
                 Some(held) => {
-                    entry.inherit_last_use(held);
+                    entry.inherit_uses(held);
                     Some(std::mem::replace(held, Arc::clone(&entry)))
                 }
                 None => {
@@ -280,13 +323,19 @@ impl Writer<'_> {
                 }
             }
         };
-        if earlier.is_none() {
-            index.listing.write().insert(&entry);
-            if let Some(last_use) = index.orphans.lock().remove(&entry.id()) {
-                entry.set_last_use(Some(last_use), &index.names);
-            }
+        if earlier.is_none()
+            && let Some(uses) = index.orphans.lock().remove(&entry.id())
+        {
+            entry.set_uses(Some(uses));
         }
-        let is_denied = |entry: &Entry| entry.state() != State::Active;
+        let mut listing = index.listing.write();
+        match &earlier {
+            Some(earlier) => listing.replace(earlier, &entry, &index.directory),
+            None => listing.insert(&entry, &index.directory),
+        }
+        drop(listing);
+        self.set_imported(earlier.as_deref(), Some(&entry));
+        let is_denied = |entry: &Entry| entry.standing() != State::Active;
         if is_denied(&entry) {
             index.denied.write().insert(entry.id(), entry);
         } else if earlier.as_deref().is_some_and(is_denied) {
@@ -304,46 +353,84 @@ impl Writer<'_> {
             found.ok().map(|found| found.remove().0)
         };
         if let Some(entry) = removed {
-            index.listing.write().remove(&entry);
+            index.listing.write().remove(&entry, &index.directory);
             index.denied.write().remove(&id);
+            self.set_imported(Some(&entry), None);
         }
     }
 
-    /// Sets the last use of a credential.
-    pub(super) fn set_last_use(&self, id: CredentialId, last_use: Option<LastUse>) {
+    /// Takes out a credential whose record is gone, or the trace of one that was
+    /// removed before.
+    pub(super) fn forget(&self, id: CredentialId) {
+        self.remove(id);
+        self.0.tombstones.write().remove(&id);
+    }
+
+    fn set_imported(&self, earlier: Option<&Entry>, now: Option<&Entry>) {
         let index = self.0;
-        match (Reader(index).credential(id), last_use) {
-            (Some(entry), last_use) => entry.set_last_use(last_use, &index.names),
-            (None, Some(last_use)) => {
-                index.orphans.lock().insert(id, last_use);
+        let macs = |entry: Option<&Entry>| -> Vec<Mac> {
+            entry.into_iter().flat_map(Entry::imported_macs).collect()
+        };
+        let (before, after) = (macs(earlier), macs(now));
+        if before == after {
+            return;
+        }
+        let mut imported = index.imported.write();
+        for mac in before {
+            imported.remove(&mac.tag);
+        }
+        if let Some(entry) = now {
+            imported.extend(after.iter().map(|mac| (mac.tag, entry.id())));
+        }
+        index
+            .any_imported
+            .store(!imported.is_empty(), Ordering::Release);
+    }
+
+    /// Sets the uses of a credential.
+    pub(super) fn set_uses(&self, id: CredentialId, uses: Option<Uses>) {
+        let index = self.0;
+        match (Reader(index).credential(id), uses) {
+            (Some(entry), uses) => {
+                let before = entry.last_used_at();
+                entry.set_uses(uses);
+                index.listing.write().set_used(&entry, before);
+            }
+            (None, Some(uses)) => {
+                index.orphans.lock().insert(id, uses);
             }
             (None, None) => {
                 index.orphans.lock().remove(&id);
             }
         }
     }
-}
 
-impl Listing {
-    fn insert(&mut self, entry: &Entry) {
-        let (tenant, owner) = (entry.tenant(), entry.owner());
-        self.by_tenant.entry(tenant).or_default().insert(entry.id());
-        let of_owner = self.by_owner.entry((tenant, owner)).or_default();
-        of_owner.insert(entry.id());
-    }
-
-    fn remove(&mut self, entry: &Entry) {
-        let (tenant, owner) = (entry.tenant(), entry.owner());
-        if let Some(ids) = self.by_tenant.get_mut(&tenant) {
-            ids.remove(&entry.id());
-            if ids.is_empty() {
-                self.by_tenant.remove(&tenant);
+    /// Sets what is known of a request.
+    pub(super) fn set_request(
+        &self,
+        name: RequestName,
+        record: Option<Arc<RequestRecord>>,
+        revision: Revision,
+    ) {
+        let mut requests = self.0.requests.write();
+        let mut of = self.0.requests_of.write();
+        let earlier = match record {
+            Some(record) => {
+                let names = of.entry(record.credential).or_default();
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+                requests.insert(name, (record, revision));
+                None
             }
-        }
-        if let Some(ids) = self.by_owner.get_mut(&(tenant, owner)) {
-            ids.remove(&entry.id());
-            if ids.is_empty() {
-                self.by_owner.remove(&(tenant, owner));
+            None => requests.remove(&name),
+        };
+        if let Some((gone, _)) = earlier
+            && let Some(names) = of.get_mut(&gone.credential)
+        {
+            names.retain(|held| *held != name);
+            if names.is_empty() {
+                of.remove(&gone.credential);
             }
         }
     }

@@ -2,9 +2,14 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `c` + id (16 bytes) | a [`CredentialRecord`] |
-//! | `u` + id (16 bytes) | a [`LastUseRecord`] |
-//! | `k` | a [`KeyringRecord`] |
+//! | `c` + id (16 bytes) | a `CredentialRecord` |
+//! | `u` + id (16 bytes) | a `UsesRecord` |
+//! | `t` + name | a `TenantRecord` |
+//! | `o` + tenant + 0 + name | an `OwnerRecord` |
+//! | `r` + tenant + 0 + name | a `RoleRecord` |
+//! | `p` + tenant + 0 + name + 0 + version (4 bytes) | a `ProfileRecord` |
+//! | `q` + MAC (32 bytes) | a `RequestRecord` |
+//! | `k` | a `KeyringRecord` |
 //!
 //! A value is one byte, the format of the record, and the message in it. A
 //! record of a newer format is refused, never guessed at.
@@ -15,32 +20,75 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
 use super::names::Interner;
-use crate::domain::credential::{Action, Change, Credential, LastUse, State};
+use crate::domain::credential::{Credential, Uses};
+use crate::domain::directory::{
+    OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
+};
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::{CheckValue, KeyVersion, Mac};
-use crate::domain::names::{Description, Label, Owner, Principal, Reason, Role, Tenant};
-use crate::domain::revision::Revision;
+use crate::domain::keyring::{CheckValue, KeyVersion};
+use crate::domain::names::{Owner, ProfileName, Role, Tenant};
+use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
 use crate::domain::time::Timestamp;
-use crate::domain::token::{Generation, Kind};
-use crate::proto::store::{ChangeRecord, CredentialRecord, KeyCheck, KeyringRecord, LastUseRecord};
-use crate::proto::v1;
+use crate::domain::token::Generation;
+use crate::proto::store as stored;
+
+mod credential;
+mod directory;
+mod profile;
+
+pub use profile::to_message as profile_message;
 
 /// The format in which records are written, and the newest that is read.
 const FORMAT: u8 = 1;
 
 const CREDENTIAL: u8 = b'c';
-const LAST_USE: u8 = b'u';
+const USES: u8 = b'u';
+const TENANT: u8 = b't';
+const OWNER: u8 = b'o';
+const ROLE: u8 = b'r';
+const PROFILE: u8 = b'p';
+const REQUEST: u8 = b'q';
 const KEYRING: u8 = b'k';
+/// Between the parts of a key: no name has it.
+const END: u8 = 0;
 
 /// A key and what it holds; `None`: it was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A credential.
     Credential(CredentialId, Option<Arc<Credential>>),
-    /// The last use of a credential.
-    LastUse(CredentialId, Option<LastUse>),
+    /// The last uses of a credential.
+    Uses(CredentialId, Option<Uses>),
+    /// A tenant.
+    Tenant(Tenant, Option<Arc<TenantRecord>>),
+    /// An owner.
+    Owner(OwnerRef, Option<Arc<OwnerRecord>>),
+    /// A role.
+    Role(RoleRef, Option<Arc<RoleRecord>>),
+    /// A version of a profile.
+    Profile(ProfileRef, Option<Arc<ProfileRecord>>),
+    /// A request that was carried out.
+    Request(RequestName, Option<Arc<RequestRecord>>),
     /// What the keyring must hold.
     Keyring(Option<KeyChecks>),
+}
+
+/// A MAC of a caller and the id that it gave a request.
+pub type RequestName = [u8; 32];
+
+/// A request that was carried out, as credd keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// A MAC of all that was asked.
+    pub asked: [u8; 32],
+    /// When it was carried out.
+    pub at: Timestamp,
+    /// The credential that it issued or rotated.
+    pub credential: CredentialId,
+    /// The number of the secret that it made.
+    pub generation: Generation,
+    /// The secret, sealed for who knows the request's id.
+    pub sealed: Vec<u8>,
 }
 
 /// The check values of the keys that a store was used with.
@@ -65,13 +113,61 @@ pub struct UnreadableRecord {
 /// The key of a credential.
 #[must_use]
 pub fn credential_key(id: CredentialId) -> Bytes {
-    key_of(CREDENTIAL, id)
+    key_of(CREDENTIAL, &[id.as_bytes()])
 }
 
-/// The key of a credential's last use.
+/// The key of a credential's last uses.
 #[must_use]
-pub fn last_use_key(id: CredentialId) -> Bytes {
-    key_of(LAST_USE, id)
+pub fn uses_key(id: CredentialId) -> Bytes {
+    key_of(USES, &[id.as_bytes()])
+}
+
+/// The key of a tenant.
+#[must_use]
+pub fn tenant_key(tenant: &Tenant) -> Bytes {
+    key_of(TENANT, &[tenant.as_str().as_bytes()])
+}
+
+/// The key of an owner.
+#[must_use]
+pub fn owner_key(owner: &OwnerRef) -> Bytes {
+    let OwnerRef { tenant, name } = owner;
+    key_of(
+        OWNER,
+        &[tenant.as_str().as_bytes(), &[END], name.as_str().as_bytes()],
+    )
+}
+
+/// The key of a role.
+#[must_use]
+pub fn role_key(role: &RoleRef) -> Bytes {
+    let RoleRef { tenant, name } = role;
+    key_of(
+        ROLE,
+        &[tenant.as_str().as_bytes(), &[END], name.as_str().as_bytes()],
+    )
+}
+
+/// The key of a version of a profile.
+#[must_use]
+pub fn profile_key(profile: &ProfileRef) -> Bytes {
+    let ProfileRef { family, version } = profile;
+    key_of(
+        PROFILE,
+        &[
+            family.scope.as_str().as_bytes(),
+            &[END],
+            family.name.as_str().as_bytes(),
+            &[END],
+            &version.to_be_bytes(),
+        ],
+    )
+}
+
+/// The key of a request.
+#[must_use]
+pub fn request_key(name: &RequestName) -> Bytes {
+    key_of(REQUEST, &[name])
 }
 
 /// The key of what the keyring must hold.
@@ -86,7 +182,12 @@ impl Record {
     pub fn key(&self) -> Bytes {
         match self {
             Self::Credential(id, _) => credential_key(*id),
-            Self::LastUse(id, _) => last_use_key(*id),
+            Self::Uses(id, _) => uses_key(*id),
+            Self::Tenant(tenant, _) => tenant_key(tenant),
+            Self::Owner(owner, _) => owner_key(owner),
+            Self::Role(role, _) => role_key(role),
+            Self::Profile(profile, _) => profile_key(profile),
+            Self::Request(name, _) => request_key(name),
             Self::Keyring(_) => keyring_key(),
         }
     }
@@ -95,21 +196,30 @@ impl Record {
     #[must_use]
     pub fn encode(&self) -> Option<Bytes> {
         match self {
-            Self::Credential(_, record) => {
-                record.as_deref().map(|c| envelope(&credential_record(c)))
-            }
-            Self::LastUse(_, record) => record.as_ref().map(|last_use| {
-                envelope(&LastUseRecord {
-                    at_ms: last_use.at.as_millis(),
-                    by: text(last_use.by.as_str()),
-                })
-            }),
-            Self::Keyring(record) => record.as_ref().map(|checks| {
-                envelope(&KeyringRecord {
-                    peppers: key_checks(&checks.peppers),
-                    sealing_keys: key_checks(&checks.sealing),
-                })
-            }),
+            Self::Credential(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&credential::write(record))),
+            Self::Uses(_, record) => record
+                .as_ref()
+                .map(|record| envelope(&credential::write_uses(record))),
+            Self::Tenant(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&directory::write_tenant(record))),
+            Self::Owner(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&directory::write_owner(record))),
+            Self::Role(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&directory::write_role(record))),
+            Self::Profile(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&profile::write(record))),
+            Self::Request(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&write_request(record))),
+            Self::Keyring(record) => record
+                .as_ref()
+                .map(|record| envelope(&write_checks(record))),
         }
     }
 
@@ -131,52 +241,111 @@ impl Record {
 
     fn parse(key: &[u8], value: Option<&Bytes>, names: &Interner) -> Result<Self, String> {
         let (&kind, rest) = key.split_first().ok_or("the key is empty")?;
-        let id = || {
-            let bytes = rest.try_into().map_err(|_| "the key has another length")?;
-            Ok::<_, String>(CredentialId::from_bytes(bytes))
-        };
         match kind {
             CREDENTIAL => {
-                let id = id()?;
-                let record = value
-                    .map(|value| credential(id, open_envelope(value)?, names).map(Arc::new))
-                    .transpose()?;
-                Ok(Self::Credential(id, record))
+                let id = id_of(rest)?;
+                let read = |value: &Bytes| credential::read(id, open_envelope(value)?, names);
+                Ok(Self::Credential(id, read_value(value, read)?))
             }
-            LAST_USE => {
-                let record = value.map(open_envelope::<LastUseRecord>).transpose()?;
-                let last_use = record.map(|LastUseRecord { at_ms, by }| {
-                    Ok::<_, String>(LastUse {
-                        at: Timestamp::from_millis(at_ms),
-                        by: Principal::trusted(shared(&by, names)?),
-                    })
-                });
-                Ok(Self::LastUse(id()?, last_use.transpose()?))
+            USES => {
+                let read = |value| credential::read_uses(open_envelope(value)?, names);
+                Ok(Self::Uses(id_of(rest)?, value.map(read).transpose()?))
+            }
+            TENANT => {
+                let tenant = Tenant::trusted(shared(rest, names)?);
+                let read = |value: &Bytes| directory::read_tenant(open_envelope(value)?, names);
+                Ok(Self::Tenant(tenant, read_value(value, read)?))
+            }
+            OWNER => {
+                let (tenant, name) = two_parts(rest)?;
+                let owner = OwnerRef {
+                    tenant: Tenant::trusted(shared(tenant, names)?),
+                    name: Owner::trusted(shared(name, names)?),
+                };
+                let read = |value: &Bytes| directory::read_owner(open_envelope(value)?, names);
+                Ok(Self::Owner(owner, read_value(value, read)?))
+            }
+            ROLE => {
+                let (tenant, name) = two_parts(rest)?;
+                let tenant = Tenant::trusted(shared(tenant, names)?);
+                let is_credd = tenant.is_credd();
+                let read =
+                    |value: &Bytes| directory::read_role(open_envelope(value)?, is_credd, names);
+                let name = Role::trusted(shared(name, names)?);
+                Ok(Self::Role(
+                    RoleRef { tenant, name },
+                    read_value(value, read)?,
+                ))
+            }
+            PROFILE => {
+                let reference = profile_ref(rest, names)?;
+                let read =
+                    |value: &Bytes| profile::read(&reference.family, open_envelope(value)?, names);
+                let record = read_value(value, read)?;
+                Ok(Self::Profile(reference, record))
+            }
+            REQUEST => {
+                let name = rest.try_into().map_err(|_| OTHER_LENGTH)?;
+                let read = |value: &Bytes| read_request(open_envelope(value)?);
+                Ok(Self::Request(name, read_value(value, read)?))
             }
             KEYRING if rest.is_empty() => {
-                let record = value.map(open_envelope::<KeyringRecord>).transpose()?;
-                let checks = record.map(
-                    |KeyringRecord {
-                         peppers,
-                         sealing_keys,
-                     }| {
-                        Ok::<_, String>(KeyChecks {
-                            peppers: read_key_checks(peppers)?,
-                            sealing: read_key_checks(sealing_keys)?,
-                        })
-                    },
-                );
-                Ok(Self::Keyring(checks.transpose()?))
+                let read = |value| read_checks(open_envelope(value)?);
+                Ok(Self::Keyring(value.map(read).transpose()?))
             }
             _ => Err("a key of a kind that this version of credd does not know".to_owned()),
         }
     }
 }
 
-fn key_of(kind: u8, id: CredentialId) -> Bytes {
-    let mut key = BytesMut::with_capacity(17);
+const OTHER_LENGTH: &str = "the key has another length";
+
+fn id_of(bytes: &[u8]) -> Result<CredentialId, String> {
+    let bytes = bytes.try_into().map_err(|_| OTHER_LENGTH)?;
+    Ok(CredentialId::from_bytes(bytes))
+}
+
+/// What stands before and after the separator.
+fn two_parts(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
+    let end = bytes.iter().position(|&byte| byte == END);
+    let end = end.ok_or("the key has no separator")?;
+    Ok((&bytes[..end], &bytes[end + 1..]))
+}
+
+fn profile_ref(key: &[u8], names: &Interner) -> Result<ProfileRef, String> {
+    let (scope, rest) = two_parts(key)?;
+    let (name, version) = two_parts(rest)?;
+    let version = version.try_into().map_err(|_| OTHER_LENGTH)?;
+    Ok(ProfileRef {
+        family: family(scope, name, names)?,
+        version: u32::from_be_bytes(version),
+    })
+}
+
+fn family(scope: &[u8], name: &[u8], names: &Interner) -> Result<ProfileFamily, String> {
+    Ok(ProfileFamily {
+        scope: match scope {
+            [] => Scope::All,
+            tenant => Scope::Tenant(Tenant::trusted(shared(tenant, names)?)),
+        },
+        name: ProfileName::trusted(shared(name, names)?),
+    })
+}
+
+fn read_value<T>(
+    value: Option<&Bytes>,
+    read: impl FnOnce(&Bytes) -> Result<T, String>,
+) -> Result<Option<Arc<T>>, String> {
+    Ok(value.map(read).transpose()?.map(Arc::new))
+}
+
+fn key_of(kind: u8, parts: &[&[u8]]) -> Bytes {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut key = BytesMut::with_capacity(1 + length);
     key.put_u8(kind);
-    key.put_slice(id.as_bytes());
+    for part in parts {
+        key.put_slice(part);
+    }
     key.freeze()
 }
 
@@ -199,120 +368,6 @@ fn open_envelope<M: Message + Default>(value: &Bytes) -> Result<M, String> {
     }
 }
 
-fn credential_record(credential: &Credential) -> CredentialRecord {
-    let Credential {
-        id: _, // part of the key
-        tenant,
-        owner,
-        kind,
-        label,
-        description,
-        roles,
-        state,
-        state_set,
-        created_at,
-        created_by,
-        expires_at,
-        generation,
-        mac,
-        last_change,
-    } = credential;
-    CredentialRecord {
-        tenant: text(tenant.as_str()),
-        owner: text(owner.as_str()),
-        kind: v1::CredentialKind::from(*kind).into(),
-        label: text(label.as_str()),
-        description: text(description.as_str()),
-        roles: roles.iter().map(|role| text(role.as_str())).collect(),
-        state: v1::CredentialState::from(*state).into(),
-        state_revision: state_set.map_or(0, Revision::number),
-        created_at_ms: created_at.as_millis(),
-        created_by: text(created_by.as_str()),
-        expires_at_ms: expires_at.map(Timestamp::as_millis),
-        generation: generation.number(),
-        pepper_version: mac.pepper.0,
-        mac: Bytes::copy_from_slice(&mac.tag),
-        last_change: Some(change_record(last_change)),
-    }
-}
-
-fn change_record(change: &Change) -> ChangeRecord {
-    let Change {
-        action,
-        at,
-        by,
-        reason,
-    } = change;
-    ChangeRecord {
-        r#type: v1::ChangeType::from(*action).into(),
-        at_ms: at.as_millis(),
-        by: text(by.as_str()),
-        reason: text(reason.as_str()),
-    }
-}
-
-fn credential(
-    id: CredentialId,
-    record: CredentialRecord,
-    names: &Interner,
-) -> Result<Credential, String> {
-    let CredentialRecord {
-        tenant,
-        owner,
-        kind,
-        label,
-        description,
-        roles,
-        state,
-        state_revision,
-        created_at_ms,
-        created_by,
-        expires_at_ms,
-        generation,
-        pepper_version,
-        mac,
-        last_change,
-    } = record;
-    Ok(Credential {
-        id,
-        tenant: Tenant::trusted(shared(&tenant, names)?),
-        owner: Owner::trusted(shared(&owner, names)?),
-        kind: kind_of(kind)?,
-        label: Label::trusted(utf8(&label)?.into()),
-        description: Description::trusted(shared(&description, names)?),
-        roles: roles
-            .iter()
-            .map(|role| Ok(Role::trusted(shared(role, names)?)))
-            .collect::<Result<_, String>>()?,
-        state: state_of(state)?,
-        state_set: (state_revision != 0).then(|| Revision::new(state_revision)),
-        created_at: Timestamp::from_millis(created_at_ms),
-        created_by: Principal::trusted(shared(&created_by, names)?),
-        expires_at: expires_at_ms.map(Timestamp::from_millis),
-        generation: Generation::new(generation),
-        mac: Mac {
-            pepper: KeyVersion(pepper_version),
-            tag: (*mac).try_into().map_err(|_| "a MAC of another length")?,
-        },
-        last_change: change(last_change.ok_or("no last change")?, names)?,
-    })
-}
-
-fn change(record: ChangeRecord, names: &Interner) -> Result<Change, String> {
-    let ChangeRecord {
-        r#type,
-        at_ms,
-        by,
-        reason,
-    } = record;
-    Ok(Change {
-        action: action_of(r#type)?,
-        at: Timestamp::from_millis(at_ms),
-        by: Principal::trusted(shared(&by, names)?),
-        reason: Reason::trusted(shared(&reason, names)?),
-    })
-}
-
 fn text(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
@@ -328,90 +383,76 @@ fn shared(bytes: &[u8], names: &Interner) -> Result<Arc<str>, String> {
     Ok(known.unwrap_or_else(|| text.into()))
 }
 
-fn key_checks(checks: &[(KeyVersion, CheckValue)]) -> Vec<KeyCheck> {
-    checks
-        .iter()
-        .map(|(version, check)| KeyCheck {
+fn write_request(record: &RequestRecord) -> stored::RequestRecord {
+    let RequestRecord {
+        asked,
+        at,
+        credential,
+        generation,
+        sealed,
+    } = record;
+    stored::RequestRecord {
+        request_mac: Bytes::copy_from_slice(asked),
+        at_ms: at.as_millis(),
+        credential_id: Bytes::copy_from_slice(credential.as_bytes()),
+        generation: generation.number(),
+        sealed_secret: Bytes::copy_from_slice(sealed),
+    }
+}
+
+fn read_request(record: stored::RequestRecord) -> Result<RequestRecord, String> {
+    let stored::RequestRecord {
+        request_mac,
+        at_ms,
+        credential_id,
+        generation,
+        sealed_secret,
+    } = record;
+    Ok(RequestRecord {
+        asked: (*request_mac)
+            .try_into()
+            .map_err(|_| "a MAC of another length")?,
+        at: Timestamp::from_millis(at_ms),
+        credential: id_of(&credential_id)?,
+        generation: Generation::new(generation),
+        sealed: sealed_secret.to_vec(),
+    })
+}
+
+fn write_checks(checks: &KeyChecks) -> stored::KeyringRecord {
+    let write = |checks: &[(KeyVersion, CheckValue)]| {
+        let checks = checks.iter().map(|(version, check)| stored::KeyCheck {
             version: version.0,
             check: Bytes::copy_from_slice(check),
-        })
-        .collect()
-}
-
-fn read_key_checks(checks: Vec<KeyCheck>) -> Result<Vec<(KeyVersion, CheckValue)>, String> {
-    checks
-        .into_iter()
-        .map(|KeyCheck { version, check }| {
-            let check = (*check)
-                .try_into()
-                .map_err(|_| "a check value of another length")?;
-            Ok((KeyVersion(version), check))
-        })
-        .collect()
-}
-
-// The numbers of the contract's enums are also those in the store: they can
-// never change either.
-
-fn kind_of(number: i32) -> Result<Kind, String> {
-    match v1::CredentialKind::try_from(number) {
-        Ok(v1::CredentialKind::ApiToken) => Ok(Kind::ApiToken),
-        Ok(v1::CredentialKind::Basic) => Ok(Kind::Basic),
-        Ok(v1::CredentialKind::KeyPair) => Ok(Kind::KeyPair),
-        Ok(v1::CredentialKind::Unspecified) | Err(_) => Err(format!("unknown kind {number}")),
+        });
+        checks.collect()
+    };
+    stored::KeyringRecord {
+        peppers: write(&checks.peppers),
+        sealing_keys: write(&checks.sealing),
     }
 }
 
-fn state_of(number: i32) -> Result<State, String> {
-    match v1::CredentialState::try_from(number) {
-        Ok(v1::CredentialState::Active) => Ok(State::Active),
-        Ok(v1::CredentialState::Locked) => Ok(State::Locked),
-        Ok(v1::CredentialState::Revoked) => Ok(State::Revoked),
-        Ok(v1::CredentialState::Unspecified | v1::CredentialState::Expired) | Err(_) => {
-            Err(format!("unknown state {number}"))
-        }
-    }
-}
-
-fn action_of(number: i32) -> Result<Action, String> {
-    match v1::ChangeType::try_from(number) {
-        Ok(v1::ChangeType::Issued) => Ok(Action::Issue),
-        Ok(v1::ChangeType::Locked) => Ok(Action::Lock),
-        Ok(v1::ChangeType::Unlocked) => Ok(Action::Unlock),
-        Ok(v1::ChangeType::Revoked) => Ok(Action::Revoke),
-        Ok(v1::ChangeType::Unspecified) | Err(_) => Err(format!("unknown change {number}")),
-    }
-}
-
-impl From<Kind> for v1::CredentialKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::ApiToken => Self::ApiToken,
-            Kind::Basic => Self::Basic,
-            Kind::KeyPair => Self::KeyPair,
-        }
-    }
-}
-
-impl From<State> for v1::CredentialState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Active => Self::Active,
-            State::Locked => Self::Locked,
-            State::Revoked => Self::Revoked,
-        }
-    }
-}
-
-impl From<Action> for v1::ChangeType {
-    fn from(action: Action) -> Self {
-        match action {
-            Action::Issue => Self::Issued,
-            Action::Lock => Self::Locked,
-            Action::Unlock => Self::Unlocked,
-            Action::Revoke => Self::Revoked,
-        }
-    }
+fn read_checks(record: stored::KeyringRecord) -> Result<KeyChecks, String> {
+    let read = |checks: Vec<stored::KeyCheck>| {
+        let checks = checks
+            .into_iter()
+            .map(|stored::KeyCheck { version, check }| {
+                let check = (*check)
+                    .try_into()
+                    .map_err(|_| "a check value of another length")?;
+                Ok((KeyVersion(version), check))
+            });
+        checks.collect::<Result<_, String>>()
+    };
+    let stored::KeyringRecord {
+        peppers,
+        sealing_keys,
+    } = record;
+    Ok(KeyChecks {
+        peppers: read(peppers)?,
+        sealing: read(sealing_keys)?,
+    })
 }
 
 #[cfg(test)]

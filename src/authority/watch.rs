@@ -12,6 +12,7 @@ use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::directory::{OwnerNumber, TenantNumber};
 use super::entry::Entry;
 use super::hub::{Event, Hub, LogError, LogReader, Next, Published};
 use super::index::{Denied, Index};
@@ -76,6 +77,10 @@ pub enum Body {
     Snapshot {
         /// Locked and revoked credentials.
         denied: Vec<Arc<Entry>>,
+        /// Disabled owners.
+        owners: Vec<OwnerNumber>,
+        /// Disabled tenants.
+        tenants: Vec<TenantNumber>,
         /// Whether this is the last part.
         complete: bool,
     },
@@ -116,7 +121,17 @@ pub struct Subscription {
     taken: VecDeque<Arc<Published>>,
     /// What to say before anything else.
     opening: VecDeque<Body>,
-    snapshot: Option<(Denied, CredentialId)>,
+    snapshot: Option<Snapshot>,
+}
+
+/// What of a snapshot was not told yet.
+#[derive(Debug)]
+struct Snapshot {
+    tenants: Vec<TenantNumber>,
+    owners: Vec<OwnerNumber>,
+    credentials: Denied,
+    /// The credential that was told last.
+    after: CredentialId,
 }
 
 impl Subscription {
@@ -233,14 +248,21 @@ impl Subscription {
     /// Begins with what is true now, without continuity.
     fn begin_now(&mut self, reset: Option<ResetReason>) {
         let index = Arc::clone(&self.index);
-        let (_, (position, denied)) = index.read(|index| (index.position(), index.denied()));
+        let (_, (position, snapshot)) = index.read(|index| {
+            let snapshot = self.wants_snapshot.then(|| Snapshot {
+                tenants: index.directory().disabled_tenants(),
+                owners: index.directory().disabled_owners(),
+                credentials: index.denied(),
+                after: CredentialId::MIN,
+            });
+            (index.position(), snapshot)
+        });
         self.position = position;
         self.told = position;
         self.taken.clear();
         self.opening.extend(reset.map(Body::Reset));
-        if self.wants_snapshot {
-            self.snapshot = Some((denied, CredentialId::MIN));
-        } else if reset.is_none() {
+        self.snapshot = snapshot;
+        if self.snapshot.is_none() && reset.is_none() {
             self.opening.push_back(Body::Bookmark);
         }
     }
@@ -286,20 +308,30 @@ impl Subscription {
     }
 
     fn snapshot_part(&mut self) -> Message {
-        let mut denied = Vec::new();
-        let mut complete = true;
-        if let Some((all, after)) = &mut self.snapshot {
-            use std::ops::Bound::{Excluded, Unbounded};
+        use std::ops::Bound::{Excluded, Unbounded};
 
-            let rest = all.range((Excluded(*after), Unbounded));
-            for (examined, (id, entry)) in rest.enumerate() {
+        let (directory, names) = (self.index.directory(), self.index.names());
+        let includes = |tenant| {
+            let name = directory.tenant_name(tenant, names);
+            self.tenants.include_name(name)
+        };
+        let (mut denied, mut owners, mut tenants) = (Vec::new(), Vec::new(), Vec::new());
+        let mut complete = true;
+        if let Some(snapshot) = &mut self.snapshot {
+            tenants = std::mem::take(&mut snapshot.tenants);
+            tenants.retain(|tenant| includes(*tenant));
+            let many = snapshot.owners.len().saturating_sub(SNAPSHOT_PART);
+            owners = snapshot.owners.split_off(many);
+            owners.retain(|owner| includes(directory.tenant_of(*owner)));
+            complete = snapshot.owners.is_empty();
+            let rest = (Excluded(snapshot.after), Unbounded);
+            for (examined, (id, entry)) in snapshot.credentials.range(rest).enumerate() {
                 if examined == SNAPSHOT_PART {
                     complete = false;
                     break;
                 }
-                *after = *id;
-                let tenant = self.index.names().resolve(entry.tenant());
-                if self.tenants.include_name(tenant) {
+                snapshot.after = *id;
+                if includes(entry.tenant()) {
                     denied.push(Arc::clone(entry));
                 }
             }
@@ -307,13 +339,20 @@ impl Subscription {
         if complete {
             self.snapshot = None;
         }
-        self.message(Body::Snapshot { denied, complete }, complete)
+        let body = Body::Snapshot {
+            denied,
+            owners,
+            tenants,
+            complete,
+        };
+        self.message(body, complete)
     }
 }
 
 impl Tenants {
-    fn include(&self, tenant: &Tenant) -> bool {
-        self.include_name(tenant.as_str())
+    /// Changes that concern all tenants concern these.
+    fn include(&self, tenant: Option<&Tenant>) -> bool {
+        tenant.is_none_or(|tenant| self.include_name(tenant.as_str()))
     }
 
     fn include_name(&self, tenant: &str) -> bool {

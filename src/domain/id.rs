@@ -65,3 +65,37 @@ impl FromStr for CredentialId {
         }
     }
 }
+
+/// The id that a caller gives a request, so that it can be sent again safely: a
+/// random UUID (version 4, RFC 9562 section 5.4). A secret between the caller and
+/// credd: who knows it can read the answer from a disk.
+#[derive(Clone, PartialEq, Eq, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct RequestId([u8; 16]);
+
+impl RequestId {
+    /// Reads an id.
+    ///
+    /// # Errors
+    ///
+    /// What it must be; reads as the end of "`FIELD` ...".
+    pub fn parse(text: &str) -> Result<Self, super::names::InvalidText> {
+        let uuid = Uuid::try_parse(text).ok();
+        uuid.filter(|uuid| uuid.get_version_num() == 4)
+            .map(|uuid| Self(uuid.into_bytes()))
+            .ok_or(super::names::InvalidText(
+                "must be a random UUID (version 4)",
+            ))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestId(..)")
+    }
+}

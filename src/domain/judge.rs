@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::credential::{ShownState, State};
+use super::credential::State;
 use super::keyring::{Mac, Macs, SecretOf};
+use super::names::Tenant;
 use super::time::Timestamp;
 use super::token::{Claim, Generation, Kind, Malformed};
 
@@ -16,12 +17,37 @@ pub struct Facts<'a> {
     pub kind: Kind,
     /// Its state.
     pub state: State,
+    /// Whether its tenant is disabled.
+    pub tenant_disabled: bool,
+    /// Whether its owner is disabled.
+    pub owner_disabled: bool,
     /// From when on it is denied.
     pub expires_at: Option<Timestamp>,
-    /// The number of its current secret.
+    /// Its current secret.
+    pub secret: Held<'a>,
+    /// The secret before it, and when that ends.
+    pub overlap: Option<(Held<'a>, Timestamp)>,
+}
+
+/// What must be known of a secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// Its number.
     pub generation: Generation,
-    /// The MAC of its current secret.
+    /// Its MAC.
     pub mac: &'a Mac,
+    /// The username or access key of one that was made elsewhere (empty if its
+    /// kind has none); `None`: it was made here.
+    pub imported: Option<&'a str>,
+}
+
+/// A secret that was found to be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Which one.
+    pub generation: Generation,
+    /// When it ends, if it is not the current one.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// On whose behalf a question is asked: whose credentials may be found good.
@@ -49,6 +75,12 @@ pub enum Verdict {
     Revoked,
     /// Deny it: the right secret of an expired credential.
     Expired,
+    /// Deny it: the right secret, but the tenant is disabled.
+    TenantDisabled,
+    /// Deny it: the right secret, but the owner is disabled.
+    OwnerDisabled,
+    /// Deny it: the right secret of a credential that may not do what is asked.
+    Forbidden,
 }
 
 /// Why a claim is invalid.
@@ -60,61 +92,146 @@ pub enum Cause {
     Unknown,
     /// The secret is not the credential's.
     WrongSecret,
-    /// The credential is of a tenant outside the audience.
+    /// The credential is of a tenant or a profile outside the audience.
     OutsideAudience,
+    /// The credential is not presented in this header.
+    OtherHeader,
 }
 
 /// Judges a well-formed claim to the credential that `found` describes, if
 /// there is one.
 ///
 /// Computes exactly one MAC, whatever is found, so that the time it takes tells
-/// nothing about which credentials exist. The audience is looked at after it,
-/// and its answer is that of a wrong secret.
-pub fn judge(
+/// nothing about which credentials exist. Whether the audience `admits` it is
+/// looked at after that, and the answer is that of a wrong secret.
+///
+/// # Errors
+///
+/// The verdict on a claim that is not proven or not admitted.
+pub fn prove(
     claim: &Claim,
-    found: Option<Facts<'_>>,
+    found: Option<&Facts<'_>>,
     macs: &impl Macs,
-    audience: Audience<'_>,
     now: Timestamp,
-) -> Verdict {
-    let named = found.filter(|f| f.kind == claim.kind && f.generation == claim.generation);
+    admits: impl FnOnce() -> Result<(), Cause>,
+) -> Result<Proof, Verdict> {
+    let named = found
+        .filter(|facts| facts.kind == claim.kind)
+        .and_then(|facts| facts.secret_of(claim.generation, now))
+        .filter(|(held, _)| held.imported.is_none());
     let secret = SecretOf {
         kind: claim.kind,
         id: claim.id,
         generation: claim.generation,
         secret: &claim.secret,
     };
-    let proven = macs.matches(&secret, named.as_ref().map(|facts| facts.mac));
-    match named {
-        None => Verdict::Invalid(Cause::Unknown),
-        Some(_) if !proven => Verdict::Invalid(Cause::WrongSecret),
-        Some(facts) if !audience.admits(facts.tenant) => Verdict::Invalid(Cause::OutsideAudience),
-        Some(facts) => standing(facts.state, facts.expires_at, now),
+    let proven = macs.matches(&secret, named.as_ref().map(|(held, _)| held.mac));
+    let Some((held, ends_at)) = named else {
+        return Err(Verdict::Invalid(Cause::Unknown));
+    };
+    if !proven {
+        return Err(Verdict::Invalid(Cause::WrongSecret));
     }
+    admits().map_err(Verdict::Invalid)?;
+    Ok(Proof {
+        generation: held.generation,
+        ends_at,
+    })
 }
 
-/// The verdict on a proven credential in this state.
-#[must_use]
-pub fn standing(state: State, expires_at: Option<Timestamp>, now: Timestamp) -> Verdict {
-    match ShownState::of(state, expires_at, now) {
-        ShownState::Active => Verdict::Active,
-        ShownState::Locked => Verdict::Locked,
-        ShownState::Revoked => Verdict::Revoked,
-        ShownState::Expired => Verdict::Expired,
+/// The same for a secret that was made elsewhere, whose MAC is `mac` and which
+/// was presented with `name`: the credential was found by it.
+///
+/// # Errors
+///
+/// The verdict on a claim that is not proven or not admitted.
+pub fn prove_imported(
+    mac: &Mac,
+    name: &str,
+    found: Option<&Facts<'_>>,
+    now: Timestamp,
+    admits: impl FnOnce() -> Result<(), Cause>,
+) -> Result<Proof, Verdict> {
+    let unknown = Verdict::Invalid(Cause::Unknown);
+    let facts = found.ok_or(unknown)?;
+    let running = facts.overlap.filter(|(_, ends_at)| *ends_at > now);
+    let overlapping = running.map(|(held, ends_at)| (held, Some(ends_at)));
+    let (held, ends_at) = std::iter::once((facts.secret, None))
+        .chain(overlapping)
+        .find(|(held, _)| held.imported.is_some() && held.mac == mac)
+        .ok_or(unknown)?;
+    if held.imported != Some(name) {
+        return Err(Verdict::Invalid(Cause::WrongSecret));
+    }
+    admits().map_err(Verdict::Invalid)?;
+    Ok(Proof {
+        generation: held.generation,
+        ends_at,
+    })
+}
+
+impl<'a> Facts<'a> {
+    /// The secret of this number, if it is good at a time, and when it ends.
+    fn secret_of(
+        &self,
+        generation: Generation,
+        now: Timestamp,
+    ) -> Option<(Held<'a>, Option<Timestamp>)> {
+        if self.secret.generation == generation {
+            return Some((self.secret, None));
+        }
+        let (held, ends_at) = self.overlap?;
+        (held.generation == generation && ends_at > now).then_some((held, Some(ends_at)))
+    }
+
+    /// The name that goes with the imported secret of this MAC, if it has one.
+    #[must_use]
+    pub fn imported_name(&self, mac: &Mac) -> Option<&'a str> {
+        let overlapping = self.overlap.map(|(held, _)| held);
+        let mut held = std::iter::once(self.secret).chain(overlapping);
+        held.find(|held| held.mac == mac)?.imported
+    }
+
+    /// Whether the secret of this number is good at a time.
+    #[must_use]
+    pub fn holds(&self, generation: Generation, now: Timestamp) -> bool {
+        self.secret_of(generation, now).is_some()
+    }
+
+    /// The verdict on it, once it is proven.
+    #[must_use]
+    pub fn standing(&self, now: Timestamp) -> Verdict {
+        match self.state {
+            State::Revoked => Verdict::Revoked,
+            State::Locked => Verdict::Locked,
+            State::Active if self.tenant_disabled => Verdict::TenantDisabled,
+            State::Active if self.owner_disabled => Verdict::OwnerDisabled,
+            State::Active if self.expires_at.is_some_and(|expiry| expiry <= now) => {
+                Verdict::Expired
+            }
+            State::Active => Verdict::Active,
+        }
     }
 }
 
 /// How long an answer that was good at `now` may be kept: until the credential
-/// expires, and no longer than `policy`.
+/// expires, until the secret that was presented ends, and no longer than
+/// `policy`.
 #[must_use]
-pub fn valid_for(expires_at: Option<Timestamp>, now: Timestamp, policy: Duration) -> Duration {
-    expires_at.map_or(policy, |expiry| expiry.since(now).min(policy))
+pub fn valid_for(
+    expires_at: Option<Timestamp>,
+    ends_at: Option<Timestamp>,
+    now: Timestamp,
+    policy: Duration,
+) -> Duration {
+    let end = expires_at.into_iter().chain(ends_at).min();
+    end.map_or(policy, |end| end.since(now).min(policy))
 }
 
 impl Audience<'_> {
-    fn admits(&self, tenant: &str) -> bool {
-        use super::names::Tenant;
-
+    /// Whether credentials of a tenant may be found good.
+    #[must_use]
+    pub fn admits(&self, tenant: &str) -> bool {
         match *self {
             Self::Tenant(named) => named == tenant && tenant != Tenant::CREDD,
             Self::AnyTenant => tenant != Tenant::CREDD,
@@ -178,9 +295,34 @@ mod tests {
             tenant: "acme",
             kind: Kind::ApiToken,
             state: State::Active,
+            tenant_disabled: false,
+            owner_disabled: false,
             expires_at: None,
-            generation: Generation::FIRST,
-            mac,
+            secret: Held {
+                generation: Generation::FIRST,
+                mac,
+                imported: None,
+            },
+            overlap: None,
+        }
+    }
+
+    /// The verdict on a claim, all in one.
+    fn judge(
+        claim: &Claim,
+        found: Option<Facts<'_>>,
+        macs: &impl Macs,
+        audience: Audience<'_>,
+        now: Timestamp,
+    ) -> Verdict {
+        let proof = prove(claim, found.as_ref(), macs, now, || {
+            let admitted = found.is_some_and(|facts| audience.admits(facts.tenant));
+            admitted.then_some(()).ok_or(Cause::OutsideAudience)
+        });
+        match (proof, found) {
+            (Ok(_), Some(facts)) => facts.standing(now),
+            (Ok(_), None) => unreachable!("nothing was found"),
+            (Err(verdict), _) => verdict,
         }
     }
 
@@ -273,24 +415,135 @@ mod tests {
 
     #[test]
     fn a_credential_is_denied_from_the_moment_of_its_expiry() {
-        let at = |millis| standing(State::Active, Some(NOW), Timestamp::from_millis(millis));
+        let macs = counting();
+        let mac = mac_of(&claim(), &macs.keyring);
+        let expiring = Facts {
+            expires_at: Some(NOW),
+            ..facts(&mac)
+        };
+        let at = |millis| expiring.standing(Timestamp::from_millis(millis));
         assert_eq!(at(999_999), Verdict::Active);
         assert_eq!(at(1_000_000), Verdict::Expired);
         assert_eq!(at(1_000_001), Verdict::Expired);
-        assert_eq!(standing(State::Revoked, Some(NOW), NOW), Verdict::Revoked);
+    }
+
+    #[test]
+    fn of_several_reasons_to_deny_the_gravest_is_told() {
+        let macs = counting();
+        let mac = mac_of(&claim(), &macs.keyring);
+        let mut denied = Facts {
+            state: State::Revoked,
+            tenant_disabled: true,
+            owner_disabled: true,
+            expires_at: Some(NOW),
+            ..facts(&mac)
+        };
+        assert_eq!(denied.standing(NOW), Verdict::Revoked);
+        denied.state = State::Locked;
+        assert_eq!(denied.standing(NOW), Verdict::Locked);
+        denied.state = State::Active;
+        assert_eq!(denied.standing(NOW), Verdict::TenantDisabled);
+        denied.tenant_disabled = false;
+        assert_eq!(denied.standing(NOW), Verdict::OwnerDisabled);
+        denied.owner_disabled = false;
+        assert_eq!(denied.standing(NOW), Verdict::Expired);
+        denied.expires_at = None;
+        assert_eq!(denied.standing(NOW), Verdict::Active);
+    }
+
+    #[test]
+    fn during_an_overlap_both_secrets_are_good_and_then_one() {
+        let macs = counting();
+        let second = Claim {
+            generation: Generation::new(2),
+            secret: Secret::new([8; 32]),
+            ..claim()
+        };
+        let (old, new) = (
+            mac_of(&claim(), &macs.keyring),
+            mac_of(&second, &macs.keyring),
+        );
+        let rotated = Facts {
+            secret: Held {
+                generation: Generation::new(2),
+                mac: &new,
+                imported: None,
+            },
+            overlap: Some((facts(&old).secret, NOW)),
+            ..facts(&old)
+        };
+        let before = Timestamp::from_millis(NOW.as_millis() - 1);
+        let prove = |claim: &Claim, now| {
+            macs.count.set(0);
+            let proof = prove(claim, Some(&rotated), &macs, now, || Ok(()));
+            assert_eq!(macs.count.get(), 1);
+            proof
+        };
+        let proof = |number, ends_at| {
+            Ok(Proof {
+                generation: Generation::new(number),
+                ends_at,
+            })
+        };
+        assert_eq!(prove(&claim(), before), proof(1, Some(NOW)));
+        assert_eq!(prove(&second, before), proof(2, None));
+        assert_eq!(
+            prove(&claim(), NOW),
+            Err(Verdict::Invalid(Cause::Unknown)),
+            "the overlap has ended"
+        );
+        assert_eq!(prove(&second, NOW), proof(2, None));
+        let wrong = Claim {
+            secret: Secret::new([9; 32]),
+            ..claim()
+        };
+        assert_eq!(
+            prove(&wrong, before),
+            Err(Verdict::Invalid(Cause::WrongSecret))
+        );
+    }
+
+    #[test]
+    fn an_imported_secret_is_good_with_its_name_and_in_no_other_way() {
+        let macs = counting();
+        let sha256 = crate::domain::keyring::sha256(b"secret of another system");
+        let mac = macs.keyring.mac_of_imported(Kind::Basic, &sha256);
+        let imported = Facts {
+            kind: Kind::Basic,
+            secret: Held {
+                generation: Generation::FIRST,
+                mac: &mac,
+                imported: Some("jo"),
+            },
+            ..facts(&mac)
+        };
+        let prove = |mac: &Mac, name| prove_imported(mac, name, Some(&imported), NOW, || Ok(()));
+        assert!(prove(&mac, "jo").is_ok());
+        assert!(prove(&mac, "mia").is_err());
+        let other = macs.keyring.mac_of_imported(Kind::ApiToken, &sha256);
+        assert!(prove(&other, "jo").is_err());
+        // Whoever knows the SHA-256 of the secret holds no secret of credd's form.
+        let claim = Claim {
+            kind: Kind::Basic,
+            secret: Secret::new(sha256),
+            ..claim()
+        };
+        let native = super::prove(&claim, Some(&imported), &macs, NOW, || Ok(()));
+        assert_eq!(native, Err(Verdict::Invalid(Cause::Unknown)));
     }
 
     #[test]
     fn an_answer_is_never_kept_beyond_the_expiry() {
         let policy = Duration::from_mins(1);
         let expiry = |millis| Some(Timestamp::from_millis(NOW.as_millis() + millis));
-        assert_eq!(valid_for(None, NOW, policy), policy);
-        assert_eq!(
-            valid_for(expiry(5_000), NOW, policy),
-            Duration::from_secs(5)
-        );
-        assert_eq!(valid_for(expiry(90_000), NOW, policy), policy);
-        assert_eq!(valid_for(expiry(-1), NOW, policy), Duration::ZERO);
+        let five = Duration::from_secs(5);
+        assert_eq!(valid_for(None, None, NOW, policy), policy);
+        assert_eq!(valid_for(expiry(5_000), None, NOW, policy), five);
+        assert_eq!(valid_for(None, expiry(5_000), NOW, policy), five);
+        assert_eq!(valid_for(expiry(5_000), expiry(9_000), NOW, policy), five);
+        assert_eq!(valid_for(expiry(9_000), expiry(5_000), NOW, policy), five);
+        assert_eq!(valid_for(expiry(90_000), None, NOW, policy), policy);
+        assert_eq!(valid_for(expiry(-1), None, NOW, policy), Duration::ZERO);
     }
 
     #[test]

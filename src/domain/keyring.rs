@@ -6,13 +6,17 @@
 
 use std::fmt;
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
+use zeroize::Zeroizing;
 
 use super::id::CredentialId;
-use super::random::{self, Random, RandomUnavailable};
+use super::random::{Random, RandomUnavailable};
 use super::secret::Secret;
 use super::token::{Generation, Kind};
+
+mod sealing;
+
+use sealing::SealingKey;
 
 /// The number of a key in the keyring; 1 for the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +67,10 @@ pub struct SecretOf<'a> {
 }
 
 /// The bytes of a key, before they are one.
-pub type KeyBytes = zeroize::Zeroizing<[u8; 32]>;
+pub type KeyBytes = Zeroizing<[u8; 32]>;
+
+/// A SHA-256 hash.
+pub type Sha256 = [u8; 32];
 
 /// A value by which a key is told from another under the same number, without
 /// revealing it: HMAC-SHA-256 of a fixed text.
@@ -72,7 +79,7 @@ pub type CheckValue = [u8; 32];
 /// The peppers and sealing keys of a server.
 pub struct Keyring {
     peppers: Vec<(KeyVersion, hmac::Key, CheckValue)>,
-    sealing: Vec<(KeyVersion, LessSafeKey, CheckValue)>,
+    sealing: Vec<SealingKey>,
 }
 
 /// Why keys make no keyring.
@@ -128,13 +135,7 @@ impl Keyring {
                 .collect(),
             sealing: sealing
                 .iter()
-                .map(|(version, bytes)| {
-                    let Ok(key) = UnboundKey::new(&AES_256_GCM, &**bytes) else {
-                        unreachable!("a key of AES-256-GCM has 32 bytes");
-                    };
-                    let check = check_value(b"credd sealing key", bytes);
-                    (*version, LessSafeKey::new(key), check)
-                })
+                .map(|(version, bytes)| SealingKey::new(*version, bytes))
                 .collect(),
         })
     }
@@ -160,9 +161,68 @@ impl Keyring {
 
     /// The check value of each sealing key.
     pub fn sealing_checks(&self) -> impl Iterator<Item = (KeyVersion, CheckValue)> + '_ {
-        self.sealing
-            .iter()
-            .map(|(version, _, check)| (*version, *check))
+        self.sealing.iter().map(|key| (key.version, key.check))
+    }
+
+    /// The MAC of a secret that was made elsewhere, of which only the SHA-256
+    /// need be known, under the active pepper. It covers no id: the credential is
+    /// found by it.
+    #[must_use]
+    pub fn mac_of_imported(&self, kind: Kind, sha256: &Sha256) -> Mac {
+        let (pepper, key, _) = self.active_pepper();
+        Mac {
+            pepper: *pepper,
+            tag: imported_tag(key, kind, sha256),
+        }
+    }
+
+    /// The MACs that a secret that was made elsewhere has under each pepper.
+    pub fn macs_of_imported(&self, kind: Kind, sha256: &Sha256) -> impl Iterator<Item = Mac> {
+        self.peppers.iter().map(move |(pepper, key, _)| Mac {
+            pepper: *pepper,
+            tag: imported_tag(key, kind, sha256),
+        })
+    }
+
+    /// Names for what was asked under an id of the caller's choice: one for each
+    /// sealing key, that of the active one first. They tell neither.
+    #[must_use]
+    pub fn request_names(&self, parts: &[&[u8]]) -> Vec<[u8; 32]> {
+        let keys = self.sealing.iter().rev();
+        keys.map(|key| key.request_name(parts)).collect()
+    }
+
+    /// Encrypts as [`Keyring::seal`] does, under a key that only who knows
+    /// `password` can have: what is stored is useless without it.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomUnavailable`] if there is no nonce to be had.
+    pub fn seal_with(
+        &self,
+        password: &[u8],
+        context: &[u8],
+        text: &[u8],
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, RandomUnavailable> {
+        self.active_sealing()
+            .seal_with(password, context, text, random)
+    }
+
+    /// Decrypts what [`Keyring::seal_with`] made with the same password and
+    /// context.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSealedHere`] for anything else.
+    pub fn open_with(
+        &self,
+        password: &[u8],
+        context: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, NotSealedHere> {
+        let (key, rest) = self.sealed_with(sealed)?;
+        key.open_with(password, context, rest)
     }
 
     /// Encrypts a text with AES-256-GCM under the active sealing key and a
@@ -178,22 +238,7 @@ impl Keyring {
         text: &[u8],
         random: &dyn Random,
     ) -> Result<Vec<u8>, RandomUnavailable> {
-        let Some((version, key, _)) = self.sealing.last() else {
-            unreachable!("a keyring has a sealing key");
-        };
-        let nonce: [u8; NONCE_LEN] = random::bytes(random)?;
-        let mut sealed = version.0.to_be_bytes().to_vec();
-        sealed.extend_from_slice(&nonce);
-        let mut body = text.to_vec();
-        let Ok(()) = key.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(context),
-            &mut body,
-        ) else {
-            unreachable!("only texts of 64 GiB can't be sealed");
-        };
-        sealed.extend_from_slice(&body);
-        Ok(sealed)
+        self.active_sealing().seal(context, text, random)
     }
 
     /// Decrypts what `seal` made with the same context.
@@ -201,24 +246,24 @@ impl Keyring {
     /// # Errors
     ///
     /// [`NotSealedHere`] for anything else.
-    pub fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, NotSealedHere> {
+    pub fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotSealedHere> {
+        let (key, rest) = self.sealed_with(sealed)?;
+        key.open(context, rest)
+    }
+
+    /// The key that a sealed text names, and the rest of the text.
+    fn sealed_with<'a>(&self, sealed: &'a [u8]) -> Result<(&SealingKey, &'a [u8]), NotSealedHere> {
         let (version, rest) = sealed.split_first_chunk().ok_or(NotSealedHere)?;
-        let (nonce, body) = rest.split_first_chunk().ok_or(NotSealedHere)?;
         let version = KeyVersion(u32::from_be_bytes(*version));
-        let (_, key, _) = self
-            .sealing
-            .iter()
-            .find(|(held, _, _)| *held == version)
-            .ok_or(NotSealedHere)?;
-        let mut body = body.to_vec();
-        let text = key
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(context),
-                &mut body,
-            )
-            .map_err(|_| NotSealedHere)?;
-        Ok(text.to_vec())
+        let key = self.sealing.iter().find(|key| key.version == version);
+        Ok((key.ok_or(NotSealedHere)?, rest))
+    }
+
+    fn active_sealing(&self) -> &SealingKey {
+        let Some(active) = self.sealing.last() else {
+            unreachable!("a keyring has a sealing key");
+        };
+        active
     }
 
     fn active_pepper(&self) -> &(KeyVersion, hmac::Key, CheckValue) {
@@ -251,22 +296,46 @@ impl fmt::Debug for Keyring {
     }
 }
 
+const fn kind_byte(kind: Kind) -> u8 {
+    match kind {
+        Kind::ApiToken => 1,
+        Kind::Basic => 2,
+        Kind::KeyPair => 3,
+    }
+}
+
 const LABEL: [u8; 2] = *b"c1";
 const MESSAGE: usize = 2 + 1 + 16 + 4 + 32;
 
 /// The bytes that a MAC covers.
-fn message(of: &SecretOf<'_>) -> zeroize::Zeroizing<[u8; MESSAGE]> {
-    let mut message = zeroize::Zeroizing::new([0; MESSAGE]);
+fn message(of: &SecretOf<'_>) -> Zeroizing<[u8; MESSAGE]> {
+    let mut message = Zeroizing::new([0; MESSAGE]);
     message[..2].copy_from_slice(&LABEL);
-    message[2] = match of.kind {
-        Kind::ApiToken => 1,
-        Kind::Basic => 2,
-        Kind::KeyPair => 3,
-    };
+    message[2] = kind_byte(of.kind);
     message[3..19].copy_from_slice(of.id.as_bytes());
     message[19..23].copy_from_slice(&of.generation.number().to_be_bytes());
     message[23..].copy_from_slice(of.secret.expose());
     message
+}
+
+const IMPORTED_LABEL: [u8; 2] = *b"i1";
+
+fn imported_tag(key: &hmac::Key, kind: Kind, sha256: &Sha256) -> [u8; 32] {
+    let mut message = [0; 2 + 1 + 32];
+    message[..2].copy_from_slice(&IMPORTED_LABEL);
+    message[2] = kind_byte(kind);
+    message[3..].copy_from_slice(sha256);
+    let mut tag = [0; 32];
+    tag.copy_from_slice(hmac::sign(key, &message).as_ref());
+    tag
+}
+
+/// The SHA-256 of a text.
+#[must_use]
+pub fn sha256(text: &[u8]) -> Sha256 {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, text).as_ref());
+    hash
 }
 
 fn check_value(purpose: &[u8], key: &KeyBytes) -> CheckValue {
@@ -280,121 +349,4 @@ fn check_value(purpose: &[u8], key: &KeyBytes) -> CheckValue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::random::SystemRandom;
-
-    fn key(byte: u8) -> KeyBytes {
-        zeroize::Zeroizing::new([byte; 32])
-    }
-
-    fn keyring(versions: &[u32]) -> Keyring {
-        let keys: Vec<_> = versions
-            .iter()
-            .map(|&v| (KeyVersion(v), key(u8::try_from(v).unwrap())))
-            .collect();
-        Keyring::new(&keys, &keys).unwrap()
-    }
-
-    #[test]
-    fn a_mac_covers_every_part_and_the_pepper() {
-        let ring = keyring(&[1]);
-        let (secret, other) = (Secret::new([1; 32]), Secret::new([2; 32]));
-        let of = SecretOf {
-            kind: Kind::ApiToken,
-            id: CredentialId::from_bytes([3; 16]),
-            generation: Generation::FIRST,
-            secret: &secret,
-        };
-        let mac = ring.mac(&of);
-        assert!(ring.matches(&of, Some(&mac)));
-        assert!(!ring.matches(&of, None));
-        assert!(!ring.matches(
-            &SecretOf {
-                kind: Kind::Basic,
-                ..of
-            },
-            Some(&mac)
-        ));
-        assert!(!ring.matches(
-            &SecretOf {
-                id: CredentialId::MIN,
-                ..of
-            },
-            Some(&mac)
-        ));
-        let second = Generation::new(2);
-        assert!(!ring.matches(
-            &SecretOf {
-                generation: second,
-                ..of
-            },
-            Some(&mac)
-        ));
-        assert!(!ring.matches(
-            &SecretOf {
-                secret: &other,
-                ..of
-            },
-            Some(&mac)
-        ));
-        assert!(
-            !keyring(&[2]).matches(&of, Some(&mac)),
-            "a pepper that is not held"
-        );
-        assert!(keyring(&[1, 2]).matches(&of, Some(&mac)), "an older pepper");
-        assert_eq!(
-            keyring(&[1, 2]).mac(&of).pepper,
-            KeyVersion(2),
-            "the last is active"
-        );
-    }
-
-    #[test]
-    fn a_sealed_text_opens_only_in_its_context_and_unchanged() {
-        let random = SystemRandom::new();
-        let ring = keyring(&[1]);
-        let sealed = ring.seal(b"here", b"text", &random).unwrap();
-        assert_eq!(
-            ring.open(b"here", &sealed).as_deref(),
-            Ok(b"text".as_slice())
-        );
-        assert_eq!(ring.open(b"there", &sealed), Err(NotSealedHere));
-        assert!(keyring(&[1, 2]).open(b"here", &sealed).is_ok());
-        assert_eq!(keyring(&[2]).open(b"here", &sealed), Err(NotSealedHere));
-        for at in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[at] ^= 1;
-            assert_eq!(
-                ring.open(b"here", &changed),
-                Err(NotSealedHere),
-                "byte {at}"
-            );
-            assert_eq!(ring.open(b"here", &sealed[..at]), Err(NotSealedHere));
-        }
-    }
-
-    #[test]
-    fn a_keyring_needs_both_keys_and_distinct_versions() {
-        let one = (KeyVersion(1), key(1));
-        let new = |p: &[_], s: &[_]| Keyring::new(p, s).err();
-        assert_eq!(
-            new(&[], std::slice::from_ref(&one)),
-            Some(InvalidKeyring::NoPepper)
-        );
-        assert_eq!(
-            new(std::slice::from_ref(&one), &[]),
-            Some(InvalidKeyring::NoSealingKey)
-        );
-        let twice = [one.clone(), one.clone()];
-        assert_eq!(
-            new(&twice, &twice),
-            Some(InvalidKeyring::Version(KeyVersion(1)))
-        );
-        let zero = [(KeyVersion(0), key(1))];
-        assert_eq!(
-            new(&zero, &twice[..1]),
-            Some(InvalidKeyring::Version(KeyVersion(0)))
-        );
-    }
-}
+mod tests;

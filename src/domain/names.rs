@@ -3,35 +3,22 @@
 //! A value of one of these types has passed its rule; nothing behind the edge
 //! checks it again.
 
-use std::fmt;
-use std::sync::Arc;
-
 /// Why a text is not what it should be; reads as the end of "`FIELD` ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidText(pub &'static str);
 
-macro_rules! text {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+/// A type for shared texts that have passed a rule, without the rule.
+macro_rules! shared_text {
+    ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
-            /// The text, if it follows the rule.
-            ///
-            /// # Errors
-            ///
-            /// [`InvalidText`], which says the rule.
-            pub fn parse(text: &str) -> Result<Self, InvalidText> {
-                let check: fn(&str) -> Result<(), InvalidText> = $check;
-                check(text)?;
-                Ok(Self(text.into()))
-            }
-
             /// A text that followed the rule when it was stored.
             #[must_use]
-            pub const fn trusted(text: Arc<str>) -> Self {
+            pub const fn trusted(text: std::sync::Arc<str>) -> Self {
                 Self(text)
             }
 
@@ -43,24 +30,46 @@ macro_rules! text {
 
             /// The text, shared.
             #[must_use]
-            pub const fn as_arc(&self) -> &Arc<str> {
+            pub const fn as_arc(&self) -> &std::sync::Arc<str> {
                 &self.0
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.0, f)
             }
         }
     };
 }
+
+/// A type for texts that `$check` lets pass, kept as they were given.
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $crate::domain::names::shared_text! { $(#[$doc])* $name }
+
+        impl $name {
+            /// The text, if it follows the rule.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidText`](crate::domain::names::InvalidText), which says the rule.
+            pub fn parse(text: &str) -> Result<Self, $crate::domain::names::InvalidText> {
+                let check: fn(&str) -> Result<(), $crate::domain::names::InvalidText> = $check;
+                check(text)?;
+                Ok(Self(text.into()))
+            }
+        }
+    };
+}
+
+pub(super) use {shared_text, text};
 
 text! {
     /// An isolated customer or product area: a DNS label (RFC 1035 section
@@ -94,9 +103,56 @@ text! {
 }
 
 text! {
+    /// The name of a profile: a DNS label, as that of a tenant.
+    ProfileName, profile_name
+}
+
+text! {
+    /// A name for people; may be empty.
+    DisplayName, display_name
+}
+
+text! {
+    /// A group that an owner belongs to.
+    Group, group
+}
+
+text! {
+    /// A caller of credd who is an owner: the name that the caller has in records.
+    OwnerPrincipal, owner_principal
+}
+
+text! {
+    /// The name of something that is noted with a credential.
+    AttributeKey, attribute_key
+}
+
+text! {
+    /// What is noted with a credential under an [`AttributeKey`].
+    AttributeValue, attribute_value
+}
+
+text! {
+    /// The username or access key of a credential that was made elsewhere.
+    PublicName, public_name
+}
+
+text! {
     /// The name of a caller, as it stands in records: `credd:OWNER` for a
     /// credential of credd's own tenant.
     Principal, |_| Ok(())
+}
+
+impl Default for DisplayName {
+    fn default() -> Self {
+        Self::trusted("".into())
+    }
+}
+
+impl Default for Description {
+    fn default() -> Self {
+        Self::trusted("".into())
+    }
 }
 
 impl Tenant {
@@ -137,10 +193,27 @@ impl Principal {
     }
 }
 
-/// The most roles that one credential may have.
+/// The most roles that one credential or owner may have.
 pub const MAX_ROLES: usize = 16;
+/// The most attributes that one credential may have.
+pub const MAX_ATTRIBUTES: usize = 16;
+/// The most bytes that the texts of one credential may have together, so that its
+/// record stays within a value of the store.
+pub const MAX_CREDENTIAL_TEXTS: usize = 2048;
+/// The same for the texts of an owner, a role or a profile.
+pub const MAX_DIRECTORY_TEXTS: usize = 3072;
+/// The most principals that an owner may have.
+pub const MAX_PRINCIPALS: usize = 8;
+/// The most groups that an owner may have.
+pub const MAX_GROUPS: usize = 32;
+/// The most permissions that a role may have.
+pub const MAX_PERMISSIONS: usize = 64;
 
-fn require(holds: bool, rule: &'static str) -> Result<(), InvalidText> {
+/// What is noted with a credential, sorted by key, none twice.
+pub type Attributes = Vec<(AttributeKey, AttributeValue)>;
+
+/// That a rule holds, or what it says.
+pub(super) fn require(holds: bool, rule: &'static str) -> Result<(), InvalidText> {
     if holds {
         Ok(())
     } else {
@@ -175,6 +248,82 @@ fn role(text: &str) -> Result<(), InvalidText> {
     )
 }
 
+fn profile_name(text: &str) -> Result<(), InvalidText> {
+    dns_label(
+        text,
+        "must be the name of a profile: 1 to 63 characters of a-z, 0-9 and `-`, beginning with a letter and not ending in `-`",
+    )
+}
+
+fn display_name(text: &str) -> Result<(), InvalidText> {
+    require(
+        text.is_empty() || is_plain(text, 128),
+        "must be at most 128 characters without control characters and without space at either end",
+    )
+}
+
+fn group(text: &str) -> Result<(), InvalidText> {
+    require(
+        is_plain(text, 64),
+        "must be 1 to 64 characters without control characters and without space at either end",
+    )
+}
+
+/// One line of at most `most` characters, with nothing around it.
+fn is_plain(text: &str, most: usize) -> bool {
+    !text.is_empty()
+        && text.chars().count() <= most
+        && text.trim() == text
+        && !text.chars().any(char::is_control)
+}
+
+fn owner_principal(text: &str) -> Result<(), InvalidText> {
+    let forms = ["credd:", "jwt:", "spiffe://", "dns:"];
+    let has_form = forms
+        .iter()
+        .any(|form| text.len() > form.len() && text.starts_with(form));
+    let names_subject = !text.starts_with("jwt:")
+        || text
+            .split_once('#')
+            .is_some_and(|(issuer, subject)| issuer.len() > "jwt:".len() && !subject.is_empty());
+    require(
+        has_form
+            && names_subject
+            && text.len() <= 256
+            && text.bytes().all(|byte| byte.is_ascii_graphic()),
+        "must be `credd:OWNER`, `jwt:ISSUER#SUBJECT`, `spiffe://...` or `dns:NAME` of at most 256 visible ASCII characters",
+    )
+}
+
+fn attribute_key(text: &str) -> Result<(), InvalidText> {
+    let bytes = text.as_bytes();
+    require(
+        (1..=64).contains(&bytes.len())
+            && bytes[0].is_ascii_lowercase()
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(b)),
+        "must have keys of 1 to 64 characters of a-z, 0-9, `.`, `_` and `-` that begin with a letter",
+    )
+}
+
+fn attribute_value(text: &str) -> Result<(), InvalidText> {
+    require(
+        text.len() <= 256 && !text.chars().any(char::is_control),
+        "must be at most 256 bytes of UTF-8 without control characters",
+    )
+}
+
+fn public_name(text: &str) -> Result<(), InvalidText> {
+    require(
+        (1..=128).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b":;=,".contains(&byte)),
+        "must be 1 to 128 visible ASCII characters but `:`, `;`, `=` and `,`",
+    )
+}
+
 fn owner(text: &str) -> Result<(), InvalidText> {
     let bytes = text.as_bytes();
     require(
@@ -189,10 +338,7 @@ fn owner(text: &str) -> Result<(), InvalidText> {
 
 fn label(text: &str) -> Result<(), InvalidText> {
     require(
-        !text.is_empty()
-            && text.chars().count() <= 128
-            && text.trim() == text
-            && !text.chars().any(char::is_control),
+        is_plain(text, 128),
         "must be 1 to 128 characters without control characters and without space at either end",
     )
 }

@@ -82,6 +82,12 @@ impl Generation {
     pub const fn number(self) -> u32 {
         self.0
     }
+
+    /// That of the secret after it; `None`: there are no more numbers.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
 }
 
 /// What somebody presented, not yet looked at.
@@ -129,6 +135,8 @@ pub enum Malformed {
     /// The username or access key is malformed, or names another credential
     /// than the secret does.
     Name,
+    /// No profile has credentials in such a header.
+    Header,
 }
 
 const PREFIX: usize = 6;
@@ -159,6 +167,20 @@ impl Presented<'_> {
                 parse_named(Kind::KeyPair, access_key.as_bytes(), secret_key.as_bytes())
             }
         }
+    }
+}
+
+impl Claim {
+    /// Reads a secret of whatever kind, without the name that goes with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] for whatever credd can't have issued.
+    pub fn of_secret(text: &str) -> Result<Self, Malformed> {
+        let prefix = text.split_once('_').map(|(prefix, _)| prefix);
+        let mut kinds = Kind::ALL.into_iter();
+        let kind = kinds.find(|kind| Some(kind.secret_prefix()) == prefix);
+        parse_secret(kind.ok_or(Malformed::Prefix)?, text.as_bytes())
     }
 }
 

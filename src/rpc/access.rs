@@ -13,8 +13,9 @@ use tower::{Layer, Service};
 use super::policy::{Access, access};
 use super::stopping::EndsWhenStopping;
 use super::{Shared, status};
+use crate::authority::Authority;
+use crate::authority::caller::Caller;
 use crate::authority::entry::Entry;
-use crate::authority::{Authority, Caller};
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -64,8 +65,8 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match admit(&self.shared, &request) {
-            Ok(Some(caller)) => {
-                request.extensions_mut().insert(Arc::new(caller));
+            Ok(Some(admitted)) => {
+                request.extensions_mut().insert(admitted);
                 let answer = self.inner.call(request);
                 Box::pin(async move { Ok(refine(answer.await?)) })
             }
@@ -82,22 +83,42 @@ where
     }
 }
 
+/// A caller whom the layer let through.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Who it is.
+    pub caller: Arc<Caller>,
+    /// Whether the caller has the permission that the RPC needs. Otherwise the
+    /// caller is an owner, and may do this to what is the owner's.
+    pub permitted: bool,
+}
+
 /// The caller, if the RPC needs one, and if they may call it.
-fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Caller>, Status> {
+fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Admitted>, Status> {
     let access = access(request.uri().path()).ok_or_else(status::unimplemented)?;
     check_metadata(request.headers())?;
-    match access {
-        Access::Open => Ok(None),
-        Access::Needs(permission) => {
-            let authority = shared.authority()?;
-            let (caller, entry) = authenticate(authority, request.headers())?;
-            let mut roles = entry.roles(authority.index().names());
-            if roles.any(|role| permission.is_in(role)) {
-                Ok(Some(caller))
-            } else {
-                Err(status::permission_denied(permission.name()))
-            }
-        }
+    let (permission, owners_may) = match access {
+        Access::Open => return Ok(None),
+        Access::Needs(permission) => (permission, false),
+        Access::OwnerOr(permission) => (permission, true),
+    };
+    let authority = shared.authority()?;
+    let (mut caller, entry) = authenticate(authority, request.headers())?;
+    let permitted = authority.permits(&entry, permission.name());
+    caller.permission = permitted.then(|| permission.name());
+    let is_some_owner = || {
+        let directory = authority.index().directory();
+        !directory
+            .owners_of_principal(caller.principal.as_str())
+            .is_empty()
+    };
+    if permitted || owners_may && is_some_owner() {
+        Ok(Some(Admitted {
+            caller: Arc::new(caller),
+            permitted,
+        }))
+    } else {
+        Err(status::permission_denied(permission.name()))
     }
 }
 
@@ -157,8 +178,17 @@ fn refine(response: Response<Body>) -> Response<Body> {
 /// UNAUTHENTICATED if the layer let nobody through: the service was built
 /// without it.
 pub fn caller_of<T>(request: &tonic::Request<T>) -> Result<Arc<Caller>, Status> {
-    let caller = request.extensions().get::<Arc<Caller>>();
-    caller.cloned().ok_or_else(status::unauthenticated)
+    Ok(admitted(request)?.caller)
+}
+
+/// The same, and whether the caller has the permission.
+///
+/// # Errors
+///
+/// As [`caller_of`].
+pub fn admitted<T>(request: &tonic::Request<T>) -> Result<Admitted, Status> {
+    let admitted = request.extensions().get::<Admitted>();
+    admitted.cloned().ok_or_else(status::unauthenticated)
 }
 
 #[cfg(test)]

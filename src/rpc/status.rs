@@ -10,10 +10,12 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::authority::IssueError;
-use crate::authority::command::Refusal;
+use crate::authority::command::{Refusal, Thing};
 use crate::authority::committer::CommandError;
 use crate::authority::hub::LogError;
+use crate::authority::manage::{IssueError, NotRevealed};
+use crate::domain::credential::ShownState;
+use crate::domain::id::CredentialId;
 use crate::domain::names::InvalidText;
 
 const DOMAIN: &str = "credd";
@@ -65,6 +67,15 @@ pub fn invalid(field: &str, rule: impl Into<String>) -> Status {
     let mut violations = Violations::default();
     violations.add(field, rule);
     violations.status()
+}
+
+/// A text that is no page token of this list.
+#[must_use]
+pub fn bad_page_token() -> Status {
+    invalid(
+        "page_token",
+        "must be the `next_page_token` of a page of the same list, given to the same caller",
+    )
 }
 
 /// No caller is known by what was presented.
@@ -145,7 +156,7 @@ pub fn internal(context: &dyn std::fmt::Display) -> Status {
 #[must_use]
 pub fn of_command(error: &CommandError) -> Status {
     match error {
-        CommandError::Refused(refusal) => of_refusal(*refusal),
+        CommandError::Refused(refusal) => of_refusal(refusal),
         CommandError::Overloaded => with_retry(
             Code::ResourceExhausted,
             "OVERLOADED",
@@ -222,20 +233,103 @@ pub fn refined(status: Status) -> Status {
     }
 }
 
-fn of_refusal(refusal: Refusal) -> Status {
+fn of_refusal(refusal: &Refusal) -> Status {
+    use Code::{Aborted, AlreadyExists, FailedPrecondition, NotFound};
+
     let (code, reason) = match refusal {
-        Refusal::NotFound(_) => (Code::NotFound, "CREDENTIAL_NOT_FOUND"),
-        Refusal::Revoked(_) => (Code::FailedPrecondition, "CREDENTIAL_REVOKED"),
-        Refusal::Exists(_) => (Code::AlreadyExists, "CREDENTIAL_EXISTS"),
-        Refusal::LastAdministrator(_) => (Code::FailedPrecondition, "LAST_ADMINISTRATOR"),
+        Refusal::Invalid(fields) => {
+            let mut violations = Violations::default();
+            for (field, rule) in fields {
+                violations.add(field, rule.as_str());
+            }
+            return violations.status();
+        }
+        Refusal::NotFound(_) | Refusal::NotOurs => (NotFound, "CREDENTIAL_NOT_FOUND"),
+        Refusal::Revoked(_) => (FailedPrecondition, "CREDENTIAL_REVOKED"),
+        Refusal::Expired(_) => (FailedPrecondition, "CREDENTIAL_EXPIRED"),
+        Refusal::Leaked(_) => (FailedPrecondition, "CREDENTIAL_LEAKED"),
+        Refusal::Exists(_) => (AlreadyExists, "CREDENTIAL_EXISTS"),
+        Refusal::OneOnly(id) => {
+            return with_id(FailedPrecondition, "CREDENTIAL_EXISTS", refusal, *id);
+        }
+        Refusal::OverlapRunning(_) => (FailedPrecondition, "OVERLAP_RUNNING"),
+        Refusal::SecretExists(_) => (AlreadyExists, "SECRET_EXISTS"),
+        Refusal::LastAdministrator(_) => (FailedPrecondition, "LAST_ADMINISTRATOR"),
+        Refusal::NotForOwners => (Code::PermissionDenied, "PERMISSION_MISSING"),
+        Refusal::RevisionMismatch(_) => (Aborted, "REVISION_MISMATCH"),
+        Refusal::RequestDone(id) => return with_id(AlreadyExists, "REQUEST_DONE", refusal, *id),
+        Refusal::RequestIdReused => (FailedPrecondition, "REQUEST_ID_REUSED"),
+        Refusal::Unknown(thing) => return unknown(*thing),
+        Refusal::Deleted(thing) => return of_thing(FailedPrecondition, *thing, "DELETED", refusal),
+        Refusal::Disabled(thing) => {
+            return of_thing(FailedPrecondition, *thing, "DISABLED", refusal);
+        }
+        Refusal::InUse(thing) => return of_thing(FailedPrecondition, *thing, "IN_USE", refusal),
+        Refusal::BuiltIn(thing) => {
+            return of_thing(FailedPrecondition, *thing, "BUILT_IN", refusal);
+        }
+        Refusal::ProfileExists => (FailedPrecondition, "PROFILE_EXISTS"),
+        Refusal::PrincipalTaken(_) => (AlreadyExists, "PRINCIPAL_TAKEN"),
+        Refusal::Crowded => {
+            return with_retry(
+                Code::ResourceExhausted,
+                "OVERLOADED",
+                refusal.to_string(),
+                Duration::from_millis(100),
+            );
+        }
+        Refusal::Random(error) => return internal(error),
     };
     with_reason(code, reason, refusal.to_string())
 }
 
 /// No credential has that id.
 #[must_use]
-pub fn not_found(id: crate::domain::id::CredentialId) -> Status {
-    of_refusal(Refusal::NotFound(id))
+pub fn not_found(id: CredentialId) -> Status {
+    of_refusal(&Refusal::NotFound(id))
+}
+
+/// There is no such tenant, owner, role or profile.
+#[must_use]
+pub fn unknown(thing: Thing) -> Status {
+    of_thing(Code::NotFound, thing, "NOT_FOUND", &Refusal::Unknown(thing))
+}
+
+/// A secret that is not shown again.
+#[must_use]
+pub fn not_revealed(id: CredentialId, error: NotRevealed) -> Status {
+    let failed = |reason: &str, why: &str| {
+        with_reason(
+            Code::FailedPrecondition,
+            reason,
+            format!("the secret of credential {id} is not shown: {why}"),
+        )
+    };
+    match error {
+        NotRevealed::NotFound => not_found(id),
+        NotRevealed::State(ShownState::Locked) => failed("CREDENTIAL_LOCKED", "it is locked"),
+        NotRevealed::State(ShownState::Revoked) => failed("CREDENTIAL_REVOKED", "it is revoked"),
+        NotRevealed::State(ShownState::Expired | ShownState::Active) => {
+            failed("CREDENTIAL_EXPIRED", "it has expired")
+        }
+        NotRevealed::Disabled(thing) => {
+            let refusal = Refusal::Disabled(thing);
+            of_thing(Code::FailedPrecondition, thing, "DISABLED", &refusal)
+        }
+        NotRevealed::NotViewable => failed("NOT_VIEWABLE", "it is kept nowhere"),
+        NotRevealed::Unreadable => internal(&"a sealed secret can't be opened"),
+    }
+}
+
+fn of_thing(code: Code, thing: Thing, what: &str, refusal: &Refusal) -> Status {
+    let reason = format!("{}_{what}", thing.name().to_uppercase());
+    with_reason(code, &reason, refusal.to_string())
+}
+
+fn with_id(code: Code, reason: &str, refusal: &Refusal, id: CredentialId) -> Status {
+    let metadata = HashMap::from([("credential_id".to_owned(), id.to_string())]);
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
+    Status::with_error_details(code, refusal.to_string(), details)
 }
 
 fn with_reason(code: Code, reason: &str, message: impl Into<String>) -> Status {

@@ -11,13 +11,19 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::access::caller_of;
-use super::status::{self, refined};
+use super::status::{self, Violations, refined};
 use super::watch::{Watch, parse_watch};
 use super::{Shared, convert};
-use crate::authority::{Answer, Authority, Caller, Seen};
+use crate::authority::Authority;
+use crate::authority::caller::{Caller, Seen};
+use crate::authority::verify::{Answer, Question};
 use crate::domain::judge::{Audience, Verdict};
+use crate::domain::names::{InvalidText, ProfileName};
+use crate::domain::permission::Needed;
 use crate::domain::revision::Position;
+use crate::domain::token::Presented;
 use crate::proto::v1;
+use crate::proto::v1::presented::Credential;
 use crate::proto::v1::verification_service_server::VerificationService;
 use crate::proto::v1::verify_stream_response::Outcome;
 use crate::proto::v1::{
@@ -107,10 +113,12 @@ fn verify(
         presented,
         tenant,
         any_tenant,
+        profiles,
+        permissions,
     } = request;
     let presented = presented
         .as_ref()
-        .and_then(convert::presented)
+        .and_then(|presented| presented.credential.as_ref())
         .ok_or_else(|| status::invalid("presented", "is required"))?;
     let audience = match (tenant.as_str(), any_tenant) {
         ("", false) => {
@@ -128,26 +136,90 @@ fn verify(
             ));
         }
     };
-    let answer = authority.verify(presented, audience, &caller.principal);
+    if profiles.len() > MAX_PROFILES {
+        return Err(status::invalid("profiles", "must be at most 16"));
+    }
+    for (at, profile) in profiles.iter().enumerate() {
+        if let Err(InvalidText(rule)) = ProfileName::parse(profile) {
+            return Err(status::invalid(&format!("profiles[{at}]"), rule));
+        }
+    }
+    let needed = read_permissions(permissions)?;
+    let about = Question {
+        profiles,
+        permissions: &needed,
+        ..Question::of(Presented::Token(""), audience)
+    };
+    let answer = match presented {
+        Credential::Header(header) => {
+            let v1::RawHeader { name, value } = header;
+            let value: &[u8] = match value {
+                Some(v1::raw_header::Value::Text(text)) => text.as_bytes(),
+                Some(v1::raw_header::Value::Raw(bytes)) => bytes,
+                None => &[],
+            };
+            let rules = authority.index().directory().headers();
+            let readings = rules.readings(name, value).into_iter().flatten().flatten();
+            let mut answer = authority.unreadable();
+            for reading in readings {
+                let question = Question {
+                    presented: reading.credential.presented(),
+                    header: Some(reading.rule),
+                    ..about
+                };
+                answer = authority.verify(&question, caller);
+                if !matches!(answer.verdict, Verdict::Invalid(_)) {
+                    break;
+                }
+            }
+            answer
+        }
+        presented => match convert::presented(presented) {
+            Some(presented) => authority.verify(&Question { presented, ..about }, caller),
+            None => authority.unreadable(),
+        },
+    };
     Ok(response(authority, &answer))
+}
+
+/// The most profiles that a question may name.
+const MAX_PROFILES: usize = 16;
+/// The most permissions that a question may name.
+const MAX_PERMISSIONS: usize = 16;
+
+fn read_permissions(permissions: &[String]) -> Result<Vec<Needed<'_>>, Status> {
+    if permissions.len() > MAX_PERMISSIONS {
+        return Err(status::invalid("permissions", "must be at most 16"));
+    }
+    let mut violations = Violations::default();
+    let needed: Vec<_> = permissions
+        .iter()
+        .enumerate()
+        .filter_map(|(at, text)| {
+            violations.check(&format!("permissions[{at}]"), Needed::parse(text))
+        })
+        .collect();
+    if needed.len() == permissions.len() {
+        Ok(needed)
+    } else {
+        Err(violations.status())
+    }
 }
 
 fn response(authority: &Authority, answer: &Answer) -> VerifyResponse {
     let Answer {
         verdict,
-        credential,
+        found,
         valid_for,
         revision,
     } = answer;
-    let names = authority.index().names();
+    let (names, directory) = (authority.index().names(), authority.index().directory());
     VerifyResponse {
         verdict: wire_verdict(*verdict).into(),
-        identity: credential
-            .as_deref()
-            .map(|entry| convert::identity(entry, names)),
-        valid_for: credential
+        identity: found
             .as_ref()
-            .map(|_| convert::short_duration(*valid_for)),
+            .map(|found| convert::credential::identity(found, names, directory)),
+        valid_for: found.as_ref().map(|_| convert::short_duration(*valid_for)),
         revision: Some(convert::revision(authority.store(), *revision)),
     }
 }
@@ -160,6 +232,9 @@ const fn wire_verdict(verdict: Verdict) -> v1::Verdict {
         Verdict::Locked => v1::Verdict::Locked,
         Verdict::Revoked => v1::Verdict::Revoked,
         Verdict::Expired => v1::Verdict::Expired,
+        Verdict::TenantDisabled => v1::Verdict::TenantDisabled,
+        Verdict::OwnerDisabled => v1::Verdict::OwnerDisabled,
+        Verdict::Forbidden => v1::Verdict::Forbidden,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::authority::retention::Retention;
+use crate::authority::sweep::Keep;
 
 /// A credential authority: issues, verifies and revokes API credentials over
 /// gRPC.
@@ -47,6 +48,9 @@ pub struct Serve {
         default_value = "127.0.0.1:7420"
     )]
     pub listen: SocketAddr,
+    /// The address on which `/metrics` is answered; unset: nowhere.
+    #[arg(long, env = "CREDD_METRICS_LISTEN", value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Serves plaintext on an address that is not loopback: whoever sees the
     /// traffic then sees secrets.
     #[arg(
@@ -79,6 +83,14 @@ pub struct Serve {
         default_value_t = 1_000_000
     )]
     pub log_retention_commits: u64,
+    /// Revoked and expired credentials are removed after this many days.
+    #[arg(
+        long,
+        env = "CREDD_CREDENTIAL_RETENTION_DAYS",
+        value_name = "N",
+        default_value_t = 30
+    )]
+    pub credential_retention_days: u64,
 }
 
 /// How to create a data directory.
@@ -121,6 +133,17 @@ pub struct Data {
 }
 
 impl Serve {
+    /// How long what is over is kept. The trace of a removed credential outlives
+    /// the log of changes.
+    #[must_use]
+    pub const fn keep(&self) -> Keep {
+        let log = self.log_retention_hours.saturating_mul(3600);
+        Keep {
+            over: Duration::from_secs(self.credential_retention_days.saturating_mul(24 * 3600)),
+            trace: Duration::from_secs(log.saturating_add(24 * 3600)),
+        }
+    }
+
     /// How much of the log is kept.
     #[must_use]
     pub const fn retention(&self) -> Retention {

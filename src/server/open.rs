@@ -7,14 +7,16 @@ use zeroize::Zeroizing;
 use super::config::Data;
 use super::data_dir::{DataDir, DirLock, FileError};
 use super::keyring_file::{self, InvalidKeyringFile};
-use crate::authority::command::{Command, Expiry, IdSequence, NewId};
+use crate::authority::command::{Command, IdSequence, NewId, Texts};
 use crate::authority::feed::{Feed, FeedError};
 use crate::authority::hub::RingSize;
+use crate::authority::manage::{Asked, IssueError, NewCredential};
 use crate::authority::record::KeyChecks;
-use crate::authority::{Authority, IssueError, NewCredential, Parts};
-use crate::domain::id::CredentialId;
+use crate::authority::{Authority, Parts};
+use crate::domain::expiry::Wish;
 use crate::domain::keyring::{CheckValue, KeyVersion, Keyring};
-use crate::domain::names::{Description, Label, Owner, Principal, Role, Tenant};
+use crate::domain::names::{Label, Owner, Principal, ProfileName, Role, Tenant};
+use crate::domain::profile::built_in;
 use crate::domain::random::{self, RandomUnavailable, SystemRandom};
 use crate::domain::revision::StoreId;
 use crate::domain::secret::Secret;
@@ -243,13 +245,11 @@ impl Opened {
             let recorded = authority.run(Command::RecordKeyring(checks)).await;
             recorded.map_err(IssueError::Command)?;
         }
-        let (_, callers) = authority.index().read(|index| {
-            let credd = index.names().find(Tenant::CREDD);
-            credd.map_or(0, |credd| {
-                index.of_tenant(credd, None, CredentialId::MIN, 1).len()
-            })
+        let (_, has_callers) = authority.index().read(|index| {
+            let credd = index.directory().tenant(Tenant::CREDD, index.names());
+            credd.is_some_and(|credd| index.listing(|listing| listing.has_tenant(credd)))
         });
-        if callers == 0 {
+        if !has_callers {
             self.issue_first_administrator(authority).await?;
         }
         Ok(())
@@ -265,22 +265,29 @@ impl Opened {
         let new = NewCredential {
             tenant: Tenant::credd(),
             owner: Owner::trusted("admin".into()),
-            kind: Kind::ApiToken,
-            label: Label::trusted("first administrator".into()),
-            description: Description::trusted("".into()),
-            roles: vec![Role::trusted(Role::ADMINISTRATOR.into())],
-            expiry: Expiry::Never,
+            profile: ProfileName::trusted(built_in::API_TOKEN.into()),
+            texts: Texts {
+                label: Some(Label::trusted("first administrator".into())),
+                roles: vec![Role::trusted(Role::ADMINISTRATOR.into())],
+                ..Texts::default()
+            },
+            expiry: Wish::Never,
         };
         let random = authority.random();
         let secret = Secret::new(random::bytes(random).map_err(IssueError::Random)?);
         let entropy = random::bytes(random).map_err(IssueError::Random)?;
         let id = IdSequence::after(None).next(authority.now(), entropy);
-        let text = secret_text(new.kind, id, Generation::FIRST, &secret);
+        let text = secret_text(Kind::ApiToken, id, Generation::FIRST, &secret);
         let path = self.directory.admin_token();
         let line = Zeroizing::new(format!("{}\n", text.expose()));
         self.directory.write(&path, &line)?;
         authority
-            .issue_as(new, &Principal::system(), NewId::Given(id), secret)
+            .issue_as(
+                new,
+                Asked::by(Principal::system()),
+                NewId::Given(id),
+                secret,
+            )
             .await?;
         tracing::info!(path = %path.display(), "the first administrator's token is in a file");
         Ok(())

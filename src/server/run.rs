@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -17,16 +17,21 @@ use tonic_health::server::HealthReporter;
 use super::config::{Init, Serve};
 use super::data_dir::DataDir;
 use super::incoming;
+use super::metrics;
 use super::open::{IfMissing, OpenError, Opened, open};
 use super::supervise::{Failure, Supervisor};
+use crate::authority::committer::CommandError;
 use crate::authority::retention::{self, Retention};
+use crate::authority::sweep::{Keep, Swept};
 use crate::authority::{Authority, Parts, Workers};
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::credential_service_server::CredentialServiceServer;
+use crate::proto::v1::directory_service_server::DirectoryServiceServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
 use crate::rpc::access::AccessLayer;
 use crate::rpc::credentials::Credentials;
+use crate::rpc::directory::DirectoryRpc;
 use crate::rpc::verification::Verification;
 use crate::store::StoreError;
 use crate::store::sled::SledStore;
@@ -42,10 +47,13 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from
 const GRACE: Duration = Duration::from_secs(1);
 /// How often the log is looked at for what need not be kept.
 const RETENTION_PERIOD: Duration = Duration::from_mins(1);
+/// How often it is looked for what has expired and what is over.
+const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "",
     "credd.v1.CredentialService",
+    "credd.v1.DirectoryService",
     "credd.v1.VerificationService",
 ];
 
@@ -121,6 +129,10 @@ pub async fn run(
                     .max_decoding_message_size(MAX_REQUEST),
             )
             .add_service(
+                DirectoryServiceServer::new(DirectoryRpc::new(shared.clone()))
+                    .max_decoding_message_size(MAX_REQUEST),
+            )
+            .add_service(
                 VerificationServiceServer::new(Verification::new(shared.clone()))
                     .max_decoding_message_size(MAX_REQUEST),
             )
@@ -193,6 +205,24 @@ async fn serve_authority(
         "log retention",
         keep_log_short(opened.parts, config.retention(), shared.stopping.clone()),
     );
+    supervisor.task(
+        "sweep",
+        sweep(
+            Arc::clone(&authority),
+            config.keep(),
+            shared.stopping.clone(),
+        ),
+    );
+    if let Some(address) = config.metrics_listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| format!("can't listen on {address}: {error}"))?;
+        let address = listener.local_addr()?;
+        tracing::info!(%address, "answering /metrics");
+        let stopping = shared.stopping.clone();
+        let serve = metrics::serve(listener, Arc::clone(&authority), stopping);
+        supervisor.task("metrics", serve);
+    }
     shared.set_authority(authority);
     report(health, ServingStatus::Serving).await;
     tracing::info!(%address, "serving");
@@ -212,6 +242,26 @@ fn start_authority(
         Ok(())
     });
     Ok(Arc::new(authority))
+}
+
+/// Does from time to time what nobody asks for.
+async fn sweep(
+    authority: Arc<Authority>,
+    keep: Keep,
+    stopping: CancellationToken,
+) -> Result<(), Failure> {
+    let mut ticks = tokio::time::interval(SWEEP_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut swept = Swept::default();
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        match authority.sweep(&mut swept, keep).await {
+            Ok(()) => (),
+            // The committer ends the process.
+            Err(CommandError::StoreFailed | CommandError::Stopping) => return Ok(()),
+            Err(error) => tracing::warn!(%error, "the upkeep waits for the next time"),
+        }
+    }
+    Ok(())
 }
 
 async fn keep_log_short(

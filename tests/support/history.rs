@@ -289,7 +289,7 @@ impl History {
             tenant: credential.tenant.clone(),
             kind: credential.last_change.as_ref().unwrap().r#type(),
             state: credential.state(),
-            generation: credential.generation,
+            generation: credential.secrets[0].generation,
         };
         let revision = credential.state_revision.as_ref().unwrap().number;
         self.0.entry(revision).or_default().insert(change);
@@ -526,7 +526,9 @@ pub(crate) fn received(message: v1::WatchResponse) -> Received {
 }
 
 fn change(event: v1::Event) -> Change {
-    let v1::event::Subject::Credential(event) = event.subject.unwrap();
+    let Some(v1::event::Subject::Credential(event)) = event.subject else {
+        panic!("a change to something else than a credential: {event:?}");
+    };
     Change {
         kind: event.r#type(),
         state: event.state(),

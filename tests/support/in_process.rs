@@ -7,24 +7,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use credd::authority::command::{Expiry, NewId};
+use credd::authority::command::{NewId, SetState, Texts};
 use credd::authority::feed::{Feed, FeedError};
 use credd::authority::hub::RingSize;
-use credd::authority::{Authority, NewCredential, Parts, Workers};
+use credd::authority::manage::{Asked, NewCredential};
+use credd::authority::{Authority, Parts, Workers};
+use credd::domain::credential::Set;
+use credd::domain::expiry::Wish;
 use credd::domain::id::CredentialId;
 use credd::domain::keyring::{KeyVersion, Keyring};
-use credd::domain::names::{Description, Label, Owner, Principal, Role, Tenant};
+use credd::domain::names::{Label, Owner, Principal, ProfileName, Reason, Role, Tenant};
 use credd::domain::random::SystemRandom;
 use credd::domain::secret::Secret;
 use credd::domain::time::SystemClock;
 use credd::domain::token::{Generation, Kind, secret_text};
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::credential_service_server::CredentialServiceServer;
+use credd::proto::v1::directory_service_client::DirectoryServiceClient;
+use credd::proto::v1::directory_service_server::DirectoryServiceServer;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
 use credd::proto::v1::verification_service_server::VerificationServiceServer;
 use credd::rpc::Shared;
 use credd::rpc::access::AccessLayer;
 use credd::rpc::credentials::Credentials;
+use credd::rpc::directory::DirectoryRpc;
 use credd::rpc::verification::Verification;
 use credd::store::Store;
 use tokio::net::TcpListener;
@@ -90,6 +96,9 @@ impl InProcess {
             .add_service(CredentialServiceServer::new(Credentials::new(
                 shared.clone(),
             )))
+            .add_service(DirectoryServiceServer::new(DirectoryRpc::new(
+                shared.clone(),
+            )))
             .add_service(VerificationServiceServer::new(Verification::new(
                 shared.clone(),
             )))
@@ -125,6 +134,7 @@ impl InProcess {
         let bearer = Bearer::new(&self.token);
         Client {
             credentials: CredentialServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            directory: DirectoryServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             verification: VerificationServiceClient::with_interceptor(channel, bearer),
         }
     }
@@ -156,11 +166,24 @@ pub(crate) fn new_credential(tenant: &str) -> NewCredential {
     NewCredential {
         tenant: Tenant::parse(tenant).unwrap(),
         owner: Owner::parse("jo").unwrap(),
-        kind: Kind::ApiToken,
-        label: Label::parse("test").unwrap(),
-        description: Description::parse("").unwrap(),
-        roles: Vec::new(),
-        expiry: Expiry::Never,
+        profile: ProfileName::parse("api-token").unwrap(),
+        texts: Texts {
+            label: Some(Label::parse("test").unwrap()),
+            ..Texts::default()
+        },
+        expiry: Wish::Unsaid,
+    }
+}
+
+/// What locks, unlocks or revokes a credential.
+pub(crate) fn set_state(id: CredentialId, set: Set) -> SetState {
+    SetState {
+        id,
+        set,
+        although_leaked: false,
+        reason: Reason::parse("").unwrap(),
+        by: Principal::system(),
+        expected: None,
     }
 }
 
@@ -176,12 +199,12 @@ pub(crate) fn drawn(n: u8) -> (CredentialId, Secret, String) {
 async fn administrator(authority: &Authority) -> String {
     let (id, secret, token) = drawn(1);
     if authority.get(id).1.is_none() {
-        let new = NewCredential {
-            roles: vec![Role::parse(Role::ADMINISTRATOR).unwrap()],
-            ..new_credential(Tenant::CREDD)
-        };
-        let by = Principal::system();
-        let issued = authority.issue_as(new, &by, NewId::Given(id), secret).await;
+        let mut new = new_credential(Tenant::CREDD);
+        new.texts.roles = vec![Role::parse(Role::ADMINISTRATOR).unwrap()];
+        let asked = Asked::by(Principal::system());
+        let issued = authority
+            .issue_as(new, asked, NewId::Given(id), secret)
+            .await;
         issued.unwrap();
     }
     token

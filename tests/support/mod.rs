@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use credd::proto::v1;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
+use credd::proto::v1::directory_service_client::DirectoryServiceClient;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
 use credd::server::config::{Data, Serve};
 use tempfile::TempDir;
@@ -34,6 +35,14 @@ pub mod raw;
 /// How long anything may take that a test waits for, before it is taken for
 /// stuck.
 pub const STUCK: Duration = Duration::from_mins(1);
+
+/// Every state of a credential.
+pub const ALL_STATES: [v1::CredentialState; 4] = [
+    v1::CredentialState::Active,
+    v1::CredentialState::Locked,
+    v1::CredentialState::Revoked,
+    v1::CredentialState::Expired,
+];
 
 /// Adds `authorization: Bearer TOKEN`.
 #[derive(Clone)]
@@ -57,12 +66,14 @@ impl Interceptor for Bearer {
 pub type Authorized = InterceptedService<Channel, Bearer>;
 pub type Credentials = CredentialServiceClient<Authorized>;
 pub type Verification = VerificationServiceClient<Authorized>;
+pub type Directory = DirectoryServiceClient<Authorized>;
 
-/// The two services, as one caller uses them over one connection.
+/// The services, as one caller uses them over one connection.
 #[derive(Clone)]
 pub struct Client {
     pub credentials: Credentials,
     pub verification: Verification,
+    pub directory: Directory,
 }
 
 impl Client {
@@ -72,6 +83,7 @@ impl Client {
         let bearer = Bearer::new(token);
         Self {
             credentials: CredentialServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            directory: DirectoryServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             verification: VerificationServiceClient::with_interceptor(channel, bearer),
         }
     }
@@ -102,10 +114,7 @@ impl Client {
     }
 
     pub async fn lock(&self, id: &str) -> Result<v1::LockResponse, Status> {
-        let request = v1::LockRequest {
-            credential_id: id.to_owned(),
-            reason: "test".to_owned(),
-        };
+        let request = lock_request(id);
         Ok(self.credentials.clone().lock(request).await?.into_inner())
     }
 
@@ -118,10 +127,7 @@ impl Client {
     }
 
     pub async fn revoke(&self, id: &str) -> Result<v1::RevokeResponse, Status> {
-        let request = v1::RevokeRequest {
-            credential_id: id.to_owned(),
-            reason: "test".to_owned(),
-        };
+        let request = revoke_request(id);
         Ok(self.credentials.clone().revoke(request).await?.into_inner())
     }
 
@@ -180,7 +186,7 @@ pub fn token_request(tenant: &str) -> v1::IssueRequest {
     v1::IssueRequest {
         tenant: tenant.to_owned(),
         owner: "jo".to_owned(),
-        kind: v1::CredentialKind::ApiToken.into(),
+        profile: "api-token".to_owned(),
         label: "test".to_owned(),
         ..Default::default()
     }
@@ -192,9 +198,46 @@ pub fn verify_token_request(token: &str) -> v1::VerifyRequest {
         presented: Some(v1::Presented {
             credential: Some(v1::presented::Credential::Token(token.to_owned())),
         }),
-        tenant: String::new(),
         any_tenant: true,
+        ..Default::default()
     }
+}
+
+/// A request to lock the credential of this id.
+pub fn lock_request(id: &str) -> v1::LockRequest {
+    v1::LockRequest {
+        target: Some(v1::lock_request::Target::CredentialId(id.to_owned())),
+        reason: "test".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// A request to revoke the credential of this id.
+pub fn revoke_request(id: &str) -> v1::RevokeRequest {
+    v1::RevokeRequest {
+        target: Some(v1::revoke_request::Target::CredentialId(id.to_owned())),
+        reason: "test".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// A request to list the credentials of a tenant; of all tenants, if it is empty.
+pub fn list_request(tenant: &str) -> v1::ListRequest {
+    v1::ListRequest {
+        filter: Some(v1::CredentialFilter {
+            tenant: tenant.to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// A request to list the credentials of a tenant, of whatever state.
+pub fn list_request_of_all_states(tenant: &str) -> v1::ListRequest {
+    let mut request = list_request(tenant);
+    let filter = request.filter.get_or_insert_default();
+    filter.states = ALL_STATES.map(i32::from).to_vec();
+    request
 }
 
 /// The token in what Issue returned.
@@ -250,13 +293,16 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let running = tokio::spawn(async move {
+        let mut running = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
             credd::server::run(&config, listener, stopped).await
         });
-        serving(address).await;
+        tokio::select! {
+            () = serving(address) => (),
+            ended = &mut running => panic!("the server ended: {ended:?}"),
+        }
         let token = read_token(directory.path());
         let admin = Client::connect(address, &token).await;
         Self {
@@ -301,10 +347,12 @@ pub fn config(directory: &Path) -> Serve {
             store_cache_mib: 64,
         },
         listen: "127.0.0.1:0".parse().unwrap(),
+        metrics_listen: None,
         allow_plaintext: false,
         shutdown_seconds: 10,
         log_retention_hours: 24,
         log_retention_commits: 1_000_000,
+        credential_retention_days: 30,
     }
 }
 

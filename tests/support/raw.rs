@@ -2,24 +2,24 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
+use prost::Message as _;
 use tonic::Streaming;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use super::*;
 
-/// Every RPC of credd that needs a caller.
-pub const RPCS: [&str; 9] = [
-    "CredentialService/Issue",
-    "CredentialService/Get",
-    "CredentialService/List",
-    "CredentialService/Lock",
-    "CredentialService/Unlock",
-    "CredentialService/Revoke",
-    "VerificationService/Verify",
-    "VerificationService/VerifyStream",
-    "VerificationService/Watch",
-];
+/// Every RPC of credd, as `SERVICE/METHOD`: each needs a caller.
+pub fn rpcs() -> Vec<String> {
+    let set = prost_types::FileDescriptorSet::decode(credd::proto::FILE_DESCRIPTOR_SET).unwrap();
+    let files = set.file.iter();
+    let services = files.flat_map(|file| &file.service);
+    let rpcs = services.flat_map(|service| {
+        let methods = service.method.iter();
+        methods.map(|method| format!("{}/{}", service.name(), method.name()))
+    });
+    rpcs.collect()
+}
 
 /// Calls an RPC with one message of these bytes and closes the sending side;
 /// returns the first message of the answer.

@@ -4,17 +4,21 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::authority::command::{Expiry, Issue, NewId, SetState};
+use crate::authority::command::{Issue, NewId, SetState, Texts};
 use crate::authority::hub::RingSize;
-use crate::domain::credential::{Action, State};
+use crate::domain::credential::{Set, State};
+use crate::domain::expiry::Wish;
+use crate::domain::id::CredentialId;
 use crate::domain::keyring::KeyVersion;
-use crate::domain::names::{Description, Label, Owner, Principal, Reason};
+use crate::domain::names::{Label, Owner, Principal, ProfileName, Reason, Tenant};
+use crate::domain::random::SystemRandom;
 use crate::domain::revision::{Position, StoreId};
 use crate::domain::secret::Secret;
 use crate::domain::time::{SystemClock, Timestamp};
-use crate::domain::token::Kind;
 use crate::store::memory::MemoryStore;
 use crate::store::{Changes, Entry, KeyRange, PageLimit};
+
+mod groups;
 
 type OtherWriter = Box<dyn FnOnce(&MemoryStore) + Send>;
 
@@ -94,6 +98,7 @@ impl Stepped {
             Arc::new(loaded.feed),
             Arc::new(Keyring::new(&key, &key).unwrap()),
             Arc::new(SystemClock),
+            Arc::new(SystemRandom::new()),
         );
         Self {
             store,
@@ -104,8 +109,21 @@ impl Stepped {
     }
 
     fn hand_in(&mut self, command: Command) -> Answer {
+        self.hand_in_as(command, false)
+    }
+
+    /// Only to be told what it would do.
+    fn try_out(&mut self, command: Command) -> Answer {
+        self.hand_in_as(command, true)
+    }
+
+    fn hand_in_as(&mut self, command: Command, dry: bool) -> Answer {
         let (answer, outcome) = oneshot::channel();
-        self.waiting.push_back(Job { command, answer });
+        self.waiting.push_back(Job {
+            command,
+            dry,
+            answer,
+        });
         outcome
     }
 
@@ -116,7 +134,7 @@ impl Stepped {
     fn state(&self, n: u8) -> Option<State> {
         let index = self.committer.feed.index();
         let (_, entry) = index.read(|index| index.credential(id(n)));
-        entry.map(|entry| entry.state())
+        entry.map(|entry| entry.standing())
     }
 
     fn head(&self) -> u64 {
@@ -129,43 +147,48 @@ fn id(n: u8) -> CredentialId {
 }
 
 fn issue(n: u8) -> Command {
+    issue_by("api-token", n)
+}
+
+fn issue_by(profile: &str, n: u8) -> Command {
     Command::Issue(Box::new(Issue {
         tenant: Tenant::trusted("acme".into()),
         owner: Owner::trusted("jo".into()),
-        kind: Kind::ApiToken,
-        label: Label::trusted("test".into()),
-        description: Description::trusted("".into()),
-        roles: Vec::new(),
-        expiry: Expiry::Never,
+        profile: ProfileName::trusted(profile.into()),
+        texts: Texts {
+            label: Some(Label::trusted("test".into())),
+            ..Texts::default()
+        },
+        expiry: Wish::Unsaid,
         secret: Secret::new([n; 32]),
         id: NewId::Given(id(n)),
+        request: None,
+        reason: Reason::trusted("".into()),
         by: Principal::system(),
+        as_owner: false,
+        expected: None,
     }))
 }
 
-fn set(n: u8, action: Action) -> Command {
+fn set(n: u8, set: Set) -> Command {
     Command::SetState(SetState {
         id: id(n),
-        action,
+        set,
+        although_leaked: false,
         reason: Reason::trusted("".into()),
         by: Principal::system(),
+        expected: None,
     })
 }
 
 fn answer(answer: &mut Answer) -> Result<(State, u64), CommandError> {
     let done = answer.try_recv().expect("it was answered")?;
-    let stored = done.credential.unwrap();
+    let stored = done.answer.credential(done.revision).unwrap();
     Ok((stored.credential.state, stored.revision.number()))
 }
 
 fn is_waiting(answer: &mut Answer) -> bool {
-    answer.try_recv() == Err(oneshot::error::TryRecvError::Empty)
-}
-
-impl PartialEq for Done {
-    fn eq(&self, other: &Self) -> bool {
-        self.revision == other.revision && self.credential == other.credential
-    }
+    matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty))
 }
 
 impl PartialEq for CommandError {
@@ -180,8 +203,6 @@ fn commands_that_wait_are_one_commit_and_see_those_before_them() {
     let mut first = stepped.hand_in(issue(1));
     let mut again = stepped.hand_in(issue(1));
     let mut other = stepped.hand_in(issue(2));
-    // It sees a credential that no commit has yet, and changes nothing.
-    let mut unlock = stepped.hand_in(set(1, Action::Unlock));
     stepped.run_group().unwrap();
     assert_eq!(answer(&mut first), Ok((State::Active, 1)));
     assert_eq!(
@@ -189,6 +210,19 @@ fn commands_that_wait_are_one_commit_and_see_those_before_them() {
         Err(CommandError::Refused(Refusal::Exists(id(1))))
     );
     assert_eq!(answer(&mut other), Ok((State::Active, 1)));
+    assert_eq!(stepped.head(), 1);
+}
+
+#[test]
+fn a_command_about_what_its_group_writes_waits_even_if_it_changes_nothing() {
+    let mut stepped = Stepped::new();
+    let mut issued = stepped.hand_in(issue(1));
+    let mut unlock = stepped.hand_in(set(1, Set::Unlock));
+    stepped.run_group().unwrap();
+    assert_eq!(answer(&mut issued), Ok((State::Active, 1)));
+    assert!(is_waiting(&mut unlock));
+    stepped.run_group().unwrap();
+    // The revision of the first.
     assert_eq!(answer(&mut unlock), Ok((State::Active, 1)));
     assert_eq!(stepped.head(), 1);
 }
@@ -197,7 +231,7 @@ fn commands_that_wait_are_one_commit_and_see_those_before_them() {
 fn a_second_change_of_a_key_waits_for_the_next_group() {
     let mut stepped = Stepped::new();
     let mut issued = stepped.hand_in(issue(1));
-    let mut locked = stepped.hand_in(set(1, Action::Lock));
+    let mut locked = stepped.hand_in(set(1, Set::Lock));
     let mut other = stepped.hand_in(issue(2));
     stepped.run_group().unwrap();
     assert_eq!(answer(&mut issued), Ok((State::Active, 1)));
@@ -216,9 +250,9 @@ fn nobody_overtakes_a_change_that_waits_for_the_next_group() {
     let mut issued = stepped.hand_in(issue(1));
     stepped.run_group().unwrap();
     assert_eq!(answer(&mut issued), Ok((State::Active, 1)));
-    let mut lock = stepped.hand_in(set(1, Action::Lock));
-    let mut unlock = stepped.hand_in(set(1, Action::Unlock));
-    let mut again = stepped.hand_in(set(1, Action::Lock));
+    let mut lock = stepped.hand_in(set(1, Set::Lock));
+    let mut unlock = stepped.hand_in(set(1, Set::Unlock));
+    let mut again = stepped.hand_in(set(1, Set::Lock));
     stepped.run_group().unwrap();
     assert_eq!(answer(&mut lock), Ok((State::Locked, 2)));
     assert!(is_waiting(&mut unlock) && is_waiting(&mut again));
@@ -232,7 +266,7 @@ fn nobody_overtakes_a_change_that_waits_for_the_next_group() {
 #[test]
 fn an_answer_that_writes_nothing_has_the_revision_of_the_first() {
     let mut stepped = Stepped::new();
-    let mut answers: Vec<_> = [issue(1), set(1, Action::Lock), set(1, Action::Lock)]
+    let mut answers: Vec<_> = [issue(1), set(1, Set::Lock), set(1, Set::Lock)]
         .into_iter()
         .map(|command| {
             let mut outcome = stepped.hand_in(command);
@@ -275,16 +309,20 @@ fn a_full_disk_refuses_the_whole_group_and_leaves_no_trace() {
     stepped.store.failures.lock().push_back(full);
     let mut answers = [stepped.hand_in(issue(1)), stepped.hand_in(issue(2))];
     // Even what changes nothing: it saw what is not there.
-    let mut unlock = stepped.hand_in(set(1, Action::Unlock));
+    let mut again = stepped.hand_in(issue(1));
+    let mut unlock = stepped.hand_in(set(1, Set::Unlock));
     stepped.run_group().unwrap();
-    for outcome in answers.iter_mut().chain([&mut unlock]) {
+    for outcome in answers.iter_mut().chain([&mut again]) {
         assert_eq!(answer(outcome), Err(CommandError::DiskFull));
     }
+    assert!(is_waiting(&mut unlock));
     assert_eq!((stepped.state(1), stepped.head()), (None, 0));
     // There is room again.
     let mut again = stepped.hand_in(issue(1));
     stepped.run_group().unwrap();
     assert_eq!(answer(&mut again), Ok((State::Active, 1)));
+    let unknown = CommandError::Refused(Refusal::NotFound(id(1)));
+    assert_eq!(answer(&mut unlock), Err(unknown));
 }
 
 #[test]
@@ -293,7 +331,7 @@ fn a_store_that_fails_ends_the_committer_and_is_acknowledged_to_nobody() {
     let poisoned = StoreError::Poisoned("a test".into());
     stepped.store.failures.lock().push_back(poisoned);
     let mut answers = [stepped.hand_in(issue(1)), stepped.hand_in(issue(1))];
-    let mut deferred = stepped.hand_in(set(1, Action::Lock));
+    let mut deferred = stepped.hand_in(set(1, Set::Lock));
     assert!(stepped.run_group().is_err());
     for outcome in &mut answers {
         assert_eq!(answer(outcome), Err(CommandError::StoreFailed));
@@ -313,13 +351,12 @@ fn a_command_that_another_writer_was_faster_than_is_decided_anew() {
         .feed
         .index()
         .read(|index| index.credential(id(1)));
-    let before = entry
-        .unwrap()
-        .to_stored(stepped.committer.feed.index().names());
+    let index = stepped.committer.feed.index();
+    let before = entry.unwrap().to_stored(index.names(), index.directory());
     let locked = before.credential.with_state(
         State::Locked,
         crate::domain::credential::Change {
-            action: Action::Lock,
+            action: Set::Lock.into(),
             ..before.credential.last_change.clone()
         },
     );
@@ -335,7 +372,7 @@ fn a_command_that_another_writer_was_faster_than_is_decided_anew() {
         };
         store.commit(batch).unwrap();
     }));
-    let mut lock = stepped.hand_in(set(1, Action::Lock));
+    let mut lock = stepped.hand_in(set(1, Set::Lock));
     let mut other = stepped.hand_in(issue(2));
     stepped.run_group().unwrap();
     // The other one's lock is the answer, and nothing was written for it.
@@ -361,6 +398,13 @@ fn a_command_that_others_are_always_faster_than_is_refused() {
     assert!(stepped.waiting.is_empty());
 }
 
+fn error(ended: Poll<Result<Done, CommandError>>) -> CommandError {
+    match ended {
+        Poll::Ready(Err(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_command_too_many_is_refused_and_those_that_wait_learn_of_the_end() {
     let Stepped {
@@ -377,13 +421,13 @@ fn a_command_too_many_is_refused_and_those_that_wait_learn_of_the_end() {
     }
     let mut one_more = Box::pin(commands.run(issue(1)));
     let refused = one_more.as_mut().poll(&mut context);
-    assert_eq!(refused, Poll::Ready(Err(CommandError::Overloaded)));
+    assert_eq!(error(refused), CommandError::Overloaded);
     drop(committer);
     for run in &mut runs {
         let ended = run.as_mut().poll(&mut context);
-        assert_eq!(ended, Poll::Ready(Err(CommandError::StoreFailed)));
+        assert_eq!(error(ended), CommandError::StoreFailed);
     }
     let mut late = Box::pin(commands.run(issue(1)));
     let refused = late.as_mut().poll(&mut context);
-    assert_eq!(refused, Poll::Ready(Err(CommandError::Stopping)));
+    assert_eq!(error(refused), CommandError::Stopping);
 }

@@ -1,22 +1,22 @@
 //! What a platform engineer sees: the real grpcurl against the real program,
 //! through reflection.
+#![allow(clippy::too_many_lines, reason = "a life has many steps")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod client;
+mod profiles;
+mod readme;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::io::Read as _;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 
+use client::{Grpcurl, resumed};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
-use support::program::{Ended, Program, serve};
-use support::{STUCK, read_token, tool};
+use support::program::{Program, serve};
+use support::raw::rpcs;
+use support::tool;
 
 /// grpcurl ends with 64 and the gRPC code.
 const INVALID_ARGUMENT: i32 = 64 + 3;
@@ -33,15 +33,16 @@ fn a_credential_of_each_kind_lives_its_whole_life() {
     let directory = tempfile::tempdir().unwrap();
     let (server, address) = Program::serve(serve(&[], directory.path()));
     let admin = Grpcurl::admin(&grpcurl, address, directory.path());
-    for kind in ["API_TOKEN", "BASIC", "KEY_PAIR"] {
-        live(&admin, kind);
+    for profile in ["api-token", "basic", "key-pair"] {
+        live(&admin, profile);
     }
     assert!(server.terminate().status.success());
 }
 
 /// Plays the life of a credential in a tenant of its own.
-fn live(admin: &Grpcurl, kind: &str) {
-    let tenant = kind.to_lowercase().replace('_', "-");
+#[allow(clippy::too_many_lines, reason = "a whole life")]
+fn live(admin: &Grpcurl, profile: &str) {
+    let tenant = format!("tenant-of-{profile}");
     let watched = json!({ "tenants": [tenant] });
     let mut watch = admin.watch(&watched);
     let start = watch.next();
@@ -52,7 +53,7 @@ fn live(admin: &Grpcurl, kind: &str) {
         &json!({
             "tenant": tenant,
             "owner": "jo@example.com",
-            "kind": format!("CREDENTIAL_KIND_{kind}"),
+            "profile": profile,
             "label": "pipeline",
             "description": "for the nightly build",
             "ttl": "86400s",
@@ -60,25 +61,35 @@ fn live(admin: &Grpcurl, kind: &str) {
     );
     let id = issued["credential"]["id"].as_str().unwrap().to_owned();
     let secret = &issued["secret"];
-    let (presented, bare) = presented(kind, secret);
+    let (presented, bare) = presented(profile, secret);
     let mut commits = vec![watch.change(&id, "ISSUED", "ACTIVE", &issued["revision"])];
 
     let got = admin.good("CredentialService/Get", &json!({ "credential_id": id }));
     assert_eq!(got["credential"], issued["credential"]);
     assert_eq!(got["credential"]["createdBy"], "credd:admin");
     assert_eq!(got["credential"]["label"], "pipeline");
+    assert_eq!(got["credential"]["profile"], json!(profile));
     assert_eq!(
         got["credential"]["daysLeft"], 0,
         "less than a whole day is left"
     );
-    let list = json!({ "tenant": tenant });
+    let list = json!({ "filter": { "tenant": tenant } });
     let listed = admin.good("CredentialService/List", &list);
     assert_eq!(listed["credentials"], json!([issued["credential"]]));
     assert!(!got.to_string().contains(&bare) && !listed.to_string().contains(&bare));
 
     let verify = |tenant: &str| {
         let request = json!({ "presented": presented, "tenant": tenant });
-        admin.good("VerificationService/Verify", &request)
+        let answer = admin.good("VerificationService/Verify", &request);
+        let header = &secret["headers"][0];
+        let header = json!({ "name": header["name"], "text": header["value"] });
+        let request = json!({ "presented": { "header": header }, "tenant": tenant });
+        assert_eq!(
+            admin.good("VerificationService/Verify", &request),
+            answer,
+            "as the client sends it"
+        );
+        answer
     };
     let verdict = || verify(&tenant)["verdict"].clone();
     let active = verify(&tenant);
@@ -115,7 +126,8 @@ fn live(admin: &Grpcurl, kind: &str) {
         refused.text
     );
     assert!(admin.good("CredentialService/List", &list)["credentials"].is_null());
-    let revoked = json!({ "tenant": tenant, "states": ["CREDENTIAL_STATE_REVOKED"] });
+    let states = ["CREDENTIAL_STATE_REVOKED"];
+    let revoked = json!({ "filter": { "tenant": tenant, "states": states } });
     let revoked = admin.good("CredentialService/List", &revoked);
     assert_eq!(revoked["credentials"][0]["id"], json!(id));
     assert_eq!(
@@ -142,16 +154,17 @@ fn live(admin: &Grpcurl, kind: &str) {
 
 /// What a client sends who was given this secret, taken from the ready header,
 /// and the part of it that is secret.
-fn presented(kind: &str, secret: &Value) -> (Value, String) {
-    let header = secret["header"]["value"].as_str().unwrap();
-    let name = &secret["header"]["name"];
-    let (presented, bare, expected) = match kind {
-        "API_TOKEN" => {
+fn presented(profile: &str, secret: &Value) -> (Value, String) {
+    assert_eq!(secret["headers"].as_array().unwrap().len(), 1);
+    let header = secret["headers"][0]["value"].as_str().unwrap();
+    let name = &secret["headers"][0]["name"];
+    let (presented, bare, expected) = match profile {
+        "api-token" => {
             assert_eq!(name, "Authorization");
             let token = header.strip_prefix("Bearer ").unwrap();
             (json!({ "token": token }), token.to_owned(), json!(token))
         }
-        "BASIC" => {
+        "basic" => {
             assert_eq!(name, "Authorization");
             let encoded = header.strip_prefix("Basic ").unwrap();
             let pair = String::from_utf8(BASE64.decode(encoded.as_bytes()).unwrap()).unwrap();
@@ -230,7 +243,7 @@ fn errors_can_be_read() {
     assert_eq!(refused.status, INVALID_ARGUMENT);
     assert_eq!(
         refused.fields(),
-        BTreeSet::from(["tenant", "kind", "label"].map(str::to_owned))
+        BTreeSet::from(["tenant", "profile", "label"].map(str::to_owned))
     );
     let info = refused.detail("google.rpc.ErrorInfo");
     assert_eq!(
@@ -272,6 +285,7 @@ fn a_stranger_learns_what_there_is_to_call_and_nothing_else() {
             .collect();
         let expected = [
             "credd.v1.CredentialService",
+            "credd.v1.DirectoryService",
             "credd.v1.VerificationService",
             "grpc.health.v1.Health",
         ];
@@ -290,295 +304,12 @@ fn a_stranger_learns_what_there_is_to_call_and_nothing_else() {
             serde_json::from_str(&caller.text(&["grpc.health.v1.Health/Check"])).unwrap();
         assert_eq!(health, json!({ "status": "SERVING" }));
     }
-    let methods = [
-        "CredentialService/Issue",
-        "CredentialService/Get",
-        "CredentialService/List",
-        "CredentialService/Lock",
-        "CredentialService/Unlock",
-        "CredentialService/Revoke",
-        "VerificationService/Verify",
-        "VerificationService/VerifyStream",
-        "VerificationService/Watch",
-    ];
-    for method in methods {
-        let refused = stranger.refused(method, &json!({}));
+    for method in rpcs() {
+        let refused = stranger.refused(&method, &json!({}));
         assert_eq!(refused.status, UNAUTHENTICATED, "{method}");
         assert_eq!(
             refused.detail("google.rpc.ErrorInfo")["reason"],
             "CALLER_UNKNOWN"
         );
-    }
-}
-
-#[test]
-fn the_tour_of_the_readme_works_as_it_is_written() {
-    let Some(grpcurl) = tool("CREDD_TEST_GRPCURL") else {
-        return;
-    };
-    let directory = tempfile::tempdir().unwrap();
-    let (_server, address) = Program::serve(serve(&[], &directory.path().join("credd-data")));
-    let readme = include_str!("../README.md");
-    let (_, tour) = readme.split_once("## Five minutes with grpcurl").unwrap();
-    let (tour, _) = tour.split_once("\n## ").unwrap();
-    let mut script = String::from("set -eu\n");
-    for (number, block) in tour.split("```").skip(1).step_by(2).enumerate() {
-        let commands = block.strip_prefix("sh\n").unwrap();
-        if commands.contains("/Watch") {
-            // In another terminal, and seen to have begun.
-            writeln!(script, "( {commands} ) >out-{number} 2>&1 &").unwrap();
-            writeln!(script, "until [ -s out-{number} ]; do sleep 0.01; done").unwrap();
-        } else {
-            script.push_str(commands);
-        }
-    }
-    script.push_str(
-        "for out in out-*; do
-           until grep -q CHANGE_TYPE_REVOKED $out; do sleep 0.01; done
-         done
-         kill $(jobs -p)",
-    );
-    let path = std::env::var("PATH").unwrap();
-    let mut bash = Command::new("bash");
-    bash.args([
-        "-c",
-        &script.replace("localhost:7420", &address.to_string()),
-    ])
-    .current_dir(directory.path())
-    .env(
-        "PATH",
-        format!("{}:{path}", grpcurl.parent().unwrap().display()),
-    );
-    let Ended { status, output } = Program::start(bash).end();
-    assert!(status.success(), "{output}");
-    let verdicts = output
-        .split('"')
-        .filter(|word| word.starts_with("VERDICT_"));
-    assert_eq!(
-        verdicts.collect::<Vec<_>>(),
-        [
-            "VERDICT_ACTIVE",
-            "VERDICT_INVALID",
-            "VERDICT_LOCKED",
-            "VERDICT_REVOKED"
-        ]
-    );
-}
-
-/// The tool, with a server and a caller.
-#[derive(Clone)]
-struct Grpcurl {
-    path: PathBuf,
-    address: SocketAddr,
-    token: Option<String>,
-}
-
-/// A call that was not answered with OK.
-#[derive(Debug)]
-struct Refused {
-    status: i32,
-    /// What grpcurl printed.
-    text: String,
-}
-
-impl Grpcurl {
-    fn admin(path: &Path, address: SocketAddr, data_dir: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            address,
-            token: Some(read_token(data_dir)),
-        }
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.path);
-        command.arg("-plaintext").stdin(Stdio::null());
-        if let Some(token) = &self.token {
-            command
-                .arg("-H")
-                .arg(format!("authorization: Bearer {token}"));
-        }
-        command
-    }
-
-    fn call(&self, method: &str, request: &Value) -> Command {
-        let mut command = self.command();
-        command
-            .args(["-d", &request.to_string(), &self.address.to_string()])
-            .arg(format!("credd.v1.{method}"));
-        command
-    }
-
-    /// Calls, and expects an answer.
-    fn good(&self, method: &str, request: &Value) -> Value {
-        let output = self.call(method, request).output().unwrap();
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{method}: {error}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// Calls, and expects an error.
-    fn refused(&self, method: &str, request: &Value) -> Refused {
-        let output = self.call(method, request).output().unwrap();
-        assert_eq!(output.stdout, b"", "{method}");
-        Refused {
-            status: output.status.code().unwrap(),
-            text: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// What a command without a request prints.
-    fn text(&self, arguments: &[&str]) -> String {
-        let output = self
-            .command()
-            .arg(self.address.to_string())
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Issues a token; returns its id and the revision.
-    fn issue(&self, tenant: &str) -> (String, Value) {
-        let request = json!({
-            "tenant": tenant,
-            "owner": "jo",
-            "kind": "CREDENTIAL_KIND_API_TOKEN",
-            "label": "x",
-        });
-        let issued = self.good("CredentialService/Issue", &request);
-        let id = issued["credential"]["id"].as_str().unwrap();
-        (id.to_owned(), issued["revision"].clone())
-    }
-
-    fn watch(&self, request: &Value) -> Watch {
-        Watch::start(self.call("VerificationService/Watch", request))
-    }
-
-    /// A Watch resumed after `from` shows exactly these commits next.
-    fn assert_resumes(&self, request: &Value, from: &Value, commits: &[Value]) {
-        let mut watch = self.watch(&resumed(request, from));
-        let first = watch.next();
-        assert!(first["bookmark"].is_object(), "{first}");
-        assert_eq!(first["revision"], from["revision"]);
-        for commit in commits {
-            assert_eq!(watch.next_commit(), *commit);
-        }
-    }
-}
-
-fn resumed(request: &Value, from: &Value) -> Value {
-    let mut request = request.clone();
-    request["resume_token"] = from["resumeToken"].clone();
-    request
-}
-
-impl Refused {
-    /// The detail of this type, which grpcurl prints as JSON.
-    fn detail(&self, of_type: &str) -> Value {
-        let details = self.text.split('\t').filter_map(|detail| {
-            let mut values = serde_json::Deserializer::from_str(detail).into_iter::<Value>();
-            values.next()?.ok()
-        });
-        let named = format!("type.googleapis.com/{of_type}");
-        let mut found = details.filter(|detail| detail["@type"] == json!(named));
-        found
-            .next()
-            .unwrap_or_else(|| panic!("no {of_type}: {}", self.text))
-    }
-
-    /// The fields at fault.
-    fn fields(&self) -> BTreeSet<String> {
-        let request = self.detail("google.rpc.BadRequest");
-        let violations = request["fieldViolations"].as_array().unwrap();
-        let fields = violations
-            .iter()
-            .map(|v| v["field"].as_str().unwrap().to_owned());
-        fields.collect()
-    }
-}
-
-/// A Watch that is running.
-struct Watch {
-    child: Child,
-    messages: Receiver<Value>,
-    reached: u64,
-}
-
-impl Watch {
-    fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let (sender, messages) = channel();
-        thread::spawn(move || {
-            let values = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
-            for message in values.map_while(Result::ok) {
-                if sender.send(message).is_err() {
-                    break;
-                }
-            }
-        });
-        Self {
-            child,
-            messages,
-            reached: 0,
-        }
-    }
-
-    fn next(&mut self) -> Value {
-        let message = self
-            .messages
-            .recv_timeout(STUCK)
-            .expect("a message of the Watch");
-        let number = message["revision"]["number"].as_str().unwrap();
-        let revision: u64 = number.parse().unwrap();
-        assert!(revision >= self.reached, "{message}");
-        self.reached = revision;
-        message
-    }
-
-    fn next_commit(&mut self) -> Value {
-        loop {
-            let message = self.next();
-            if message["bookmark"].is_null() {
-                assert!(message["commit"].is_object(), "{message}");
-                return message;
-            }
-        }
-    }
-
-    /// The next commit, which is this one change.
-    fn change(&mut self, id: &str, change: &str, state: &str, revision: &Value) -> Value {
-        let commit = self.next_commit();
-        assert_eq!(commit["revision"], *revision);
-        let events = commit["commit"]["events"].as_array().unwrap();
-        assert_eq!(events.len(), 1, "{commit}");
-        let event = &events[0]["credential"];
-        assert_eq!(event["credentialId"], json!(id));
-        assert_eq!(event["type"], json!(format!("CHANGE_TYPE_{change}")));
-        assert_eq!(event["state"], json!(format!("CREDENTIAL_STATE_{state}")));
-        commit
-    }
-
-    /// Waits until the server has ended it.
-    fn end(mut self) -> Refused {
-        while self.messages.recv_timeout(STUCK).is_ok() {}
-        let mut text = String::new();
-        let mut stderr = self.child.stderr.take().unwrap();
-        stderr.read_to_string(&mut text).unwrap();
-        let status = self.child.wait().unwrap().code().unwrap();
-        Refused { status, text }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -1,0 +1,341 @@
+//! What commands look at, and a store for them.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::keyring::Mac;
+
+/// What a command may look at, in maps: a store of one command a commit.
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) revision: Revision,
+    pub(super) keyring: Keyring,
+    ids: Cell<IdSequence>,
+    pub(super) credentials: BTreeMap<CredentialId, Stored>,
+    pub(super) uses: BTreeMap<CredentialId, Uses>,
+    pub(super) requests: BTreeMap<RequestName, (Arc<RequestRecord>, Revision)>,
+    pub(super) tenants: BTreeMap<Tenant, KnownRecord<TenantRecord>>,
+    pub(super) owners: BTreeMap<OwnerRef, KnownRecord<OwnerRecord>>,
+    pub(super) roles: BTreeMap<RoleRef, KnownRecord<RoleRecord>>,
+    pub(super) profiles: BTreeMap<ProfileRef, Arc<KnownProfile>>,
+}
+
+impl World {
+    /// With nothing but what is built in.
+    pub(super) fn new() -> Self {
+        let profiles = built_in::all().iter().map(|built_in| {
+            let reference = ProfileRef {
+                family: built_in.profile.family(),
+                version: built_in.version,
+            };
+            let known = KnownProfile {
+                reference: reference.clone(),
+                profile: built_in.profile.clone(),
+                stored: None,
+            };
+            (reference, Arc::new(known))
+        });
+        Self {
+            now: NOW,
+            revision: Revision::new(100),
+            keyring: keyring(&[1]),
+            ids: Cell::new(IdSequence::after(None)),
+            credentials: BTreeMap::new(),
+            uses: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            profiles: profiles.collect(),
+        }
+    }
+
+    /// What a command would do.
+    pub(super) fn decide(&self, command: &Command) -> Result<Decision, Refusal> {
+        let mut ids = self.ids.get();
+        let mut context = Context {
+            now: self.now,
+            keyring: &self.keyring,
+            random: &SystemRandom::new(),
+            ids: &mut ids,
+        };
+        let decided = decide(self, command, &mut context);
+        self.ids.set(ids);
+        decided
+    }
+
+    pub(super) fn refusal(&self, command: &Command) -> Refusal {
+        self.decide(command).unwrap_err()
+    }
+
+    /// The fields that are not what they should be.
+    pub(super) fn wrong(&self, command: &Command) -> Vec<String> {
+        match self.refusal(command) {
+            Refusal::Invalid(wrong) => wrong.into_iter().map(|(field, _)| field).collect(),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Carries out a command.
+    pub(super) fn run(&mut self, command: &Command) -> Result<Decision, Refusal> {
+        let decision = self.decide(command)?;
+        if !decision.writes.is_empty() {
+            self.revision = self.revision.next();
+        }
+        for record in &decision.writes {
+            self.write(record);
+        }
+        Ok(decision)
+    }
+
+    /// Carries out a command that is about one credential.
+    pub(super) fn change(&mut self, command: &Command) -> Stored {
+        let answer = self.run(command).unwrap().answer;
+        let stored = answer.credential(self.revision).unwrap();
+        assert_eq!(self.credentials.get(&stored.credential.id), Some(&stored));
+        stored
+    }
+
+    pub(super) fn issue(&mut self, issue: Issue) -> Credential {
+        self.change(&Command::Issue(Box::new(issue))).credential
+    }
+
+    pub(super) fn put(&mut self, credential: Credential) {
+        self.write(&Record::Credential(
+            credential.id,
+            Some(Arc::new(credential)),
+        ));
+    }
+
+    pub(super) fn credential(&self, n: u8) -> &Credential {
+        &self.credentials[&id(n)].credential
+    }
+
+    pub(super) fn states(&self) -> Vec<State> {
+        let all = self.credentials.values();
+        all.map(|stored| stored.credential.standing()).collect()
+    }
+
+    pub(super) fn write(&mut self, record: &Record) {
+        fn set<K: Ord + Clone, T>(
+            map: &mut BTreeMap<K, KnownRecord<T>>,
+            key: &K,
+            record: Option<&Arc<T>>,
+            revision: Revision,
+        ) {
+            let known = record.map(|record| KnownRecord {
+                record: Arc::clone(record),
+                revision: Some(revision),
+            });
+            set_or_remove(map, key, known);
+        }
+        fn set_or_remove<K: Ord + Clone, T>(map: &mut BTreeMap<K, T>, key: &K, value: Option<T>) {
+            match value {
+                Some(value) => map.insert(key.clone(), value),
+                None => map.remove(key),
+            };
+        }
+        let revision = self.revision;
+        match record {
+            Record::Credential(id, record) => {
+                let stored = record.as_deref().map(|credential| Stored {
+                    credential: credential.clone(),
+                    revision,
+                });
+                set_or_remove(&mut self.credentials, id, stored);
+            }
+            Record::Uses(id, uses) => set_or_remove(&mut self.uses, id, uses.clone()),
+            Record::Request(name, record) => {
+                let record = record.clone().map(|record| (record, revision));
+                set_or_remove(&mut self.requests, name, record);
+            }
+            Record::Tenant(key, record) => {
+                set(&mut self.tenants, key, record.as_ref(), revision);
+            }
+            Record::Owner(key, record) => set(&mut self.owners, key, record.as_ref(), revision),
+            Record::Role(key, record) => set(&mut self.roles, key, record.as_ref(), revision),
+            Record::Profile(reference, record) => {
+                let known = record.as_ref().map(|record| {
+                    Arc::new(KnownProfile {
+                        reference: reference.clone(),
+                        profile: record.profile.clone(),
+                        stored: Some((record.last_change.clone(), revision)),
+                    })
+                });
+                set_or_remove(&mut self.profiles, reference, known);
+            }
+            Record::Keyring(_) => (),
+        }
+    }
+
+    /// An owner of `acme` with these roles, which are there.
+    pub(super) fn put_owner(&mut self, name: &str, roles: &[&str]) {
+        for role in roles {
+            let put = PutRole {
+                role: role_ref("acme", role),
+                description: Description::default(),
+                permissions: Permissions::Tenant(Vec::new()),
+            };
+            self.run(&directory_command(What::PutRole(put))).unwrap();
+        }
+        let put = PutOwner {
+            roles: self::roles(roles),
+            ..owner_of(name)
+        };
+        self.run(&directory_command(What::PutOwner(put))).unwrap();
+    }
+
+    /// A profile of one's own, for all tenants.
+    pub(super) fn put_profile(&mut self, name: &str, rules: impl FnOnce(&mut Profile)) {
+        let profile = profile(name, rules);
+        let put = What::PutProfile(PutProfile(profile));
+        self.run(&directory_command(put)).unwrap();
+    }
+}
+
+impl View for World {
+    fn credential(&self, id: CredentialId) -> Option<Known> {
+        self.credentials.get(&id).cloned().map(Known::Committed)
+    }
+
+    fn uses(&self, id: CredentialId) -> Uses {
+        self.uses.get(&id).cloned().unwrap_or_default()
+    }
+
+    fn callers(&self) -> Vec<Known> {
+        let all = self.credentials.values();
+        all.filter(|stored| stored.credential.tenant.is_credd())
+            .cloned()
+            .map(Known::Committed)
+            .collect()
+    }
+
+    fn of_owner(&self, owner: &OwnerRef, profile: &ProfileFamily) -> Vec<Known> {
+        let all = self.credentials.values().filter(|stored| {
+            let credential = &stored.credential;
+            owner_ref_of(credential) == *owner && credential.profile.family == *profile
+        });
+        all.cloned().map(Known::Committed).collect()
+    }
+
+    fn holds_imported(&self, mac: &Mac) -> bool {
+        let all = self.credentials.values();
+        all.map(|stored| &stored.credential.secret)
+            .any(|held| held.mac.tag == mac.tag && held.origin != Origin::Native)
+    }
+
+    fn requests_of(&self, id: CredentialId) -> Vec<(RequestName, Arc<RequestRecord>)> {
+        let all = self.requests.iter();
+        all.filter(|(_, (record, _))| record.credential == id)
+            .map(|(name, (record, _))| (*name, Arc::clone(record)))
+            .collect()
+    }
+
+    fn request(&self, name: &RequestName) -> Option<(Arc<RequestRecord>, Revision)> {
+        self.requests.get(name).cloned()
+    }
+
+    fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>> {
+        self.tenants.get(tenant).cloned()
+    }
+
+    fn owner(&self, owner: &OwnerRef) -> Option<KnownRecord<OwnerRecord>> {
+        self.owners.get(owner).cloned()
+    }
+
+    fn role(&self, role: &RoleRef) -> Option<KnownRecord<RoleRecord>> {
+        let is_built_in = if role.tenant.is_credd() {
+            Role::BUILT_IN_CREDD
+                .iter()
+                .any(|(name, _)| *name == role.name.as_str())
+        } else {
+            Role::BUILT_IN
+                .iter()
+                .any(|(name, _)| *name == role.name.as_str())
+        };
+        if is_built_in {
+            return Some(KnownRecord {
+                record: Arc::new(RoleRecord {
+                    description: Description::default(),
+                    permissions: Permissions::Tenant(Vec::new()),
+                    last_change: put_by_nobody(),
+                }),
+                revision: Some(Revision::ZERO),
+            });
+        }
+        self.roles.get(role).cloned()
+    }
+
+    fn profile(&self, profile: &ProfileRef) -> Option<Arc<KnownProfile>> {
+        self.profiles.get(profile).cloned()
+    }
+
+    fn profile_for(&self, tenant: &Tenant, name: &ProfileName) -> Option<Arc<KnownProfile>> {
+        let scopes = [Scope::Tenant(tenant.clone()), Scope::All];
+        let mut latest = scopes.into_iter().filter_map(|scope| {
+            let name = name.clone();
+            self.latest(&ProfileFamily { scope, name })
+        });
+        latest.find(|known| !known.deleted())
+    }
+
+    fn latest(&self, profile: &ProfileFamily) -> Option<Arc<KnownProfile>> {
+        let mut versions = self.profiles.values().rev();
+        let latest = versions.find(|known| known.reference.family == *profile);
+        latest.cloned()
+    }
+
+    fn profiles_named(&self, name: &ProfileName) -> Vec<Arc<KnownProfile>> {
+        let families = self.profiles.keys().map(|reference| &reference.family);
+        let mut families: Vec<_> = families.filter(|family| family.name == *name).collect();
+        families.dedup();
+        let latest = families
+            .into_iter()
+            .filter_map(|family| self.latest(family));
+        latest.filter(|known| !known.deleted()).collect()
+    }
+
+    fn tenant_in_use(&self, tenant: &Tenant) -> bool {
+        let mut all = self.credentials.values();
+        let mut owners = self.owners.iter();
+        all.any(|stored| stored.credential.tenant == *tenant)
+            || owners.any(|(owner, known)| {
+                owner.tenant == *tenant && !known.record.last_change.deleted()
+            })
+    }
+
+    fn tenant_exists(&self, tenant: &Tenant) -> bool {
+        let record = self.tenants.get(tenant);
+        record.is_some_and(|known| !known.record.last_change.deleted())
+            || self.tenant_in_use(tenant)
+    }
+
+    fn owner_in_use(&self, owner: &OwnerRef) -> bool {
+        let mut all = self.credentials.values();
+        all.any(|stored| owner_ref_of(&stored.credential) == *owner)
+    }
+
+    fn role_in_use(&self, role: &RoleRef) -> bool {
+        let mut all = self.credentials.values().map(|stored| &stored.credential);
+        let mut owners = self.owners.iter();
+        all.any(|credential| {
+            credential.tenant == role.tenant && credential.roles.contains(&role.name)
+        }) || owners.any(|(owner, known)| {
+            owner.tenant == role.tenant && known.record.roles.contains(&role.name)
+        })
+    }
+
+    fn profile_in_use(&self, profile: &ProfileFamily) -> bool {
+        let mut all = self.credentials.values();
+        all.any(|stored| stored.credential.profile.family == *profile)
+    }
+
+    fn owner_named(&self, tenant: &Tenant, principal: &OwnerPrincipal) -> Option<Owner> {
+        let mut owners = self.owners.iter();
+        let found = owners.find(|(owner, known)| {
+            owner.tenant == *tenant && known.record.principals.contains(principal)
+        });
+        found.map(|(owner, _)| owner.name.clone())
+    }
+}

@@ -1,0 +1,168 @@
+//! Secrets that were found where they should not be.
+
+use std::collections::HashSet;
+
+use super::Authority;
+use super::command::{Command, Refusal, ReportLeak};
+use super::committer::CommandError;
+use super::entry::Entry;
+use super::impact::Impact;
+use crate::domain::id::CredentialId;
+use crate::domain::judge::{prove, prove_imported};
+use crate::domain::keyring::sha256;
+use crate::domain::names::{Principal, Reason};
+use crate::domain::revision::Revision;
+use crate::domain::token::{Claim, Generation, Kind};
+
+/// What became of a text that was reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is the secret of no credential that the caller may report.
+    NotOurs,
+    /// Its credential is locked, or would be.
+    Locked(CredentialId),
+    /// Its credential was revoked before.
+    Revoked(CredentialId),
+    /// Its credential is the last that can administer credd, and is not locked.
+    LastAdministrator(CredentialId),
+}
+
+/// What became of all texts that were reported.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// One for each text, in order.
+    pub outcomes: Vec<Outcome>,
+    /// The revision as of which this is true.
+    pub revision: Revision,
+    /// What it touches.
+    pub impact: Impact,
+}
+
+impl Authority {
+    /// Locks the credentials whose secrets these are and whom the caller
+    /// `may_report`. Nothing but the MAC of a secret tells whose it is: a text that
+    /// was made up from what is listed is nobody's.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; some of them may be locked by then.
+    pub async fn report_leak(
+        &self,
+        texts: &[String],
+        reason: &Reason,
+        by: &Principal,
+        dry: bool,
+        may_report: impl Fn(&Entry) -> bool,
+    ) -> Result<Reported, CommandError> {
+        let found: Vec<_> = texts
+            .iter()
+            .map(|text| self.credential_of(text.trim(), &may_report))
+            .collect();
+        let mut asked: Vec<(CredentialId, Generation)> = found.iter().flatten().copied().collect();
+        // Each secret for itself: of two of the same credential one may end
+        // meanwhile.
+        asked.sort_unstable();
+        asked.dedup();
+        let commands = asked.iter().map(|&(id, generation)| {
+            Command::ReportLeak(ReportLeak {
+                id,
+                generation,
+                reason: reason.clone(),
+                by: by.clone(),
+            })
+        });
+        let done = self.commands.run_all(commands.collect(), dry).await;
+        let mut impact = Impact::default();
+        let mut outcomes = Vec::with_capacity(asked.len());
+        // A credential counts once, whichever of its secrets were reported.
+        let (mut counted, mut changed) = (HashSet::new(), HashSet::new());
+        for ((id, generation), done) in asked.iter().zip(done) {
+            let outcome = match done {
+                Ok(done) => {
+                    let (_, entry) = self.index.read(|index| index.credential(*id));
+                    let uses = entry.map(|entry| entry.uses()).unwrap_or_default();
+                    if counted.insert(*id) {
+                        impact.add(&uses, false);
+                    }
+                    if done.changes && changed.insert(*id) {
+                        impact.changed += 1;
+                    }
+                    Outcome::Locked(*id)
+                }
+                Err(CommandError::Refused(Refusal::NotOurs)) => Outcome::NotOurs,
+                Err(CommandError::Refused(Refusal::Revoked(id))) => Outcome::Revoked(id),
+                Err(CommandError::Refused(Refusal::LastAdministrator(id))) => {
+                    Outcome::LastAdministrator(id)
+                }
+                Err(error) => return Err(error),
+            };
+            outcomes.push(((*id, *generation), outcome));
+        }
+        let outcome_of = |found: &Option<(CredentialId, Generation)>| {
+            let named = found.and_then(|found| outcomes.iter().find(|(of, _)| *of == found));
+            named.map_or(Outcome::NotOurs, |(_, outcome)| *outcome)
+        };
+        Ok(Reported {
+            outcomes: found.iter().map(outcome_of).collect(),
+            revision: self.index.revision(),
+            impact,
+        })
+    }
+
+    /// The credential whose current or overlapping secret a text is, and which of
+    /// them.
+    fn credential_of(
+        &self,
+        text: &str,
+        may_report: &impl Fn(&Entry) -> bool,
+    ) -> Option<(CredentialId, Generation)> {
+        match Claim::of_secret(text) {
+            Ok(claim) => self.holder(&claim, may_report),
+            Err(_) if self.index.any_imported() => self.importer(text, may_report),
+            Err(_) => None,
+        }
+    }
+
+    fn holder(
+        &self,
+        claim: &Claim,
+        may_report: &impl Fn(&Entry) -> bool,
+    ) -> Option<(CredentialId, Generation)> {
+        let now = self.now();
+        let (_, found) = self.index.read(|index| {
+            let entry = index.credential(claim.id);
+            let facts = entry
+                .as_deref()
+                .map(|entry| entry.facts(index.names(), index.directory()));
+            let proof = prove(claim, facts.as_ref(), &*self.keyring, now, || Ok(())).ok()?;
+            let entry = entry.filter(|entry| may_report(entry))?;
+            Some((entry.id(), proof.generation))
+        });
+        found
+    }
+
+    fn importer(
+        &self,
+        text: &str,
+        may_report: &impl Fn(&Entry) -> bool,
+    ) -> Option<(CredentialId, Generation)> {
+        let (now, hash) = (self.now(), sha256(text.as_bytes()));
+        let macs: Vec<_> = Kind::ALL
+            .into_iter()
+            .flat_map(|kind| self.keyring.macs_of_imported(kind, &hash))
+            .collect();
+        let (_, found) = self.index.read(|index| {
+            let mut held = macs
+                .iter()
+                .filter_map(|mac| Some((mac, index.imported(mac)?)));
+            let (mac, entry) = held.next()?;
+            let facts = entry.facts(index.names(), index.directory());
+            // The name that goes with it is no secret: whoever found the secret
+            // found enough.
+            let named = facts.imported_name(mac).unwrap_or_default();
+            let proof = prove_imported(mac, named, Some(&facts), now, || Ok(())).ok()?;
+            may_report(&entry).then(|| (entry.id(), proof.generation))
+        });
+        found
+    }
+}

@@ -1,0 +1,377 @@
+//! The index, with what the commands of a group so far do to it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::command::{Decision, Known, KnownRecord, View};
+use super::directory::{KnownProfile, Versioned};
+use super::entry::Entry;
+use super::index::{Index, Reader};
+use super::listing::following;
+use super::record::{Record, RequestName, RequestRecord};
+use crate::domain::credential::{Credential, State, Uses};
+use crate::domain::directory::{
+    OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
+};
+use crate::domain::id::CredentialId;
+use crate::domain::keyring::Mac;
+use crate::domain::names::{Owner, OwnerPrincipal, ProfileName, Tenant};
+use crate::domain::profile::{ProfileFamily, ProfileRef};
+use crate::domain::revision::Revision;
+
+/// What commands look at.
+pub(super) struct Overlay<'a> {
+    index: &'a Index,
+    credentials: HashMap<CredentialId, Arc<Credential>>,
+    tenants: HashMap<Tenant, Arc<TenantRecord>>,
+    owners: HashMap<OwnerRef, Arc<OwnerRecord>>,
+    roles: HashMap<RoleRef, Arc<RoleRecord>>,
+    profiles: HashMap<ProfileFamily, (ProfileRef, Arc<ProfileRecord>)>,
+}
+
+impl<'a> Overlay<'a> {
+    /// The index alone.
+    pub(super) fn new(index: &'a Index) -> Self {
+        Self {
+            index,
+            credentials: HashMap::new(),
+            tenants: HashMap::new(),
+            owners: HashMap::new(),
+            roles: HashMap::new(),
+            profiles: HashMap::new(),
+        }
+    }
+
+    /// Adds what a decision writes.
+    pub(super) fn add(&mut self, decision: &Decision) {
+        for record in &decision.writes {
+            match record {
+                Record::Credential(id, Some(credential)) => {
+                    self.credentials.insert(*id, Arc::clone(credential));
+                }
+                Record::Tenant(tenant, Some(record)) => {
+                    self.tenants.insert(tenant.clone(), Arc::clone(record));
+                }
+                Record::Owner(owner, Some(record)) => {
+                    self.owners.insert(owner.clone(), Arc::clone(record));
+                }
+                Record::Role(role, Some(record)) => {
+                    self.roles.insert(role.clone(), Arc::clone(record));
+                }
+                Record::Profile(profile, Some(record)) => {
+                    let written = (profile.clone(), Arc::clone(record));
+                    self.profiles.insert(profile.family.clone(), written);
+                }
+                // Nobody looks at the first within a group, and the others are
+                // deleted by commands that nobody waits for.
+                Record::Uses(..)
+                | Record::Request(..)
+                | Record::Keyring(_)
+                | Record::Credential(_, None)
+                | Record::Tenant(_, None)
+                | Record::Owner(_, None)
+                | Record::Role(_, None)
+                | Record::Profile(_, None) => (),
+            }
+        }
+    }
+
+    fn read<T>(&self, read: impl FnMut(Reader<'_>) -> T) -> T {
+        self.index.read(read).1
+    }
+
+    fn committed(&self, entry: &Entry) -> Known {
+        Known::Committed(entry.to_stored(self.index.names(), self.index.directory()))
+    }
+
+    /// Those of these ids that the group does not write, and those of its own that
+    /// `pending` picks.
+    fn with_pending(
+        &self,
+        committed: &[Arc<Entry>],
+        pending: impl Fn(&Credential) -> bool,
+    ) -> Vec<Known> {
+        let committed = committed
+            .iter()
+            .filter(|entry| !self.credentials.contains_key(&entry.id()))
+            .map(|entry| self.committed(entry));
+        let pending = self.credentials.values().filter(|c| pending(c));
+        let pending = pending.map(|credential| Known::Pending(Arc::clone(credential)));
+        committed.chain(pending).collect()
+    }
+
+    fn known_profile(reference: &ProfileRef, record: &ProfileRecord) -> Arc<KnownProfile> {
+        Arc::new(KnownProfile {
+            reference: reference.clone(),
+            profile: record.profile.clone(),
+            // Of a commit that is to come.
+            stored: Some((record.last_change.clone(), Revision::ZERO)),
+        })
+    }
+}
+
+impl<T> From<Versioned<T>> for KnownRecord<T> {
+    fn from(versioned: Versioned<T>) -> Self {
+        Self {
+            record: versioned.record,
+            revision: Some(versioned.revision),
+        }
+    }
+}
+
+impl View for Overlay<'_> {
+    fn credential(&self, id: CredentialId) -> Option<Known> {
+        if let Some(written) = self.credentials.get(&id) {
+            return Some(Known::Pending(Arc::clone(written)));
+        }
+        let entry = self.read(|index| index.credential(id))?;
+        Some(self.committed(&entry))
+    }
+
+    fn exists(&self, id: CredentialId) -> bool {
+        self.credentials.contains_key(&id) || self.read(|index| index.credential(id)).is_some()
+    }
+
+    fn uses(&self, id: CredentialId) -> Uses {
+        let entry = self.read(|index| index.credential(id));
+        entry.map(|entry| entry.uses()).unwrap_or_default()
+    }
+
+    fn callers(&self) -> Vec<Known> {
+        let committed = self.read(|index| {
+            let credd = index.directory().tenant(Tenant::CREDD, index.names());
+            let ids: Vec<_> = index.listing(|listing| {
+                let sets = credd.map(|credd| listing.of_tenant(Some(credd)));
+                following(sets.unwrap_or_default(), CredentialId::MIN).collect()
+            });
+            let found = ids.into_iter().filter_map(|id| index.credential(id));
+            found.collect::<Vec<_>>()
+        });
+        self.with_pending(&committed, |credential| credential.tenant.is_credd())
+    }
+
+    fn of_owner(&self, owner: &OwnerRef, profile: &ProfileFamily) -> Vec<Known> {
+        let committed = self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let number = directory
+                .tenant(owner.tenant.as_str(), names)
+                .and_then(|tenant| directory.owner(tenant, owner.name.as_str(), names));
+            let family = directory.family(profile.scope.as_str(), profile.name.as_str(), names);
+            let (Some(number), Some(family)) = (number, family) else {
+                return Vec::new();
+            };
+            let ids: Vec<_> = index.listing(|listing| {
+                following(listing.of_owner(number), CredentialId::MIN).collect()
+            });
+            let found = ids.into_iter().filter_map(|id| index.credential(id));
+            found
+                .filter(|entry| {
+                    entry.standing() != State::Revoked
+                        && directory.family_of(entry.profile()) == family
+                })
+                .collect()
+        });
+        self.with_pending(&committed, |credential| {
+            credential.tenant == owner.tenant
+                && credential.owner == owner.name
+                && credential.profile.family == *profile
+        })
+    }
+
+    fn holds_imported(&self, mac: &Mac) -> bool {
+        self.read(|index| index.imported(mac)).is_some()
+    }
+
+    fn request(&self, name: &RequestName) -> Option<(Arc<RequestRecord>, Revision)> {
+        self.read(|index| index.request(name))
+    }
+
+    fn requests_of(&self, id: CredentialId) -> Vec<(RequestName, Arc<RequestRecord>)> {
+        self.read(|index| index.requests_of(id))
+    }
+
+    fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>> {
+        if let Some(written) = self.tenants.get(tenant) {
+            return Some(KnownRecord::pending(Arc::clone(written)));
+        }
+        self.read(|index| {
+            let number = index.directory().tenant(tenant.as_str(), index.names())?;
+            index.directory().tenant_record(number)
+        })
+        .map(Into::into)
+    }
+
+    fn owner(&self, owner: &OwnerRef) -> Option<KnownRecord<OwnerRecord>> {
+        if let Some(written) = self.owners.get(owner) {
+            return Some(KnownRecord::pending(Arc::clone(written)));
+        }
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let tenant = directory.tenant(owner.tenant.as_str(), names)?;
+            directory.owner_record(directory.owner(tenant, owner.name.as_str(), names)?)
+        })
+        .map(Into::into)
+    }
+
+    fn role(&self, role: &RoleRef) -> Option<KnownRecord<RoleRecord>> {
+        if let Some(written) = self.roles.get(role) {
+            return Some(KnownRecord::pending(Arc::clone(written)));
+        }
+        let name = role.name.as_str();
+        let built_in = self
+            .index
+            .directory()
+            .built_in_role(name, role.tenant.is_credd());
+        if let Some(record) = built_in {
+            return Some(KnownRecord {
+                record: Arc::clone(record),
+                revision: Some(Revision::ZERO),
+            });
+        }
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let tenant = directory.tenant(role.tenant.as_str(), names)?;
+            directory.role(tenant, name, names)
+        })
+        .map(Into::into)
+    }
+
+    fn profile(&self, profile: &ProfileRef) -> Option<Arc<KnownProfile>> {
+        if let Some((reference, record)) = self.profiles.get(&profile.family)
+            && reference == profile
+        {
+            return Some(Self::known_profile(reference, record));
+        }
+        self.read(|index| {
+            let directory = index.directory();
+            let number = directory.find_profile(profile, index.names())?;
+            directory.profile(number).cloned()
+        })
+    }
+
+    fn profile_for(&self, tenant: &Tenant, name: &ProfileName) -> Option<Arc<KnownProfile>> {
+        let written = self.profiles.values().find(|(reference, _)| {
+            reference.family.name == *name && reference.family.scope.admits(tenant.as_str())
+        });
+        if let Some((reference, record)) = written {
+            return Some(Self::known_profile(reference, record));
+        }
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let scopes = [tenant.as_str(), ""].into_iter();
+            let families = scopes.filter_map(|scope| directory.family(scope, name.as_str(), names));
+            let known = families.filter_map(|family| directory.latest(family));
+            // One of a name that was deleted stands in nobody's way.
+            known.min_by_key(|known| known.deleted())
+        })
+    }
+
+    fn latest(&self, profile: &ProfileFamily) -> Option<Arc<KnownProfile>> {
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let (scope, name) = (profile.scope.as_str(), profile.name.as_str());
+            directory.latest(directory.family(scope, name, names)?)
+        })
+    }
+
+    fn profiles_named(&self, name: &ProfileName) -> Vec<Arc<KnownProfile>> {
+        self.read(|index| {
+            let directory = index.directory();
+            let families = directory.families_named(name.as_str(), index.names());
+            families
+                .into_iter()
+                .filter_map(|family| directory.latest(family))
+                .filter(|known| !known.deleted())
+                .collect()
+        })
+    }
+
+    fn tenant_in_use(&self, tenant: &Tenant) -> bool {
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let Some(number) = directory.tenant(tenant.as_str(), names) else {
+                return false;
+            };
+            let has_credentials = index.listing(|listing| listing.has_tenant(number));
+            let mut owners = directory.owners_after(number, "", usize::MAX).into_iter();
+            let mut roles = directory.roles_after(number, "", usize::MAX).into_iter();
+            let mut profiles = directory.all_families(names).into_iter();
+            has_credentials
+                || owners.any(|(_, owner)| {
+                    let record = directory.owner_record(owner);
+                    record.is_some_and(|known| !known.record.last_change.deleted())
+                })
+                || roles.any(|(_, role)| !role.record.last_change.deleted())
+                || profiles.any(|((scope, _), family)| {
+                    *scope == *tenant.as_str()
+                        && directory
+                            .latest(family)
+                            .is_some_and(|known| !known.deleted())
+                })
+        })
+    }
+
+    fn tenant_exists(&self, tenant: &Tenant) -> bool {
+        let has_record = self
+            .tenant(tenant)
+            .is_some_and(|known| !known.record.last_change.deleted());
+        has_record || self.tenant_in_use(tenant)
+    }
+
+    fn owner_in_use(&self, owner: &OwnerRef) -> bool {
+        let pending = self
+            .credentials
+            .values()
+            .any(|credential| credential.tenant == owner.tenant && credential.owner == owner.name);
+        pending
+            || self.read(|index| {
+                let (directory, names) = (index.directory(), index.names());
+                let number = directory
+                    .tenant(owner.tenant.as_str(), names)
+                    .and_then(|tenant| directory.owner(tenant, owner.name.as_str(), names));
+                number.is_some_and(|number| index.listing(|listing| listing.has_owner(number)))
+            })
+    }
+
+    fn role_in_use(&self, role: &RoleRef) -> bool {
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let Some(tenant) = directory.tenant(role.tenant.as_str(), names) else {
+                return false;
+            };
+            let name = role.name.as_str();
+            let credentials = index.listing(|listing| listing.has_role(tenant, name, names));
+            let mut owners = directory.owners_after(tenant, "", usize::MAX).into_iter();
+            let mut profiles = directory.all_families(names).into_values();
+            credentials
+                || owners.any(|(_, owner)| {
+                    let record = directory.owner_record(owner);
+                    record.is_some_and(|known| known.record.roles.contains(&role.name))
+                })
+                || profiles.any(|family| {
+                    directory.latest(family).is_some_and(|known| {
+                        known.reference.family.scope.as_str() == role.tenant.as_str()
+                            && !known.deleted()
+                            && known.profile.roles.allowed.contains(&role.name)
+                    })
+                })
+        })
+    }
+
+    fn profile_in_use(&self, profile: &ProfileFamily) -> bool {
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let family = directory.family(profile.scope.as_str(), profile.name.as_str(), names);
+            family.is_some_and(|family| index.listing(|listing| listing.has_family(family)))
+        })
+    }
+
+    fn owner_named(&self, tenant: &Tenant, principal: &OwnerPrincipal) -> Option<Owner> {
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let tenant = directory.tenant(tenant.as_str(), names)?;
+            let owner = directory.owner_in(tenant, principal)?;
+            Some(owner.reference(directory, names).name)
+        })
+    }
+}

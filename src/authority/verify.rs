@@ -1,0 +1,263 @@
+//! Verdicts on what clients present.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::caller::Caller;
+use super::entry::Entry;
+use super::index::Reader;
+use super::{Authority, VALID_FOR};
+use crate::domain::directory::{OwnerRecord, Permissions, RoleRecord};
+use crate::domain::header::HeaderRule;
+use crate::domain::judge::{self, Audience, Cause, Facts, Proof, Verdict};
+use crate::domain::keyring::sha256;
+use crate::domain::names::Role;
+use crate::domain::permission::{Grant, Needed, grants};
+use crate::domain::revision::Revision;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Generation, Kind, Malformed, Presented};
+
+/// What is asked about something that was presented.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// What was presented.
+    pub presented: Presented<'a>,
+    /// The header in which it stood, if it was read from one.
+    pub header: Option<&'a HeaderRule>,
+    /// Whose credentials may be found good.
+    pub audience: Audience<'a>,
+    /// The names of profiles of which it may be; empty: of any.
+    pub profiles: &'a [String],
+    /// What it must permit.
+    pub permissions: &'a [Needed<'a>],
+}
+
+impl<'a> Question<'a> {
+    /// Whether this is good, and nothing else.
+    #[must_use]
+    pub const fn of(presented: Presented<'a>, audience: Audience<'a>) -> Self {
+        Self {
+            presented,
+            header: None,
+            audience,
+            profiles: &[],
+            permissions: &[],
+        }
+    }
+}
+
+/// A verdict and what it rests on.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The credential, if the verdict is ACTIVE or FORBIDDEN.
+    pub found: Option<Found>,
+    /// How long the answer may be kept; zero unless there is a credential.
+    pub valid_for: Duration,
+    /// The revision as of which it is true.
+    pub revision: Revision,
+}
+
+/// A credential whose secret was presented.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The credential.
+    pub entry: Arc<Entry>,
+    /// Which of its secrets.
+    pub generation: Generation,
+    /// Its owner's record, if there is one.
+    pub owner: Option<Arc<OwnerRecord>>,
+    /// Its roles that the owner has, and what they permit.
+    pub roles: Vec<(Role, Arc<RoleRecord>)>,
+}
+
+impl Found {
+    /// What it permits.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.roles
+            .iter()
+            .flat_map(|(_, role)| match &role.permissions {
+                Permissions::Tenant(grants) => grants.as_slice(),
+                Permissions::Credd(_) => &[],
+            })
+    }
+}
+
+impl Authority {
+    /// Judges what was presented, as `by` asks.
+    #[must_use]
+    pub fn verify(&self, question: &Question<'_>, by: &Caller) -> Answer {
+        let (answer, now) = self.judge(question);
+        if let Some(found) = &answer.found
+            && answer.verdict == Verdict::Active
+        {
+            self.uses
+                .report(&found.entry, found.generation, now, by.symbol);
+        }
+        answer
+    }
+
+    /// The verdict on a text that no rule can read.
+    #[must_use]
+    pub fn unreadable(&self) -> Answer {
+        let cause = Cause::Malformed(Malformed::Header);
+        Answer::no(Verdict::Invalid(cause), self.index.revision())
+    }
+
+    /// The clock is read after the request came, and so is the index.
+    pub(super) fn judge(&self, question: &Question<'_>) -> (Answer, Timestamp) {
+        let now = self.clock.now();
+        let claim = match question.presented.parse() {
+            Ok(claim) => claim,
+            Err(malformed) if self.index.any_imported() => {
+                return (self.judge_imported(question, malformed, now), now);
+            }
+            Err(malformed) => {
+                let invalid = Verdict::Invalid(Cause::Malformed(malformed));
+                return (Answer::no(invalid, self.index.revision()), now);
+            }
+        };
+        let (revision, (verdict, found)) = self.index.read(|index| {
+            let entry = index.credential(claim.id);
+            let facts = entry
+                .as_deref()
+                .map(|entry| entry.facts(index.names(), index.directory()));
+            let admits = || admits(question, entry.as_deref(), index);
+            let proof = judge::prove(&claim, facts.as_ref(), &*self.keyring, now, admits);
+            standing(question, entry.as_ref(), facts.as_ref(), proof, index, now)
+        });
+        (answer(verdict, found, revision, now), now)
+    }
+
+    /// Judges a text that credd can't have issued: it may have been imported.
+    fn judge_imported(
+        &self,
+        question: &Question<'_>,
+        malformed: Malformed,
+        now: Timestamp,
+    ) -> Answer {
+        let (kind, name, secret) = match question.presented {
+            Presented::Token(token) => (Kind::ApiToken, "", token),
+            Presented::UsernamePassword(username, password) => (Kind::Basic, username, password),
+            Presented::KeyPair(access_key, secret_key) => (Kind::KeyPair, access_key, secret_key),
+        };
+        if !IMPORTED_LENGTH.contains(&secret.len()) {
+            let invalid = Verdict::Invalid(Cause::Malformed(malformed));
+            return Answer::no(invalid, self.index.revision());
+        }
+        let hash = sha256(secret.as_bytes());
+        let macs: Vec<_> = self.keyring.macs_of_imported(kind, &hash).collect();
+        let (revision, (verdict, found)) = self.index.read(|index| {
+            let held = macs
+                .iter()
+                .find_map(|mac| Some((mac, index.imported(mac)?)));
+            let Some((mac, entry)) = held else {
+                return (Verdict::Invalid(Cause::Malformed(malformed)), None);
+            };
+            let facts = entry.facts(index.names(), index.directory());
+            let admits = || admits(question, Some(&entry), index);
+            let proof = judge::prove_imported(mac, name, Some(&facts), now, admits);
+            standing(question, Some(&entry), Some(&facts), proof, index, now)
+        });
+        answer(verdict, found, revision, now)
+    }
+}
+
+/// How many bytes a secret may have that was imported: a shorter one has no 128
+/// random bits, and a longer text is not worth its hash.
+const IMPORTED_LENGTH: RangeInclusive<usize> = 16..=1024;
+
+/// Whether the one who asks may be told of a credential at all.
+fn admits(question: &Question<'_>, entry: Option<&Entry>, index: Reader<'_>) -> Result<(), Cause> {
+    let entry = entry.ok_or(Cause::Unknown)?;
+    let (directory, names) = (index.directory(), index.names());
+    if !question
+        .audience
+        .admits(directory.tenant_name(entry.tenant(), names))
+    {
+        return Err(Cause::OutsideAudience);
+    }
+    if !question.profiles.is_empty() {
+        let family = directory.family_of(entry.profile());
+        let name = directory.family_name(family, names);
+        if !question.profiles.iter().any(|profile| **profile == **name) {
+            return Err(Cause::OutsideAudience);
+        }
+    }
+    if let Some(header) = question.header {
+        let known = directory.profile(entry.profile());
+        if !known.is_some_and(|known| known.profile.headers.contains(header)) {
+            return Err(Cause::OtherHeader);
+        }
+    }
+    Ok(())
+}
+
+/// The verdict on a proven claim, and what an answer to it says.
+fn standing(
+    question: &Question<'_>,
+    entry: Option<&Arc<Entry>>,
+    facts: Option<&Facts<'_>>,
+    proof: Result<Proof, Verdict>,
+    index: Reader<'_>,
+    now: Timestamp,
+) -> (Verdict, Option<(Found, Option<Timestamp>)>) {
+    let (proof, entry, facts) = match (proof, entry, facts) {
+        (Ok(proof), Some(entry), Some(facts)) => (proof, entry, facts),
+        (Err(verdict), ..) => return (verdict, None),
+        (Ok(_), ..) => return (Verdict::Invalid(Cause::Unknown), None),
+    };
+    let verdict = facts.standing(now);
+    if verdict != Verdict::Active {
+        return (verdict, None);
+    }
+    let (directory, names) = (index.directory(), index.names());
+    let owner = directory.owner_record(entry.owner());
+    let roles = owner.as_ref().map(|owner| {
+        let wanted: Vec<&str> = entry.roles(names).collect();
+        directory.effective_roles(&owner.record, entry.tenant(), &wanted, names)
+    });
+    let found = Found {
+        entry: Arc::clone(entry),
+        generation: proof.generation,
+        owner: owner.map(|owner| owner.record),
+        roles: roles.unwrap_or_default(),
+    };
+    let permitted = |needed| grants(found.grants(), needed);
+    let verdict = if question.permissions.iter().all(permitted) {
+        Verdict::Active
+    } else {
+        Verdict::Forbidden
+    };
+    (verdict, Some((found, proof.ends_at)))
+}
+
+fn answer(
+    verdict: Verdict,
+    found: Option<(Found, Option<Timestamp>)>,
+    revision: Revision,
+    now: Timestamp,
+) -> Answer {
+    let Some((found, ends_at)) = found else {
+        return Answer::no(verdict, revision);
+    };
+    Answer {
+        verdict,
+        valid_for: judge::valid_for(found.entry.expires_at(), ends_at, now, VALID_FOR),
+        found: Some(found),
+        revision,
+    }
+}
+
+impl Answer {
+    const fn no(verdict: Verdict, revision: Revision) -> Self {
+        Self {
+            verdict,
+            found: None,
+            valid_for: Duration::ZERO,
+            revision,
+        }
+    }
+}

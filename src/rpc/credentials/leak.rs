@@ -1,0 +1,74 @@
+//! Reports of leaks.
+
+use tonic::{Request, Response, Status};
+
+use super::{Credentials, wire};
+use crate::authority::leak::Outcome;
+use crate::domain::names::Reason;
+use crate::proto::v1::{self, ReportLeakRequest, ReportLeakResponse};
+use crate::rpc::access::admitted;
+use crate::rpc::convert;
+use crate::rpc::status::{self, Violations};
+
+/// The most texts of one report.
+const MAX_REPORTED: usize = 1000;
+/// The most bytes of one of them.
+const MAX_REPORTED_TEXT: usize = 1024;
+pub(super) async fn report_leak(
+    service: &Credentials,
+    request: Request<ReportLeakRequest>,
+) -> Result<Response<ReportLeakResponse>, Status> {
+    let authority = service.0.authority()?;
+    let admitted = admitted(&request)?;
+    let caller = &admitted.caller;
+    let ReportLeakRequest {
+        secrets,
+        reason,
+        dry_run,
+    } = request.into_inner();
+    let secrets = zeroize::Zeroizing::new(secrets);
+    let mut violations = Violations::default();
+    let reason = read_report(&secrets, &reason, &mut violations);
+    let reason = reason.ok_or_else(|| violations.status())?;
+    let may_report = |entry: &crate::authority::entry::Entry| {
+        admitted.permitted || authority.is_owner(caller, entry.owner())
+    };
+    let reported = authority
+        .report_leak(&secrets, &reason, &caller.principal, dry_run, may_report)
+        .await
+        .map_err(|error| status::of_command(&error))?;
+    tracing::info!(caller = %caller.principal, reported = secrets.len(), locked = reported.impact.changed, dry_run, "leaks were reported");
+    Ok(Response::new(ReportLeakResponse {
+        results: reported.outcomes.into_iter().map(leak_result).collect(),
+        revision: Some(wire(authority, reported.revision)),
+        impact: Some(convert::credential::impact(&reported.impact)),
+    }))
+}
+
+fn read_report(secrets: &[String], reason: &str, violations: &mut Violations) -> Option<Reason> {
+    let count = (1..=MAX_REPORTED).contains(&secrets.len());
+    if !count {
+        violations.add("secrets", "must be 1 to 1,000");
+    }
+    let mut good = count;
+    for (at, secret) in secrets.iter().enumerate().take(MAX_REPORTED) {
+        if secret.len() > MAX_REPORTED_TEXT {
+            violations.add(&format!("secrets[{at}]"), "must be at most 1,024 bytes");
+            good = false;
+        }
+    }
+    convert::reason(reason, violations).filter(|_| good)
+}
+
+fn leak_result(outcome: Outcome) -> v1::LeakResult {
+    let (outcome, id) = match outcome {
+        Outcome::NotOurs => (v1::LeakOutcome::NotOurs, None),
+        Outcome::Locked(id) => (v1::LeakOutcome::Locked, Some(id)),
+        Outcome::Revoked(id) => (v1::LeakOutcome::Revoked, Some(id)),
+        Outcome::LastAdministrator(id) => (v1::LeakOutcome::LastAdministrator, Some(id)),
+    };
+    v1::LeakResult {
+        outcome: outcome.into(),
+        credential_id: id.map_or_else(String::new, |id| id.to_string()),
+    }
+}

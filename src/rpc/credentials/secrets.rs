@@ -1,0 +1,171 @@
+//! Issuing and rotating, and showing a secret again.
+
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+use super::{Credentials, may_act_for, may_touch, show, wire};
+use crate::authority::Authority;
+use crate::authority::list::Whose;
+use crate::authority::manage::{Asked, Issued};
+use crate::proto::v1::{
+    self, Credential, IssueRequest, IssueResponse, RevealRequest, RevealResponse, RotateRequest,
+    RotateResponse,
+};
+use crate::rpc::access::admitted;
+use crate::rpc::convert;
+use crate::rpc::policy::Permission;
+use crate::rpc::status::{self, Violations};
+
+pub(super) async fn issue(
+    service: &Credentials,
+    request: Request<IssueRequest>,
+) -> Result<Response<IssueResponse>, Status> {
+    let authority = service.0.authority()?;
+    let admitted = admitted(&request)?;
+    let caller = &admitted.caller;
+    let request = request.into_inner();
+    let mut violations = Violations::default();
+    let new = convert::terms::new_credential(&request, authority.now(), &mut violations);
+    let request_id = convert::request_id(&request.request_id, &mut violations);
+    let reason = convert::reason(&request.reason, &mut violations);
+    let expected = request.expected_revision.clone();
+    let expected = convert::expected_revision(expected, authority.store(), &mut violations);
+    let (Some(new), Some(request_id), Some(reason), Some(expected)) =
+        (new, request_id, reason, expected)
+    else {
+        return Err(violations.status());
+    };
+    let whose = Whose::Owner(new.tenant.clone(), new.owner.clone());
+    may_act_for(authority, &admitted, &whose, Permission::Issue)?;
+    let dry = request.dry_run;
+    let again = request_id.filter(|_| !dry).map(|id| {
+        let asked = request.encode_to_vec();
+        authority.request(id, &caller.principal, "Issue", new.tenant.as_str(), &asked)
+    });
+    let asked = Asked {
+        by: caller.principal.clone(),
+        reason,
+        as_owner: !admitted.permitted,
+        request: again,
+        expected,
+        dry,
+    };
+    let issued = authority
+        .issue(new, asked)
+        .await
+        .map_err(|error| status::of_issue(&error))?;
+    let (credential, secret, revision) = with_secret(authority, &issued, dry);
+    let id = issued.shown.stored.credential.id;
+    tracing::info!(caller = %caller.principal, credential = %id, dry, "issued a credential");
+    Ok(Response::new(IssueResponse {
+        credential: Some(if dry {
+            convert::credential::not_issued(credential)
+        } else {
+            credential
+        }),
+        secret,
+        revision: Some(revision),
+        replaced: issued
+            .replaced
+            .iter()
+            .map(|shown| show(authority, shown))
+            .collect(),
+        impact: Some(convert::credential::impact(&issued.impact)),
+    }))
+}
+
+pub(super) async fn rotate(
+    service: &Credentials,
+    request: Request<RotateRequest>,
+) -> Result<Response<RotateResponse>, Status> {
+    let authority = service.0.authority()?;
+    let admitted = admitted(&request)?;
+    let caller = &admitted.caller;
+    let request = request.into_inner();
+    let whole = request.encode_to_vec();
+    let RotateRequest {
+        credential_id,
+        overlap,
+        end_overlap,
+        request_id,
+        reason,
+        dry_run,
+        expected_revision,
+    } = request;
+    let mut violations = Violations::default();
+    let id = convert::credential_id(&credential_id, &mut violations);
+    let overlap = convert::overlap(overlap, &mut violations);
+    let request_id = convert::request_id(&request_id, &mut violations);
+    let reason = convert::reason(&reason, &mut violations);
+    let store = authority.store();
+    let expected = convert::expected_revision(expected_revision, store, &mut violations);
+    let (Some(id), Some(overlap), Some(request_id), Some(reason), Some(expected)) =
+        (id, overlap, request_id, reason, expected)
+    else {
+        return Err(violations.status());
+    };
+    may_touch(authority, &admitted, id, Permission::Rotate)?;
+    let again = request_id
+        .filter(|_| !dry_run)
+        .map(|id| authority.request(id, &caller.principal, "Rotate", "", &whole));
+    let asked = Asked {
+        by: caller.principal.clone(),
+        reason,
+        as_owner: !admitted.permitted,
+        request: again,
+        expected,
+        dry: dry_run,
+    };
+    let issued = authority
+        .rotate(id, overlap, end_overlap, asked)
+        .await
+        .map_err(|error| status::of_issue(&error))?;
+    tracing::info!(caller = %caller.principal, credential = %id, dry_run, "rotated a credential");
+    let (credential, secret, revision) = with_secret(authority, &issued, dry_run);
+    Ok(Response::new(RotateResponse {
+        credential: Some(credential),
+        secret,
+        revision: Some(revision),
+        impact: Some(convert::credential::impact(&issued.impact)),
+    }))
+}
+
+pub(super) fn reveal(
+    service: &Credentials,
+    request: Request<RevealRequest>,
+) -> Result<Response<RevealResponse>, Status> {
+    let authority = service.0.authority()?;
+    let admitted = admitted(&request)?;
+    let RevealRequest {
+        credential_id,
+        reason,
+    } = request.into_inner();
+    let mut violations = Violations::default();
+    let id = convert::credential_id(&credential_id, &mut violations);
+    let reason = convert::reason(&reason, &mut violations);
+    let (Some(id), Some(reason)) = (id, reason) else {
+        return Err(violations.status());
+    };
+    may_touch(authority, &admitted, id, Permission::Reveal)?;
+    let (shown, secret, revision) = authority
+        .reveal(id)
+        .map_err(|error| status::not_revealed(id, error))?;
+    tracing::info!(caller = %admitted.caller.principal, credential = %id, %reason, "revealed a secret");
+    Ok(Response::new(RevealResponse {
+        secret: Some(convert::credential::secret(&shown, &secret)),
+        credential: Some(show(authority, &shown)),
+        revision: Some(wire(authority, revision)),
+    }))
+}
+
+/// What a secret was made for, as it is answered: without the secret if it was
+/// only to be told what would change.
+fn with_secret(
+    authority: &Authority,
+    issued: &Issued,
+    dry: bool,
+) -> (Credential, Option<v1::IssuedSecret>, v1::Revision) {
+    let credential = show(authority, &issued.shown);
+    let secret = (!dry).then(|| convert::credential::secret(&issued.shown, &issued.secret));
+    (credential, secret, wire(authority, issued.made))
+}

@@ -1,0 +1,213 @@
+//! Locking, unlocking and revoking, one or all that a filter lets through.
+
+use tonic::{Request, Response, Status};
+
+use super::{Credentials, may_act_for, may_touch, show, wire};
+use crate::authority::command::SetState;
+use crate::authority::list::Filter;
+use crate::domain::credential::Set;
+use crate::domain::id::CredentialId;
+use crate::proto::v1::{
+    self, Credential, LockRequest, LockResponse, RevokeRequest, RevokeResponse, UnlockRequest,
+    UnlockResponse, lock_request, revoke_request,
+};
+use crate::rpc::access::{Admitted, admitted};
+use crate::rpc::convert;
+use crate::rpc::policy::Permission;
+use crate::rpc::status::{self, Violations};
+
+pub(super) async fn lock(
+    service: &Credentials,
+    request: Request<LockRequest>,
+) -> Result<Response<LockResponse>, Status> {
+    let admitted = admitted(&request)?;
+    let LockRequest {
+        target,
+        reason,
+        dry_run,
+        expected_revision,
+    } = request.into_inner();
+    let ask = Ask {
+        set: Set::Lock,
+        target: target.map(|target| match target {
+            lock_request::Target::CredentialId(id) => TargetMessage::One(id),
+            lock_request::Target::Filter(filter) => TargetMessage::All(filter),
+        }),
+        reason,
+        dry_run,
+        expected_revision,
+    };
+    let outcomes = set_state(service, admitted, ask).await?;
+    Ok(Response::new(LockResponse {
+        credential: outcomes.credential,
+        revision: Some(outcomes.revision),
+        impact: Some(outcomes.impact),
+    }))
+}
+
+pub(super) async fn unlock(
+    service: &Credentials,
+    request: Request<UnlockRequest>,
+) -> Result<Response<UnlockResponse>, Status> {
+    let admitted = admitted(&request)?;
+    let UnlockRequest {
+        credential_id,
+        reason,
+    } = request.into_inner();
+    let ask = Ask {
+        set: Set::Unlock,
+        target: Some(TargetMessage::One(credential_id)),
+        reason,
+        dry_run: false,
+        expected_revision: None,
+    };
+    let outcomes = set_state(service, admitted, ask).await?;
+    Ok(Response::new(UnlockResponse {
+        credential: outcomes.credential,
+        revision: Some(outcomes.revision),
+    }))
+}
+
+pub(super) async fn revoke(
+    service: &Credentials,
+    request: Request<RevokeRequest>,
+) -> Result<Response<RevokeResponse>, Status> {
+    let admitted = admitted(&request)?;
+    let RevokeRequest {
+        target,
+        reason,
+        dry_run,
+        expected_revision,
+    } = request.into_inner();
+    let ask = Ask {
+        set: Set::Revoke,
+        target: target.map(|target| match target {
+            revoke_request::Target::CredentialId(id) => TargetMessage::One(id),
+            revoke_request::Target::Filter(filter) => TargetMessage::All(filter),
+        }),
+        reason,
+        dry_run,
+        expected_revision,
+    };
+    let outcomes = set_state(service, admitted, ask).await?;
+    Ok(Response::new(RevokeResponse {
+        credential: outcomes.credential,
+        revision: Some(outcomes.revision),
+        impact: Some(outcomes.impact),
+    }))
+}
+
+/// Which credentials to lock or to revoke.
+enum Target {
+    One(CredentialId),
+    All(Box<Filter>),
+}
+
+/// A change of state that somebody asks for.
+struct Ask {
+    set: Set,
+    target: Option<TargetMessage>,
+    reason: String,
+    dry_run: bool,
+    expected_revision: Option<v1::Revision>,
+}
+
+/// What a request says of its target.
+enum TargetMessage {
+    One(String),
+    All(v1::CredentialFilter),
+}
+
+/// What a change of state came to.
+struct Outcomes {
+    credential: Option<Credential>,
+    revision: v1::Revision,
+    impact: v1::Impact,
+}
+
+async fn set_state(
+    service: &Credentials,
+    admitted: Admitted,
+    ask: Ask,
+) -> Result<Outcomes, Status> {
+    let authority = service.0.authority()?;
+    let Ask {
+        set,
+        target,
+        reason,
+        dry_run,
+        expected_revision,
+    } = ask;
+    let mut violations = Violations::default();
+    let is_one = !matches!(target, Some(TargetMessage::All(_)));
+    let target = match target {
+        None => {
+            violations.add("target", "is required: `credential_id` or `filter`");
+            None
+        }
+        Some(TargetMessage::One(id)) => {
+            convert::credential_id(&id, &mut violations).map(Target::One)
+        }
+        Some(TargetMessage::All(filter)) => {
+            let filter = convert::filter::narrow_filter(filter, &mut violations);
+            filter.map(|filter| Target::All(Box::new(filter)))
+        }
+    };
+    let reason = convert::reason(&reason, &mut violations);
+    if expected_revision.is_some() && !is_one {
+        violations.add("expected_revision", "must not be set with `filter`");
+        return Err(violations.status());
+    }
+    let store = authority.store();
+    let expected = convert::expected_revision(expected_revision, store, &mut violations);
+    let (Some(target), Some(reason), Some(expected)) = (target, reason, expected) else {
+        return Err(violations.status());
+    };
+    let caller = &admitted.caller;
+    let set_state = |id| SetState {
+        id,
+        set,
+        although_leaked: set == Set::Unlock
+            && authority.caller_has(caller, Permission::UnlockLeaked.name()),
+        reason: reason.clone(),
+        by: caller.principal.clone(),
+        expected,
+    };
+    match target {
+        Target::One(id) => {
+            may_touch(authority, &admitted, id, permission_to(set))?;
+            let changed = authority
+                .set_state(set_state(id), dry_run)
+                .await
+                .map_err(|error| status::of_command(&error))?;
+            tracing::info!(caller = %caller.principal, ?set, credential = %id, dry_run, "set the state of a credential");
+            Ok(Outcomes {
+                credential: Some(show(authority, &changed.shown)),
+                revision: wire(authority, changed.shown.stored.state_revision()),
+                impact: convert::credential::impact(&changed.impact),
+            })
+        }
+        Target::All(filter) => {
+            may_act_for(authority, &admitted, &filter.whose, permission_to(set))?;
+            let changed = authority
+                .set_state_of_all(&filter, set_state, dry_run)
+                .await
+                .map_err(|error| status::of_command(&error))?;
+            tracing::info!(caller = %caller.principal, ?set, changed = changed.impact.changed, dry_run, "set the state of credentials");
+            Ok(Outcomes {
+                credential: None,
+                revision: wire(authority, changed.revision),
+                impact: convert::credential::impact(&changed.impact),
+            })
+        }
+    }
+}
+
+/// The permission that a change of state needs.
+const fn permission_to(set: Set) -> Permission {
+    match set {
+        Set::Lock => Permission::Lock,
+        Set::Unlock => Permission::Unlock,
+        Set::Revoke => Permission::Revoke,
+    }
+}

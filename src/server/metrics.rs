@@ -1,0 +1,97 @@
+//! `/metrics`, in the text format of `OpenMetrics`, on a listener of its own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::supervise::Failure;
+use crate::authority::Authority;
+
+/// Within how many days expiring credentials are counted.
+const SOON_DAYS: [u32; 2] = [7, 30];
+
+const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answers until `stopping`.
+///
+/// # Errors
+///
+/// Those of the listener.
+pub async fn serve(
+    listener: TcpListener,
+    authority: Arc<Authority>,
+    stopping: CancellationToken,
+) -> Result<(), Failure> {
+    let mut registry = Registry::with_prefix("credd");
+    registry.register_collector(Box::new(Credentials(authority)));
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .with_state(Arc::new(registry));
+    let stopped = stopping.cancelled_owned();
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(stopped)
+        .await?;
+    Ok(())
+}
+
+async fn metrics(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
+    // What is counted when it is asked for takes a while with a million of them.
+    let encoded = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        encode(&mut text, &registry).map(|()| text)
+    });
+    match encoded.await {
+        Ok(Ok(text)) => Ok(([(CONTENT_TYPE, CONTENT)], text)),
+        _ => Err(axum::http::StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// What there is to say of the credentials, counted when it is asked for.
+struct Credentials(Arc<Authority>);
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+impl Collector for Credentials {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (revision, credentials) = self.0.index().read(|index| index.len());
+        let number = |number: u64| ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+        let gauge = MetricType::Gauge;
+
+        let help = "Credentials that have a record, whatever their state.";
+        let metric = encoder.encode_descriptor("credentials", help, None, gauge)?;
+        number(credentials as u64).encode(metric)?;
+
+        let help = "The revision of the last commit that was applied.";
+        let metric = encoder.encode_descriptor("applied_revision", help, None, gauge)?;
+        number(revision.number()).encode(metric)?;
+
+        let help = "Active credentials that expire within so many days.";
+        let mut family = encoder.encode_descriptor("credentials_expiring", help, None, gauge)?;
+        for days in SOON_DAYS {
+            let soon = self.0.expiring_within(DAY * days);
+            let label = [("within_days", days.to_string())];
+            number(soon).encode(family.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+}
+
+const DAY: Duration = Duration::from_hours(24);
