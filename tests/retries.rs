@@ -76,6 +76,11 @@ async fn an_issue_that_replaced_one_replaces_nothing_when_sent_again() {
     assert_eq!(first.replaced.len(), 1);
     let again = admin.issue(request).await.unwrap();
     assert!(again.secret == first.secret && again.revision == first.revision);
+    let ids = |replaced: &[v1::Credential]| -> Vec<_> {
+        replaced.iter().map(|one| one.id.clone()).collect()
+    };
+    assert_eq!(ids(&again.replaced), ids(&first.replaced));
+    assert_eq!(again.impact, first.impact);
     assert_eq!(live(&everything(admin, "acme").await), 1);
     server.stop().await;
 }

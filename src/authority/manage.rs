@@ -231,19 +231,16 @@ impl Authority {
             expected,
         }));
         let done = self.carry_out(command, dry).await?;
-        let changes = done.changes;
         let mut issued = self.with_secret(done)?;
-        if changes {
-            let credential = &issued.shown.stored.credential;
-            let still = credential.overlap.as_ref();
-            let still = still.map(|overlap| overlap.secret.generation);
-            let now = credential.secret.generation;
-            issued
-                .impact
-                .add_of(&issued.shown.uses, true, |generation| {
-                    generation != now && Some(generation) != still
-                });
-        }
+        let credential = &issued.shown.stored.credential;
+        let still = credential.overlap.as_ref();
+        let still = still.map(|overlap| overlap.secret.generation);
+        let now = credential.secret.generation;
+        issued
+            .impact
+            .add_of(&issued.shown.uses, true, |generation| {
+                generation != now && Some(generation) != still
+            });
         Ok(issued)
     }
 

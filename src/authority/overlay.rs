@@ -281,7 +281,6 @@ impl View for Overlay<'_> {
             families
                 .into_iter()
                 .filter_map(|family| directory.latest(family))
-                .filter(|known| !known.deleted())
                 .collect()
         })
     }

@@ -89,6 +89,8 @@ pub struct RequestRecord {
     pub generation: Generation,
     /// The secret, sealed for who knows the request's id.
     pub sealed: Vec<u8>,
+    /// The credentials that it replaced.
+    pub replaced: Vec<CredentialId>,
 }
 
 /// The check values of the keys that a store was used with.
@@ -390,6 +392,7 @@ fn write_request(record: &RequestRecord) -> stored::RequestRecord {
         credential,
         generation,
         sealed,
+        replaced,
     } = record;
     stored::RequestRecord {
         request_mac: Bytes::copy_from_slice(asked),
@@ -397,6 +400,10 @@ fn write_request(record: &RequestRecord) -> stored::RequestRecord {
         credential_id: Bytes::copy_from_slice(credential.as_bytes()),
         generation: generation.number(),
         sealed_secret: Bytes::copy_from_slice(sealed),
+        replaced: replaced
+            .iter()
+            .map(|id| Bytes::copy_from_slice(id.as_bytes()))
+            .collect(),
     }
 }
 
@@ -407,6 +414,7 @@ fn read_request(record: stored::RequestRecord) -> Result<RequestRecord, String> 
         credential_id,
         generation,
         sealed_secret,
+        replaced,
     } = record;
     Ok(RequestRecord {
         asked: (*request_mac)
@@ -416,6 +424,10 @@ fn read_request(record: stored::RequestRecord) -> Result<RequestRecord, String> 
         credential: id_of(&credential_id)?,
         generation: Generation::new(generation),
         sealed: sealed_secret.to_vec(),
+        replaced: replaced
+            .iter()
+            .map(|id| id_of(id))
+            .collect::<Result<_, _>>()?,
     })
 }
 

@@ -79,8 +79,12 @@ impl RequestId {
     ///
     /// What it must be; reads as the end of "`FIELD` ...".
     pub fn parse(text: &str) -> Result<Self, super::names::InvalidText> {
-        let uuid = Uuid::try_parse(text).ok();
-        uuid.filter(|uuid| uuid.get_version_num() == 4)
+        let hyphenated = text.len() == uuid::fmt::Hyphenated::LENGTH;
+        let uuid = Uuid::try_parse(text).ok().filter(|_| hyphenated);
+        let is_random = |uuid: &Uuid| {
+            uuid.get_version_num() == 4 && uuid.get_variant() == uuid::Variant::RFC4122
+        };
+        uuid.filter(is_random)
             .map(|uuid| Self(uuid.into_bytes()))
             .ok_or(super::names::InvalidText(
                 "must be a random UUID (version 4)",

@@ -584,7 +584,11 @@ fn put_profile(
             return Err(Refusal::BuiltIn(Thing::Profile));
         }
         if *theirs != family.scope && (*theirs == Scope::All || family.scope == Scope::All) {
-            return Err(Refusal::ProfileExists);
+            return Err(if other.deleted() {
+                Refusal::Deleted(Thing::Profile)
+            } else {
+                Refusal::ProfileExists
+            });
         }
     }
     let there = view.latest(&family);

@@ -198,7 +198,13 @@ pub(super) fn issue(
         .flat_map(|known| request::destroyed(view, known.credential().id, ask.request.as_ref()));
     writes.extend(ended);
     if let Some(request) = &ask.request {
-        writes.push(request::record(request, &issued, &ask.secret, context)?);
+        writes.push(request::record(
+            request,
+            &issued,
+            &ask.secret,
+            &replaced,
+            context,
+        )?);
     }
     let made = request::made(Known::Pending(issued), ask.secret.clone(), replaced);
     Ok(Decision {

@@ -387,7 +387,7 @@ pub(super) fn rotate(
     let mut writes = vec![credential_record(&after)];
     writes.extend(request::destroyed(view, ask.id, ask.request.as_ref()));
     if let Some(request) = &ask.request {
-        writes.push(request::record(request, &after, &ask.secret, context)?);
+        writes.push(request::record(request, &after, &ask.secret, &[], context)?);
     }
     let made = request::made(Known::Pending(after), ask.secret.clone(), Vec::new());
     Ok(Decision {

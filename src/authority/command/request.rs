@@ -16,6 +16,9 @@ pub const REPLAYED_FOR: Duration = Duration::from_mins(10);
 /// For how long after that it is refused.
 pub const REFUSED_FOR: Duration = Duration::from_hours(24);
 
+/// How many replaced credentials are told again.
+const MOST_REPLACED: usize = 100;
+
 /// A request that may be sent again.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -65,11 +68,12 @@ pub(super) fn replay(
         return Err(done);
     }
     let secret = open(request, &record, context).ok_or(done)?;
+    let replaced = record.replaced.iter();
     Ok(Some(WithSecret {
         credential: known,
         secret,
         made: Some(revision),
-        replaced: Vec::new(),
+        replaced: replaced.filter_map(|id| view.credential(*id)).collect(),
     }))
 }
 
@@ -78,6 +82,7 @@ pub(super) fn record(
     request: &Request,
     credential: &Credential,
     secret: &Secret,
+    replaced: &[Known],
     context: &Context<'_>,
 ) -> Result<Record, Refusal> {
     let generation = credential.secret.generation;
@@ -96,6 +101,11 @@ pub(super) fn record(
         credential: credential.id,
         generation,
         sealed,
+        replaced: replaced
+            .iter()
+            .map(|known| known.credential().id)
+            .take(MOST_REPLACED)
+            .collect(),
     };
     Ok(Record::Request(*name, Some(Arc::new(record))))
 }

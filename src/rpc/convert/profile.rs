@@ -20,8 +20,7 @@ use crate::rpc::status::Violations;
 
 /// Reads a profile; `None` after noting what is wrong with it.
 pub fn profile(message: v1::Profile, violations: &mut Violations) -> Option<Profile> {
-    let size = prost::Message::encoded_len(&message);
-    if size > MAX_DIRECTORY_TEXTS {
+    if size(&message) > MAX_DIRECTORY_TEXTS {
         violations.add("profile", "must have at most 3,072 bytes in all");
         return None;
     }
@@ -116,6 +115,16 @@ pub fn profile(message: v1::Profile, violations: &mut Violations) -> Option<Prof
             None
         }
     }
+}
+
+/// How many bytes of a profile are kept.
+fn size(message: &v1::Profile) -> usize {
+    let kept = v1::Profile {
+        last_change: None, // not read
+        revision: None,
+        ..message.clone()
+    };
+    prost::Message::encoded_len(&kept)
 }
 
 fn none<T>(violations: &mut Violations, field: &str, rule: &str) -> Option<T> {

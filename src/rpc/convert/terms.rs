@@ -322,7 +322,10 @@ pub fn changes(
     let time_zone = read_if(named("time_zone", !time_zone.is_empty()), || {
         within.optional("time_zone", &time_zone, TimeZone::parse)
     });
-    let expiry = read_if(named("expiry", expiry.is_some()), || {
+    // `*` alone does not touch it, since some profiles fix it.
+    let is_named = expiry.is_some() && named("expiry", true);
+    let is_named = is_named || mask.iter().any(|path| path == "expiry");
+    let expiry = read_if(is_named, || {
         read_wish(said!(expiry, update_request), now, &mut within)
     });
     Some(Changes {

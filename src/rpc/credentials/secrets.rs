@@ -39,7 +39,12 @@ pub(super) async fn issue(
     may_act_for(authority, &admitted, &whose, Permission::Issue)?;
     let dry = request.dry_run;
     let again = request_id.filter(|_| !dry).map(|id| {
-        let asked = request.encode_to_vec();
+        // Whatever the letter case of its id.
+        let asked = IssueRequest {
+            request_id: String::new(),
+            ..request.clone()
+        };
+        let asked = asked.encode_to_vec();
         authority.request(id, &caller.principal, "Issue", new.tenant.as_str(), &asked)
     });
     let asked = Asked {
@@ -82,7 +87,11 @@ pub(super) async fn rotate(
     let admitted = admitted(&request)?;
     let caller = &admitted.caller;
     let request = request.into_inner();
-    let whole = request.encode_to_vec();
+    let whole = RotateRequest {
+        request_id: String::new(),
+        ..request.clone()
+    };
+    let whole = whole.encode_to_vec();
     let RotateRequest {
         credential_id,
         overlap,

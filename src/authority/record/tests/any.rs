@@ -413,6 +413,7 @@ fn any_request() -> impl Strategy<Value = RequestRecord> {
     )
         .prop_map(
             |(asked, at, credential, generation, sealed)| RequestRecord {
+                replaced: vec![credential],
                 asked,
                 at,
                 credential,

@@ -324,6 +324,7 @@ fn the_largest_uses_request_and_keyring_fit_in_a_value() {
     fits(&Record::Uses(CredentialId::MAX, Some(uses)));
 
     let request = RequestRecord {
+        replaced: vec![CredentialId::MAX; 100],
         asked: [0xff; 32],
         at: Timestamp::MAX,
         credential: CredentialId::MAX,
