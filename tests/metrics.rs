@@ -3,29 +3,10 @@
 
 mod support;
 
-use std::net::SocketAddr;
-
 use credd::proto::v1;
 use credd::proto::v1::issue_request::Expiry;
+use support::metrics::{free_address, scrape};
 use support::{Server, config, token_request};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-
-/// A port that is free now.
-fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
-
-async fn scrape(address: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = b"GET /metrics HTTP/1.1\r\nHost: credd\r\nConnection: close\r\n\r\n";
-    stream.write_all(request).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    answer
-}
 
 #[tokio::test]
 async fn what_ends_in_seven_and_thirty_days_is_counted_and_listed() {

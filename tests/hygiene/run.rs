@@ -2,6 +2,7 @@
 //! and when it has stopped.
 
 use crate::secrets::Needles;
+use crate::support::metrics::{free_address, scrape};
 use crate::support::program::{Program, serve, signal};
 use crate::support::{Client, read_token};
 use crate::{Remembering, revealing, wrong};
@@ -35,11 +36,12 @@ impl Drop for Blamed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_stands_in_the_data_directory_in_the_log_or_in_an_error() {
+async fn no_secret_stands_in_the_data_directory_in_the_log_in_metrics_or_in_an_error() {
     let directory = tempfile::tempdir().unwrap();
+    let metrics = free_address();
     let traced = || {
         let mut command = serve(&[], directory.path());
-        command.args(["--log", "trace"]);
+        command.args(["--log", "trace", "--metrics-listen", &metrics.to_string()]);
         command
     };
     let (server, address) = Program::serve(traced());
@@ -69,6 +71,10 @@ async fn no_secret_stands_in_the_data_directory_in_the_log_or_in_an_error() {
         needles,
         &needles.found_in_directory(directory.path()),
     );
+
+    let scraped = scrape(metrics).await;
+    assert!(scraped.contains("credd_credentials "), "{scraped}");
+    assert_clean("metrics", needles, &needles.found_in(scraped.as_bytes()));
 
     // Killed so that it dumps what it has.
     let output = server.server().output();
