@@ -162,3 +162,55 @@ async fn the_default_source_is_the_one_of_now() {
     assert_eq!(identity(admin, &held).await.default_source, "");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_watch_ends_when_its_caller_loses_the_permission() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    calls::put_role(admin, "credd", "follower", &["credd.watch"]).await;
+    let token = calls::issue_caller(admin, "follower", &["follower"]).await;
+    let follower = server.client(&token).await;
+    let mut watch = follower.watch(v1::WatchRequest::default()).await.unwrap();
+    assert!(watch.message().await.unwrap().is_some());
+    calls::put_role(admin, "credd", "follower", &["credd.verify"]).await;
+    let ended = loop {
+        match watch.message().await {
+            Ok(Some(_)) => (),
+            Ok(None) => panic!("it ended as if nothing were wrong"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(ended.code(), tonic::Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn nothing_is_revealed_of_an_owner_who_is_disabled() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let held = calls::issue(admin, "acme", "jo", "tenable-cs").await;
+    calls::put_role(admin, "credd", "revealer", &["credd.credentials.reveal"]).await;
+    let token = calls::issue_caller(admin, "revealer", &["revealer"]).await;
+    let revealer = server.client(&token).await;
+    let reveal = || {
+        let request = v1::RevealRequest {
+            credential_id: held.id.clone(),
+            ..Default::default()
+        };
+        let mut credentials = revealer.credentials.clone();
+        async move { credentials.reveal(request).await.map(|_| ()) }
+    };
+    reveal().await.unwrap();
+    let disable = v1::DisableOwnerRequest {
+        tenant: "acme".to_owned(),
+        name: "jo".to_owned(),
+        ..Default::default()
+    };
+    admin
+        .directory
+        .clone()
+        .disable_owner(disable)
+        .await
+        .unwrap();
+    let status = reveal().await.unwrap_err();
+    assert_eq!(calls::reason(&status), "OWNER_DISABLED");
+}
