@@ -135,29 +135,41 @@ struct FamilyCell {
 
 impl Keyed for TenantCell {
     type Key = Symbol;
-    fn key(&self) -> Symbol {
-        self.name
+    fn has_key(&self, key: &Self::Key) -> bool {
+        self.name == *key
+    }
+    fn hash_key(&self, hash: impl FnOnce(&Self::Key) -> u64) -> u64 {
+        hash(&self.name)
     }
 }
 
 impl Keyed for OwnerCell {
     type Key = (TenantNumber, Symbol);
-    fn key(&self) -> Self::Key {
-        (self.tenant, self.name)
+    fn has_key(&self, key: &Self::Key) -> bool {
+        (self.tenant, self.name) == *key
+    }
+    fn hash_key(&self, hash: impl FnOnce(&Self::Key) -> u64) -> u64 {
+        hash(&(self.tenant, self.name))
     }
 }
 
 impl Keyed for ProfileCell {
     type Key = (FamilyNumber, u32);
-    fn key(&self) -> Self::Key {
-        (self.family, self.version)
+    fn has_key(&self, key: &Self::Key) -> bool {
+        (self.family, self.version) == *key
+    }
+    fn hash_key(&self, hash: impl FnOnce(&Self::Key) -> u64) -> u64 {
+        hash(&(self.family, self.version))
     }
 }
 
 impl Keyed for FamilyCell {
     type Key = (Symbol, Symbol);
-    fn key(&self) -> Self::Key {
-        (self.scope, self.name)
+    fn has_key(&self, key: &Self::Key) -> bool {
+        (self.scope, self.name) == *key
+    }
+    fn hash_key(&self, hash: impl FnOnce(&Self::Key) -> u64) -> u64 {
+        hash(&(self.scope, self.name))
     }
 }
 

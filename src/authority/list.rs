@@ -182,10 +182,24 @@ fn page(
         if let Some(ids) = found.few(filter, order, listing, index, effort.sorted) {
             sorted(&ids, index, order, after, limit, admits)
         } else {
+            let after = filter.skip(order, after, now);
             let places = found.places(filter, order, after, listing, index);
             walked(places, index, order, limit, effort.examined, admits)
         }
     })
+}
+
+impl Filter {
+    /// Where to begin after a place: those that have expired are not walked where
+    /// none of them is let through.
+    fn skip(&self, order: Order, after: Place, now: Timestamp) -> Place {
+        let active_only = self.states == [ShownState::Active];
+        if order == Order::Expiry && active_only {
+            after.max(Place::new(0, now, CredentialId::MAX))
+        } else {
+            after
+        }
+    }
 }
 
 /// A page of these credentials, which are few.

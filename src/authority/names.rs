@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-use parking_lot::RwLock;
+use super::table::{Keyed, Table};
 
 /// A name in an [`Interner`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,17 +22,19 @@ impl Symbol {
     }
 }
 
-/// Names by number and numbers by name.
-///
-/// Names are never forgotten: there are far fewer than credentials, and a
-/// number must mean the same to whoever still holds it. Reading a name takes no
-/// lock.
-#[derive(Debug)]
-pub struct Interner {
-    names: boxcar::Vec<Arc<str>>,
-    numbers: RwLock<HashTable<u32>>,
-    hasher: foldhash::fast::RandomState,
+impl Keyed for Arc<str> {
+    type Key = str;
+    fn has_key(&self, key: &str) -> bool {
+        **self == *key
+    }
+    fn hash_key(&self, hash: impl FnOnce(&str) -> u64) -> u64 {
+        hash(self)
+    }
 }
+
+/// Names by number and numbers by name.
+#[derive(Debug)]
+pub struct Interner(Table<Arc<str>>);
 
 impl Interner {
     /// The symbol of the empty name, which is always there.
@@ -42,62 +43,26 @@ impl Interner {
     /// An interner that knows the empty name.
     #[must_use]
     pub fn new() -> Self {
-        let interner = Self {
-            names: boxcar::Vec::new(),
-            numbers: RwLock::default(),
-            hasher: foldhash::fast::RandomState::default(),
-        };
+        let interner = Self(Table::new());
         interner.intern(&Arc::from(""));
         interner
     }
 
     /// The symbol of a name, a new one if it has none.
     pub fn intern(&self, name: &Arc<str>) -> Symbol {
-        if let Some(symbol) = self.find(name) {
-            return symbol;
-        }
-        let mut numbers = self.numbers.write();
-        let number = numbers
-            .entry(
-                self.hash(name),
-                |&number| self.name(number) == &**name,
-                |&number| self.hash(self.name(number)),
-            )
-            .or_insert_with(|| {
-                let number = self.names.push(Arc::clone(name));
-                let Ok(number) = u32::try_from(number) else {
-                    unreachable!("four billion names do not fit the memory");
-                };
-                number
-            });
-        Symbol(*number.get())
+        Symbol(self.0.find_or_insert(name, || Arc::clone(name)))
     }
 
     /// The symbol of a name, if it has one.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Symbol> {
-        self.numbers
-            .read()
-            .find(self.hash(name), |&number| self.name(number) == name)
-            .copied()
-            .map(Symbol)
+        self.0.find(name).map(Symbol)
     }
 
     /// The name of a symbol of this interner.
     #[must_use]
     pub fn resolve(&self, symbol: Symbol) -> &Arc<str> {
-        let Some(name) = self.names.get(symbol.0 as usize) else {
-            unreachable!("a symbol comes from its interner");
-        };
-        name
-    }
-
-    fn name(&self, number: u32) -> &str {
-        self.resolve(Symbol(number))
-    }
-
-    fn hash(&self, name: &str) -> u64 {
-        std::hash::BuildHasher::hash_one(&self.hasher, name)
+        self.0.get(symbol.0)
     }
 }
 

@@ -8,9 +8,11 @@ use parking_lot::RwLock;
 /// What stands in a [`Table`]: something with a key of its own.
 pub trait Keyed {
     /// The key.
-    type Key: Hash + Eq;
-    /// The key of this one, which never changes.
-    fn key(&self) -> Self::Key;
+    type Key: Hash + Eq + ?Sized;
+    /// Asks whether the key, which never changes, is this one.
+    fn has_key(&self, key: &Self::Key) -> bool;
+    /// Gives the key to `hash`.
+    fn hash_key(&self, hash: impl FnOnce(&Self::Key) -> u64) -> u64;
 }
 
 /// Things by number and numbers by key. There are far fewer of them than
@@ -37,7 +39,7 @@ impl<T: Keyed> Table<T> {
     /// The number of a key, if it has one.
     #[must_use]
     pub fn find(&self, key: &T::Key) -> Option<u32> {
-        let is_it = |number: &u32| self.get(*number).key() == *key;
+        let is_it = |number: &u32| self.get(*number).has_key(key);
         self.numbers.read().find(self.hash(key), is_it).copied()
     }
 
@@ -49,8 +51,8 @@ impl<T: Keyed> Table<T> {
         let mut numbers = self.numbers.write();
         let entry = numbers.entry(
             self.hash(key),
-            |&number| self.get(number).key() == *key,
-            |&number| self.hash(&self.get(number).key()),
+            |&number| self.get(number).has_key(key),
+            |&number| self.get(number).hash_key(|key| self.hash(key)),
         );
         let number = entry.or_insert_with(|| {
             let number = self.cells.push(make());

@@ -14,8 +14,9 @@
 //! Bearer b`), as which repeated headers are joined, could mean one thing to
 //! credd and another to the service that asks.
 //!
-//! No value is read by two different rules, so the profiles of different
-//! tenants can't disturb each other.
+//! A value is read by one rule, but for key pairs of another system where two
+//! rules name the same parameters the other way round. The profiles of different
+//! tenants can't disturb each other all the same: see [`HeaderRules::readings`].
 
 use std::fmt;
 
@@ -197,7 +198,7 @@ impl PairNames {
     /// The access key and the secret key among two parameters.
     ///
     /// Looks at how the keys begin, so that of two rules with the same names
-    /// the other way round only one reads a value.
+    /// the other way round only one reads a pair that credd has made.
     fn take<'v>(&self, [one, other]: [Parameter<'v>; 2]) -> Option<(&'v str, &'v str)> {
         let (public, secret) = if self.public.matches(one.name) {
             (one, other)

@@ -19,7 +19,7 @@ use credd::domain::keyring::{KeyVersion, Keyring};
 use credd::domain::names::{Label, Owner, Principal, ProfileName, Reason, Role, Tenant};
 use credd::domain::random::SystemRandom;
 use credd::domain::secret::Secret;
-use credd::domain::time::SystemClock;
+use credd::domain::time::{Clock, SystemClock};
 use credd::domain::token::{Generation, Kind, secret_text};
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::credential_service_server::CredentialServiceServer;
@@ -67,13 +67,22 @@ pub(crate) struct InProcess {
 impl InProcess {
     /// Loads a store and serves it. A store without the administrator gets one.
     pub(crate) async fn start(store: Arc<dyn Store>, ring: RingSize) -> Self {
+        Self::start_by(store, ring, Arc::new(SystemClock)).await
+    }
+
+    /// The same, by another clock.
+    pub(crate) async fn start_by(
+        store: Arc<dyn Store>,
+        ring: RingSize,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let key = [(KeyVersion(1), zeroize::Zeroizing::new([7; 32]))];
         let loaded = Feed::load(Arc::clone(&store), ring).unwrap();
         let (authority, workers) = Authority::new(Parts {
             store,
             feed: Arc::new(loaded.feed),
             keyring: Arc::new(Keyring::new(&key, &key).unwrap()),
-            clock: Arc::new(SystemClock),
+            clock,
             random: Arc::new(SystemRandom::new()),
         });
         let Workers { committer, uses } = workers;

@@ -29,10 +29,7 @@ pub(super) async fn lock(
     } = request.into_inner();
     let ask = Ask {
         set: Set::Lock,
-        target: target.map(|target| match target {
-            lock_request::Target::CredentialId(id) => TargetMessage::One(id),
-            lock_request::Target::Filter(filter) => TargetMessage::All(filter),
-        }),
+        target: target.map(TargetMessage::from),
         reason,
         dry_run,
         expected_revision,
@@ -81,10 +78,7 @@ pub(super) async fn revoke(
     } = request.into_inner();
     let ask = Ask {
         set: Set::Revoke,
-        target: target.map(|target| match target {
-            revoke_request::Target::CredentialId(id) => TargetMessage::One(id),
-            revoke_request::Target::Filter(filter) => TargetMessage::All(filter),
-        }),
+        target: target.map(TargetMessage::from),
         reason,
         dry_run,
         expected_revision,
@@ -116,6 +110,24 @@ struct Ask {
 enum TargetMessage {
     One(String),
     All(v1::CredentialFilter),
+}
+
+impl From<lock_request::Target> for TargetMessage {
+    fn from(target: lock_request::Target) -> Self {
+        match target {
+            lock_request::Target::CredentialId(id) => Self::One(id),
+            lock_request::Target::Filter(filter) => Self::All(filter),
+        }
+    }
+}
+
+impl From<revoke_request::Target> for TargetMessage {
+    fn from(target: revoke_request::Target) -> Self {
+        match target {
+            revoke_request::Target::CredentialId(id) => Self::One(id),
+            revoke_request::Target::Filter(filter) => Self::All(filter),
+        }
+    }
 }
 
 /// What a change of state came to.
