@@ -9,7 +9,7 @@ use super::directory::{Directory, OwnerNumber, ProfileNumber, TenantNumber};
 use super::names::{Interner, Symbol};
 use crate::domain::calendar::TimeZone;
 use crate::domain::credential::{
-    Action, Change, Credential, HeldSecret, Origin, Overlap, State, Stored, Use, Uses,
+    Action, Change, Credential, HeldSecret, Origin, Overlap, State, Stored, Uses,
 };
 use crate::domain::id::CredentialId;
 use crate::domain::judge::{Facts, Held};
@@ -576,9 +576,6 @@ pub(super) fn roles_of(set: Symbol, names: &Interner) -> impl Iterator<Item = &s
     let joined: &str = names.resolve(set);
     joined.split_terminator(ROLE_SEPARATOR)
 }
-
-/// A use, and what used what.
-pub type ReportedUse = (CredentialId, Use);
 
 #[cfg(test)]
 pub(super) mod tests {
