@@ -1,15 +1,12 @@
 //! A credential in memory: small, because there are millions of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use arc_swap::ArcSwapOption;
 
 use super::directory::{Directory, OwnerNumber, ProfileNumber, TenantNumber};
 use super::names::{Interner, Symbol};
 use crate::domain::calendar::TimeZone;
 use crate::domain::credential::{
-    Action, Change, Credential, HeldSecret, Origin, Overlap, State, Stored, Uses,
+    Action, Change, Credential, HeldSecret, Origin, Overlap, State, Stored,
 };
 use crate::domain::id::CredentialId;
 use crate::domain::judge::{Facts, Held};
@@ -22,6 +19,10 @@ use crate::domain::names::{
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Generation, Kind};
+
+mod uses;
+
+use uses::UseCell;
 
 /// A credential as one commit left it. Never changed but for its uses: the next
 /// commit puts another in its place.
@@ -72,33 +73,6 @@ struct Rare {
     overlap: Option<Overlap>,
     retired: Vec<HeldSecret>,
     sealed: Option<Arc<[u8]>>,
-}
-
-/// What is known of the uses, as the feed has applied them, and what was reported
-/// since.
-#[derive(Debug, Default)]
-struct UseCell {
-    /// The latest report: when, in seconds since the epoch, and below that who
-    /// used which secret. 0: none. For most credentials it is all there is.
-    latest: AtomicU64,
-    log: ArcSwapOption<UseLog>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct UseLog {
-    uses: Uses,
-    /// What was reported before the latest, at most [`Uses::MOST`].
-    reported: Vec<Report>,
-}
-
-/// That a secret was used by a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Report {
-    /// In seconds since the epoch.
-    at: u32,
-    /// Which secret, and which service, in one number: two that are the same in
-    /// it cost each other a report now and then.
-    who: u32,
 }
 
 const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
@@ -410,131 +384,6 @@ impl Entry {
     pub fn roles<'a>(&self, names: &'a Interner) -> impl Iterator<Item = &'a str> + use<'a> {
         roles_of(self.roles, names)
     }
-
-    /// The uses that are stored.
-    #[must_use]
-    pub fn uses(&self) -> Uses {
-        let log = self.uses.log.load();
-        log.as_ref().map(|log| log.uses.clone()).unwrap_or_default()
-    }
-
-    /// When it was last used, as far as that is stored.
-    #[must_use]
-    pub fn last_used_at(&self) -> Option<Timestamp> {
-        let log = self.uses.log.load();
-        let latest = log.as_ref()?.uses.latest()?;
-        Some(latest.at)
-    }
-
-    /// Whether a use of a secret by a service now is to be reported: at most once
-    /// in `period` seconds for each secret and service. Of several callers at once
-    /// one is told yes.
-    pub fn claim_report(
-        &self,
-        generation: Generation,
-        by: Symbol,
-        now: Timestamp,
-        period: u32,
-    ) -> bool {
-        let new = Report {
-            at: u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX),
-            who: by.number().rotate_left(8) ^ generation.number(),
-        };
-        let held = self.uses.latest.load(Ordering::Relaxed);
-        let latest = Report::unpack(held);
-        match latest {
-            Some(latest) if latest.who != new.who => return self.claim_beside(latest, new, period),
-            Some(latest) if latest.covers(new, period) => return false,
-            _ => (),
-        }
-        let latest = &self.uses.latest;
-        let swapped =
-            latest.compare_exchange(held, new.pack(), Ordering::Relaxed, Ordering::Relaxed);
-        swapped.is_ok()
-    }
-
-    /// The same, where another use was reported last.
-    fn claim_beside(&self, latest: Report, new: Report, period: u32) -> bool {
-        let covered = |log: &UseLog| {
-            let mut reported = log.reported.iter();
-            reported.any(|report| report.who == new.who && report.covers(new, period))
-        };
-        if self
-            .uses
-            .log
-            .load()
-            .as_ref()
-            .is_some_and(|log| covered(log))
-        {
-            return false;
-        }
-        let mut claimed = false;
-        self.uses.log.rcu(|log| {
-            let mut log = log.as_deref().cloned().unwrap_or_default();
-            claimed = !covered(&log);
-            log.note(latest);
-            log.note(new);
-            Some(Arc::new(log))
-        });
-        if claimed {
-            self.uses.latest.store(new.pack(), Ordering::Relaxed);
-        }
-        claimed
-    }
-
-    /// Sets the uses; only the feed does.
-    pub(super) fn set_uses(&self, uses: Option<Uses>) {
-        let uses = uses.unwrap_or_default();
-        self.uses.log.rcu(|log| {
-            let log = log.as_deref().cloned().unwrap_or_default();
-            Some(Arc::new(UseLog {
-                uses: uses.clone(),
-                ..log
-            }))
-        });
-    }
-
-    /// Takes over what an earlier entry knows of the uses.
-    pub(super) fn inherit_uses(&self, earlier: &Self) {
-        let latest = earlier.uses.latest.load(Ordering::Relaxed);
-        self.uses.latest.store(latest, Ordering::Relaxed);
-        self.uses.log.store(earlier.uses.log.load_full());
-    }
-}
-
-impl UseLog {
-    /// Notes a report, in the place of an earlier one of the same use.
-    fn note(&mut self, new: Report) {
-        if let Some(held) = self.reported.iter_mut().find(|held| held.who == new.who) {
-            *held = new;
-        } else {
-            if self.reported.len() == Uses::MOST {
-                let oldest = (0..Uses::MOST).min_by_key(|&at| self.reported[at].at);
-                self.reported.swap_remove(oldest.unwrap_or_default());
-            }
-            self.reported.push(new);
-        }
-    }
-}
-
-impl Report {
-    /// Whether it is so close to another that the other says nothing new. A clock
-    /// that went back far is no reason never to report again.
-    const fn covers(self, other: Self, period: u32) -> bool {
-        other.at.abs_diff(self.at) < period
-    }
-
-    const fn pack(self) -> u64 {
-        (self.at as u64) << 32 | self.who as u64
-    }
-
-    fn unpack(number: u64) -> Option<Self> {
-        let half = |number: u64| u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default();
-        (number != 0).then(|| Self {
-            at: half(number >> 32),
-            who: half(number),
-        })
-    }
 }
 
 impl Rare {
@@ -578,113 +427,4 @@ pub(super) fn roles_of(set: Symbol, names: &Interner) -> impl Iterator<Item = &s
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::authority::record::tests::any_credential;
-    use crate::domain::keyring::KeyVersion;
-    use crate::domain::names::ProfileName;
-    use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
-
-    /// The profile with the fewest rules.
-    pub(in crate::authority) fn api_token() -> ProfileRef {
-        ProfileRef {
-            family: ProfileFamily {
-                scope: Scope::All,
-                name: ProfileName::trusted("api-token".into()),
-            },
-            version: 1,
-        }
-    }
-
-    /// Some credential of this id.
-    pub(in crate::authority) fn credential(id: CredentialId) -> Credential {
-        let at = Timestamp::from_millis(1000);
-        Credential {
-            id,
-            tenant: Tenant::trusted("acme".into()),
-            owner: Owner::trusted("jo".into()),
-            profile: api_token(),
-            kind: Kind::ApiToken,
-            label: Label::trusted("test".into()),
-            description: Description::trusted("".into()),
-            roles: Vec::new(),
-            attributes: Vec::new(),
-            language: None,
-            time_zone: None,
-            state: State::Active,
-            leaked_at: None,
-            state_set: None,
-            created_at: at,
-            created_by: Principal::system(),
-            expires_at: None,
-            expiry_told: false,
-            secret: HeldSecret {
-                generation: Generation::FIRST,
-                mac: Mac {
-                    pepper: KeyVersion(1),
-                    tag: [1; 32],
-                },
-                origin: Origin::Native,
-            },
-            overlap: None,
-            retired: Vec::new(),
-            sealed: None,
-            last_change: Change {
-                action: Action::Issue,
-                at,
-                by: Principal::system(),
-                reason: Reason::trusted("".into()),
-            },
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn an_entry_is_its_record(credential in any_credential(), revision in 1_u64..) {
-            let names = Interner::new();
-            let directory = Directory::new(&names);
-            let revision = Revision::new(revision);
-            let entry = Entry::new(&credential, revision, &names, &directory);
-            let stored = entry.to_stored(&names, &directory);
-            let state_set = credential.state_set.or(Some(revision));
-            prop_assert_eq!(stored.state_revision(), state_set.unwrap());
-            prop_assert_eq!(stored, Stored { credential: Credential { state_set, ..credential }, revision });
-        }
-    }
-
-    #[test]
-    fn a_use_is_reported_once_in_a_period_whatever_the_clock_does() {
-        let names = Interner::new();
-        let directory = Directory::new(&names);
-        let entry = |revision| {
-            let credential = credential(CredentialId::MIN);
-            Entry::new(&credential, Revision::new(revision), &names, &directory)
-        };
-        let [web, batch] = ["web", "batch"].map(|name| names.intern(&name.into()));
-        let first = entry(1);
-        let claim = |entry: &Entry, generation, by, seconds: i64| {
-            let now = Timestamp::from_millis(seconds * 1000);
-            entry.claim_report(Generation::new(generation), by, now, 10)
-        };
-        let claims = |seconds| claim(&first, 1, web, seconds);
-        assert!(claims(1000));
-        assert!(!claims(1000) && !claims(1009));
-        assert!(claims(1010));
-        assert!(!claims(1005), "the clock went back a little");
-        assert!(claims(500), "the clock went back far");
-        // Each service and each secret counts for itself.
-        assert!(claim(&first, 1, batch, 501) && claim(&first, 2, web, 501));
-        assert!(!claim(&first, 1, batch, 502) && !claim(&first, 2, web, 502) && !claims(502));
-        // The next record of the credential goes on from there.
-        let next = entry(2);
-        next.inherit_uses(&first);
-        assert!(!claim(&next, 1, web, 505) && !claim(&next, 1, batch, 505));
-        // However many services there are, each is heard.
-        for service in 0..100 {
-            let service = names.intern(&format!("service {service}").into());
-            assert!(claim(&next, 1, service, 506));
-        }
-    }
-}
+pub(super) mod tests;
