@@ -284,11 +284,9 @@ impl Authority {
         let loses = before.is_some_and(|before| {
             let roles: Vec<_> = before.roles(self.index.names()).collect();
             let has = |named: &str| after.roles.iter().any(|role| role.as_str() == named);
-            let fewer_roles = if roles.is_empty() {
-                !after.roles.is_empty()
-            } else {
-                !after.roles.is_empty() && !roles.into_iter().all(has)
-            };
+            // A credential without roles has all roles of its owner.
+            let fewer_roles =
+                !after.roles.is_empty() && (roles.is_empty() || !roles.into_iter().all(has));
             let sooner = after
                 .expires_at
                 .is_some_and(|expiry| before.expires_at().is_none_or(|earlier| expiry < earlier));
