@@ -124,7 +124,7 @@ fn caller(authority: &Authority) -> Caller {
 }
 
 const fn any_tenant(presented: Presented<'_>) -> Question<'_> {
-    Question::of(presented, Audience::AnyTenant)
+    Question::of(presented, Audience::AnyOf(&Tenants::All))
 }
 
 /// Goes round and round through all credentials, a part at a time.

@@ -19,6 +19,7 @@ pub mod permission;
 pub mod profile;
 pub mod random;
 pub mod revision;
+pub mod rights;
 pub mod secret;
 pub mod time;
 pub mod token;

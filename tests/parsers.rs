@@ -17,6 +17,7 @@ use credd::domain::names::{Owner, OwnerPrincipal, Principal};
 use credd::domain::permission::{CreddGrant, Grant, Needed};
 use credd::domain::random::SystemRandom;
 use credd::domain::revision::StoreId;
+use credd::domain::rights::Tenants;
 use credd::domain::time::Timestamp;
 use credd::domain::token::Presented;
 use credd::proto::store;
@@ -368,7 +369,7 @@ proptest! {
             let _ = convert::profile::profile(profile, &mut violations);
         }
         if let Ok(request) = v1::WatchRequest::decode(&*bytes) {
-            let _ = watch::parse_watch(request);
+            let _ = watch::parse_watch(request, &Tenants::All);
         }
         if let Ok(request) = v1::VerifyStreamRequest::decode(&*presented) {
             let request = request.request.unwrap_or_default();
@@ -409,7 +410,7 @@ proptest! {
             snapshot: false,
             tenants: roles.clone(),
             heartbeat: time.map(|_| ttl),
-        });
+        }, &Tenants::All);
         let mut violations = Violations::default();
         let filter = v1::CredentialFilter {
             tenant: tenant.clone(),

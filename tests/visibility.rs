@@ -20,12 +20,12 @@ use std::time::Duration;
 use credd::authority::Authority;
 use credd::authority::command::NewId;
 use credd::authority::committer::CommandError;
+use credd::authority::committer::How;
 use credd::authority::feed::FeedError;
 use credd::authority::hub::RingSize;
 use credd::authority::manage::{Asked, IssueError};
 use credd::domain::credential::Set;
 use credd::domain::id::CredentialId;
-use credd::domain::names::Principal;
 use credd::domain::revision::{Position, Revision, StoreId};
 use credd::proto::v1;
 use credd::proto::v1::{CredentialState, Verdict};
@@ -120,7 +120,7 @@ struct Known {
 async fn issue(authority: &Authority, n: u8) -> Result<Known, IssueError> {
     let (id, secret, token) = drawn(n);
     let new = new_credential("acme");
-    let asked = Asked::by(Principal::system());
+    let asked = Asked::by_credd();
     authority
         .issue_as(new, asked, NewId::Given(id), secret)
         .await?;
@@ -205,7 +205,7 @@ async fn nothing_is_shown_before_it_is_durable() {
     let authority = Arc::clone(&server.authority);
     let lock = tokio::spawn(async move {
         authority
-            .set_state(set_state(locked.id, Set::Lock), false)
+            .set_state(set_state(locked.id, Set::Lock), How::BY_CREDD)
             .await
     });
     let authority = Arc::clone(&server.authority);
@@ -276,7 +276,7 @@ async fn an_answer_that_changes_nothing_waits_for_what_it_saw() {
         let authority = Arc::clone(&server.authority);
         let lock = async move {
             authority
-                .set_state(set_state(known.id, Set::Lock), false)
+                .set_state(set_state(known.id, Set::Lock), How::BY_CREDD)
                 .await
         };
         locks.push(tokio::spawn(lock));
@@ -307,7 +307,7 @@ async fn a_change_that_the_disk_refused_is_never_shown_and_what_was_acknowledged
     let revoked = acknowledged.pop().unwrap();
     let revoke = server
         .authority
-        .set_state(set_state(revoked.id, Set::Revoke), false);
+        .set_state(set_state(revoked.id, Set::Revoke), How::BY_CREDD);
     revoke.await.unwrap();
     let mut watch = Recorder::start(&server.admin, watch_request()).await;
     watch.next().await.unwrap();
@@ -317,7 +317,7 @@ async fn a_change_that_the_disk_refused_is_never_shown_and_what_was_acknowledged
     disk.is_broken.store(true, Ordering::SeqCst);
     let lock = server
         .authority
-        .set_state(set_state(acknowledged[0].id, Set::Lock), false);
+        .set_state(set_state(acknowledged[0].id, Set::Lock), How::BY_CREDD);
     let failed = soon("the lock", lock).await.unwrap_err();
     assert!(matches!(failed, CommandError::StoreFailed), "{failed:?}");
     // The disk is well again, and the store must not be.
@@ -450,7 +450,7 @@ async fn no_watch_tells_of_a_change_before_verify_does() {
     let authority = Arc::clone(&server.authority);
     let lock = tokio::spawn(async move {
         authority
-            .set_state(set_state(known.id, Set::Lock), false)
+            .set_state(set_state(known.id, Set::Lock), How::BY_CREDD)
             .await
     });
     disk.arrival().await;

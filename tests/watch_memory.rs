@@ -14,11 +14,11 @@ mod in_process;
 use std::sync::Arc;
 
 use credd::authority::Authority;
+use credd::authority::committer::How;
 use credd::authority::hub::RingSize;
 use credd::authority::manage::Asked;
 use credd::domain::credential::Set;
 use credd::domain::id::CredentialId;
-use credd::domain::names::Principal;
 use credd::domain::revision::{Revision, StoreId};
 use credd::proto::v1;
 use credd::store::memory::MemoryStore;
@@ -107,14 +107,14 @@ async fn held(commits: usize, stalled: usize) -> usize {
 
 async fn issue(authority: &Authority) -> CredentialId {
     let issued = authority
-        .issue(new_credential("acme"), Asked::by(Principal::system()))
+        .issue(new_credential("acme"), Asked::by_credd())
         .await;
     issued.unwrap().shown.stored.credential.id
 }
 
 async fn toggle(authority: &Authority, id: CredentialId, lock: bool) -> Revision {
     let set = if lock { Set::Lock } else { Set::Unlock };
-    let changed = authority.set_state(set_state(id, set), false).await;
+    let changed = authority.set_state(set_state(id, set), How::BY_CREDD).await;
     changed.unwrap().shown.stored.revision
 }
 

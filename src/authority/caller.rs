@@ -1,5 +1,9 @@
-//! Those who call credd with a credential of credd's own tenant, and what they
-//! may do.
+//! Those who call credd, and what they may do.
+//!
+//! A caller is a principal: the owner of a credential of credd's own tenant, the
+//! subject of a token, or the name in a certificate. What principals may do,
+//! bindings say ([`crate::domain::rights`]). One may call in the name of another;
+//! then nothing is allowed that is not allowed to both.
 
 use std::sync::Arc;
 
@@ -8,37 +12,115 @@ use super::directory::OwnerNumber;
 use super::entry::Entry;
 use super::names::Symbol;
 use super::verify::Question;
-use crate::domain::directory::Permissions;
 use crate::domain::id::CredentialId;
 use crate::domain::judge::{Audience, Verdict};
 use crate::domain::names::{Owner, Principal, Tenant};
+use crate::domain::permission::Permission;
 use crate::domain::revision::Revision;
+use crate::domain::rights::Tenants;
+use crate::domain::time::Timestamp;
 use crate::domain::token::{Generation, Presented};
 
-/// Somebody who calls credd with a credential of credd's own tenant.
+/// One who takes part in a call.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct Party {
     /// The name that stands in records.
     pub principal: Principal,
     /// The same, as the index has it.
     pub symbol: Symbol,
-    /// The credential.
-    pub id: CredentialId,
-    /// Which of its secrets was presented.
-    pub generation: Generation,
-    /// The permission by which the caller was let in, if it was by one.
-    pub permission: Option<&'static str>,
+    /// How it is known.
+    pub known_by: KnownBy,
 }
 
-/// The entry of a caller, and the revision as of which it was that.
+/// How a party to a call is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// By a credential of credd's own tenant.
+    Credential {
+        /// The credential.
+        id: CredentialId,
+        /// Which of its secrets was presented.
+        generation: Generation,
+    },
+    /// By what is good until this time: a token or a certificate.
+    Until(Timestamp),
+    /// By the word of the other party.
+    Name,
+}
+
+/// Somebody who calls credd.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who calls.
+    pub party: Party,
+    /// In whose name, if that is another.
+    pub on_behalf_of: Option<Party>,
+}
+
+/// A call that was let in.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// The permission that the RPC needs.
+    pub permission: Permission,
+    /// The tenants on which the caller has it.
+    pub reach: Tenants,
+}
+
+/// Where a command comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// From credd itself, which may do anything.
+    Credd,
+    /// From a call.
+    Call(Arc<Call>),
+}
+
+impl Party {
+    /// The credential by which it is known.
+    #[must_use]
+    pub const fn credential(&self) -> Option<CredentialId> {
+        match self.known_by {
+            KnownBy::Credential { id, .. } => Some(id),
+            KnownBy::Until(_) | KnownBy::Name => None,
+        }
+    }
+}
+
+impl Caller {
+    /// Who is said to have done what the call does: the one in whose name it is.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.on_behalf_of.as_ref().unwrap_or(&self.party).principal
+    }
+
+    /// All who take part.
+    pub fn parties(&self) -> impl Iterator<Item = &Party> {
+        std::iter::once(&self.party).chain(&self.on_behalf_of)
+    }
+}
+
+impl Origin {
+    /// Who is said to have done it.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        match self {
+            Self::Credd => Principal::system(),
+            Self::Call(call) => call.caller.principal().clone(),
+        }
+    }
+}
+
+/// A caller's credential, and the revision as of which it was good for the call.
 #[derive(Debug, Default)]
-pub struct Seen(Option<(Revision, Arc<Entry>)>);
+pub struct Seen(Option<(Revision, Option<Arc<Entry>>)>);
 
 impl Authority {
     /// Finds who presents this token, and with which of credd's own credentials,
     /// if that is good.
     #[must_use]
-    pub fn authenticate(&self, token: &str) -> Option<(Caller, Arc<Entry>)> {
+    pub fn authenticate(&self, token: &str) -> Option<(Party, Arc<Entry>)> {
         let question = Question::of(Presented::Token(token), Audience::Credd);
         let (answer, now) = self.judge(&question);
         let found = answer.found?;
@@ -49,95 +131,162 @@ impl Authority {
         let symbol = directory.principal(found.entry.owner(), names);
         self.uses
             .report(&found.entry, found.generation, now, symbol);
-        let caller = Caller {
+        let party = Party {
             principal: Principal::trusted(Arc::clone(names.resolve(symbol))),
             symbol,
-            id: found.entry.id(),
-            generation: found.generation,
-            permission: None,
+            known_by: KnownBy::Credential {
+                id: found.entry.id(),
+                generation: found.generation,
+            },
         };
-        Some((caller, found.entry))
+        Some((party, found.entry))
     }
 
-    /// Whether the roles of a caller's credential give a permission on credd.
+    /// The party of this name that is known otherwise.
     #[must_use]
-    pub fn permits(&self, entry: &Entry, permission: &str) -> bool {
+    pub fn party(&self, principal: Principal, known_by: KnownBy) -> Party {
+        Party {
+            symbol: self.index.names().intern(principal.as_arc()),
+            principal,
+            known_by,
+        }
+    }
+
+    /// The tenants on which a caller has a permission now.
+    #[must_use]
+    pub fn reach(&self, caller: &Caller, permission: Permission) -> Tenants {
+        self.reach_with(caller, None, permission)
+    }
+
+    /// The same, if the entry of the caller's credential is known.
+    #[must_use]
+    pub fn reach_with(
+        &self,
+        caller: &Caller,
+        entry: Option<&Entry>,
+        permission: Permission,
+    ) -> Tenants {
+        let Caller {
+            party,
+            on_behalf_of,
+        } = caller;
+        let reach = self.reach_of(party, entry, permission);
+        match on_behalf_of {
+            None => reach,
+            Some(user) => reach
+                .and(self.reach_of(party, entry, Permission::OnBehalfOf))
+                .and(self.reach_of(user, None, permission)),
+        }
+    }
+
+    fn reach_of(&self, party: &Party, entry: Option<&Entry>, permission: Permission) -> Tenants {
         let (directory, names) = (self.index.directory(), self.index.names());
-        entry.roles(names).any(|role| {
-            let Some(known) = directory.role(entry.tenant(), role, names) else {
-                return false;
-            };
-            match &known.record.permissions {
-                Permissions::Credd(grants) => grants.iter().any(|grant| grant.covers(permission)),
-                Permissions::Tenant(_) => false,
-            }
-        })
+        let Some(held) = directory.held(party.principal.as_str()) else {
+            return Tenants::NONE;
+        };
+        let Some(id) = party.credential() else {
+            return Tenants::with(held.iter(), permission);
+        };
+        let looked_up = match entry {
+            Some(_) => None,
+            None => self.index.read(|index| index.credential(id)).1,
+        };
+        let Some(entry) = entry.or(looked_up.as_deref()) else {
+            return Tenants::NONE;
+        };
+        let has = |role: &str| {
+            let mut narrowed_to = entry.roles(names).peekable();
+            narrowed_to.peek().is_none() || narrowed_to.any(|name| name == role)
+        };
+        let held = held.iter().filter(|held| has(held.role.as_str()));
+        Tenants::with(held, permission)
     }
 
-    /// Whether a caller has a permission on credd now.
+    /// Whether a caller may do to this owner what owners may who need no
+    /// permission. One who calls in the name of an owner must have it, or be the
+    /// owner too.
     #[must_use]
-    pub fn caller_has(&self, caller: &Caller, permission: &str) -> bool {
-        let (_, entry) = self.index.read(|index| index.credential(caller.id));
-        entry.is_some_and(|entry| self.permits(&entry, permission))
+    pub fn is_owner(&self, call: &Call, owner: OwnerNumber) -> bool {
+        let (directory, names) = (self.index.directory(), self.index.names());
+        let tenant = directory.tenant_of(owner);
+        if directory.owner_disabled(owner) || directory.tenant_disabled(tenant) {
+            return false;
+        }
+        let names_owner = |party: &Party| {
+            let owners = directory.owners_of_principal(party.principal.as_str());
+            owners.contains(&owner)
+        };
+        let Caller {
+            party,
+            on_behalf_of,
+        } = &call.caller;
+        let Some(user) = on_behalf_of else {
+            return names_owner(party);
+        };
+        let tenant = directory.tenant_name(tenant, names);
+        let may = |permission| self.reach_of(party, None, permission).has(tenant);
+        names_owner(user)
+            && may(Permission::OnBehalfOf)
+            && (may(call.permission) || names_owner(party))
     }
 
-    /// Whether a caller is an owner.
+    /// The same, by the owner's name.
     #[must_use]
-    pub fn caller_is(&self, caller: &Caller, tenant: &Tenant, owner: &Owner) -> bool {
+    pub fn is_owner_named(&self, call: &Call, tenant: &Tenant, owner: &Owner) -> bool {
         let (_, is_owner) = self.index.read(|index| {
             let (directory, names) = (index.directory(), index.names());
             let number = directory
                 .tenant(tenant.as_str(), names)
                 .and_then(|tenant| directory.owner(tenant, owner.as_str(), names));
-            number.is_some_and(|number| self.is_owner(caller, number))
+            number.is_some_and(|number| self.is_owner(call, number))
         });
         is_owner
     }
 
-    /// Whether a caller is this owner, whom nobody has disabled.
-    #[must_use]
-    pub fn is_owner(&self, caller: &Caller, owner: OwnerNumber) -> bool {
-        let directory = self.index.directory();
-        let owners = directory.owners_of_principal(caller.principal.as_str());
-        owners.contains(&owner)
-            && !directory.owner_disabled(owner)
-            && !directory.tenant_disabled(directory.tenant_of(owner))
-    }
-
     /// As [`is_still_good`](Self::is_still_good), for who asks before every answer
-    /// of a stream: the entry that was found is looked up again only when
-    /// another commit was applied, since until then it is the same.
+    /// of a stream: what bindings say is looked at again only when another commit
+    /// was applied, since until then it is the same.
     #[must_use]
-    pub fn is_good_yet(&self, caller: &Caller, seen: &mut Seen) -> bool {
+    pub fn is_good_yet(&self, call: &Call, seen: &mut Seen) -> bool {
         let revision = self.index.revision();
-        if seen.0.as_ref().is_none_or(|seen| seen.0 != revision) {
-            let (revision, entry) = self.index.read(|index| index.credential(caller.id));
-            let entry = entry.filter(|entry| self.may_still(entry, caller));
-            seen.0 = entry.map(|entry| (revision, entry));
+        if seen.0.as_ref().is_none_or(|(at, _)| *at != revision) {
+            seen.0 = self.look(call);
         }
+        let party = &call.caller.party;
         seen.0
             .as_ref()
-            .is_some_and(|(_, entry)| self.is_good(entry, caller))
+            .is_some_and(|(_, entry)| self.is_good(party, entry.as_deref()))
     }
 
-    /// Whether a caller that was known is still good, with the same secret, and has
-    /// the permission by which it was let in.
+    /// Whether a caller that was let in is still good, as it was known, and has the
+    /// permission wherever it had it.
     #[must_use]
-    pub fn is_still_good(&self, caller: &Caller) -> bool {
-        let (_, entry) = self.index.read(|index| index.credential(caller.id));
-        entry.is_some_and(|entry| self.may_still(&entry, caller) && self.is_good(&entry, caller))
+    pub fn is_still_good(&self, call: &Call) -> bool {
+        self.is_good_yet(call, &mut Seen::default())
     }
 
-    /// Whether a caller has the permission by which it was let in.
-    fn may_still(&self, entry: &Entry, caller: &Caller) -> bool {
-        caller
-            .permission
-            .is_none_or(|permission| self.permits(entry, permission))
+    /// The entry of the caller's credential, if it is known by one, and the revision
+    /// as of which the caller has the permission; `None`: it has it no more.
+    fn look(&self, call: &Call) -> Option<(Revision, Option<Arc<Entry>>)> {
+        let id = call.caller.party.credential();
+        let (revision, entry) = self.index.read(|index| id.map(|id| index.credential(id)));
+        let entry = match entry {
+            Some(None) => return None,
+            entry => entry.flatten(),
+        };
+        let reach = self.reach_with(&call.caller, entry.as_deref(), call.permission);
+        reach.include_all(&call.reach).then_some((revision, entry))
     }
 
-    fn is_good(&self, entry: &Entry, caller: &Caller) -> bool {
-        let facts = entry.facts(self.index.names(), self.index.directory());
+    fn is_good(&self, party: &Party, entry: Option<&Entry>) -> bool {
         let now = self.clock.now();
-        facts.holds(caller.generation, now) && facts.standing(now) == Verdict::Active
+        match (party.known_by, entry) {
+            (KnownBy::Credential { generation, .. }, Some(entry)) => {
+                let facts = entry.facts(self.index.names(), self.index.directory());
+                facts.holds(generation, now) && facts.standing(now) == Verdict::Active
+            }
+            (KnownBy::Until(end), _) => now < end,
+            (KnownBy::Credential { .. } | KnownBy::Name, _) => false,
+        }
     }
 }

@@ -15,15 +15,17 @@ use crate::domain::directory::{
 };
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{Keyring, Mac};
-use crate::domain::names::{ProfileName, Tenant};
+use crate::domain::names::{Principal, ProfileName, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef};
 use crate::domain::random::Random;
 use crate::domain::revision::Revision;
+use crate::domain::rights::{Binding, BindingRecord, Given, Held};
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 
 mod administrators;
 mod directory;
+pub(in crate::authority) mod giving;
 mod ids;
 mod issue;
 mod known;
@@ -144,6 +146,16 @@ pub trait View {
     /// The requests that made secrets of a credential.
     fn requests_of(&self, id: CredentialId) -> Vec<(RequestName, Arc<RequestRecord>)>;
 
+    /// The roles that a principal has on credd. As of the last commit: what the group
+    /// changes may be taken to come after whoever looks.
+    fn held(&self, principal: &Principal) -> Vec<Held>;
+    /// The owners that a principal is, whom nobody has disabled; likewise.
+    fn owners_of(&self, principal: &Principal) -> Vec<OwnerRef>;
+    /// A binding, put or configured.
+    fn binding(&self, binding: &Binding) -> Option<KnownRecord<BindingRecord>>;
+    /// The bindings that give a role on all tenants.
+    fn bound_everywhere(&self, role: &str) -> Vec<Binding>;
+
     /// The record of a tenant.
     fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>>;
     /// The record of an owner.
@@ -224,6 +236,8 @@ pub enum Answer {
     Role(KnownRecord<RoleRecord>),
     /// A profile.
     Profile(ProfileRef, KnownRecord<ProfileRecord>),
+    /// A binding.
+    Binding(KnownRecord<BindingRecord>),
 }
 
 /// A credential with its secret.
@@ -277,6 +291,12 @@ pub enum Refusal {
     /// Without it nobody could manage credd.
     #[error("credential {0} is the last one that can administer credd")]
     LastAdministrator(CredentialId),
+    /// Likewise.
+    #[error("the binding is the last by which credd can be administered")]
+    LastBinding,
+    /// It would give what the caller does not have.
+    #[error("this gives {0}, which the caller does not have")]
+    Exceeds(Given),
     /// The secret that was reported is not good any more, and opens nothing.
     #[error("the secret is no longer good")]
     NotOurs,
@@ -304,8 +324,8 @@ pub enum Refusal {
     /// It can't be deleted while others name it.
     #[error("the {} is in use", .0.name())]
     InUse(Thing),
-    /// It is part of credd.
-    #[error("the {} is built in", .0.name())]
+    /// It is part of credd, or of its configuration.
+    #[error("the {} is built in, or configured", .0.name())]
     BuiltIn(Thing),
     /// Another scope has a profile of that name.
     #[error("there is a profile of that name for other tenants")]
@@ -332,6 +352,8 @@ pub enum Thing {
     Role,
     /// A profile.
     Profile,
+    /// A binding.
+    Binding,
 }
 
 impl Thing {
@@ -343,6 +365,7 @@ impl Thing {
             Self::Owner => "owner",
             Self::Role => "role",
             Self::Profile => "profile",
+            Self::Binding => "binding",
         }
     }
 }

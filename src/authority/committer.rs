@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Answer, Command, Context, Decision, IdSequence, Refusal, decide};
+use super::caller::Origin;
+use super::command::{Answer, Command, Context, Decision, IdSequence, Refusal, decide, giving};
 use super::feed::{Feed, FeedError};
 use super::index::Index;
 use super::overlay::Overlay;
@@ -91,10 +92,26 @@ pub enum CommandError {
     StoreFailed,
 }
 
+/// How a command is asked for.
+#[derive(Clone, Debug)]
+pub struct How {
+    /// By whom.
+    pub origin: Origin,
+    /// Whether only to be told what the command would do.
+    pub dry: bool,
+}
+
+impl How {
+    /// By credd itself, and for good.
+    pub const BY_CREDD: Self = Self {
+        origin: Origin::Credd,
+        dry: false,
+    };
+}
+
 struct Job {
     command: Command,
-    /// Whether it is only to be told what the command would do.
-    dry: bool,
+    how: How,
     answer: oneshot::Sender<Result<Done, CommandError>>,
 }
 
@@ -105,8 +122,8 @@ type Outcome = oneshot::Receiver<Result<Done, CommandError>>;
 pub struct Commands(mpsc::Sender<Job>);
 
 impl Commands {
-    /// Carries out a command: returns once it is durable and every later read
-    /// of the index sees it.
+    /// Carries out a command, or tells what it would do: returns once it is durable
+    /// and every later read of the index sees it.
     ///
     /// A caller that stops waiting changes nothing: a command that was handed
     /// in is carried out.
@@ -114,19 +131,8 @@ impl Commands {
     /// # Errors
     ///
     /// [`CommandError`].
-    pub async fn run(&self, command: Command) -> Result<Done, CommandError> {
-        self.hand_in(command, false)?
-            .await
-            .unwrap_or(Err(CommandError::StoreFailed))
-    }
-
-    /// Tells what a command would do, and writes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError`].
-    pub async fn try_out(&self, command: Command) -> Result<Done, CommandError> {
-        self.hand_in(command, true)?
+    pub async fn run(&self, command: Command, how: How) -> Result<Done, CommandError> {
+        self.hand_in(command, how)?
             .await
             .unwrap_or(Err(CommandError::StoreFailed))
     }
@@ -139,7 +145,7 @@ impl Commands {
     pub async fn run_all(
         &self,
         commands: Vec<Command>,
-        dry: bool,
+        how: &How,
     ) -> Vec<Result<Done, CommandError>> {
         let mut outcomes = Vec::with_capacity(commands.len());
         let mut commands = commands.into_iter().peekable();
@@ -148,7 +154,7 @@ impl Commands {
             let handed: Vec<_> = commands
                 .by_ref()
                 .take(AT_ONCE)
-                .map(|command| self.hand_in(command, dry))
+                .map(|command| self.hand_in(command, how.clone()))
                 .collect();
             for handed in handed {
                 outcomes.push(match handed {
@@ -160,12 +166,12 @@ impl Commands {
         outcomes
     }
 
-    fn hand_in(&self, command: Command, dry: bool) -> Result<Outcome, CommandError> {
+    fn hand_in(&self, command: Command, how: How) -> Result<Outcome, CommandError> {
         let (answer, outcome) = oneshot::channel();
         self.0
             .try_send(Job {
                 command,
-                dry,
+                how,
                 answer,
             })
             .map_err(|error| match error {
@@ -328,8 +334,8 @@ impl Committer {
             let decided = if waits {
                 None
             } else {
-                match decide(&overlay, &job.command, &mut context) {
-                    Ok(decision) if job.dry => Some(Ok(Decided {
+                match decide_for(&overlay, job, &mut context) {
+                    Ok(decision) if job.how.dry => Some(Ok(Decided {
                         changes: !decision.writes.is_empty(),
                         answer: decision.answer,
                     })),
@@ -358,6 +364,19 @@ impl Committer {
         }
         group
     }
+}
+
+/// Decides a command, unless it gives what its caller does not have.
+fn decide_for(
+    overlay: &Overlay<'_>,
+    job: &Job,
+    context: &mut Context<'_>,
+) -> Result<Decision, Refusal> {
+    let decision = decide(overlay, &job.command, context)?;
+    if let Origin::Call(call) = &job.how.origin {
+        giving::check(overlay, &call.caller, &decision.writes)?;
+    }
+    Ok(decision)
 }
 
 /// What the next group waits for.

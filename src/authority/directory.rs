@@ -1,4 +1,4 @@
-//! Tenants, owners, roles and profiles, in memory.
+//! Tenants, owners, roles, profiles and bindings, in memory.
 //!
 //! A tenant or an owner need not have a record: credentials name it, and that is
 //! enough for it to have a number. What it has beside that, no roles, no groups,
@@ -12,6 +12,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
+use self::bindings::Bindings;
+use self::roles::BuiltInRole;
 use super::names::{Interner, Symbol};
 use super::table::{Keyed, Table};
 use crate::domain::directory::{DirectoryChange, OwnerRecord, RoleRecord, TenantRecord};
@@ -19,10 +21,13 @@ use crate::domain::header::HeaderRules;
 use crate::domain::profile::{Profile, ProfileRef, built_in};
 use crate::domain::revision::Revision;
 
+mod bindings;
 mod owners;
 mod profiles;
 mod roles;
 mod tenants;
+
+pub use bindings::{Configured, ConfiguredRole};
 
 /// The number of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +84,7 @@ impl KnownProfile {
     }
 }
 
-/// Tenants, owners, roles and profiles.
+/// Tenants, owners, roles, profiles and bindings.
 #[derive(Debug)]
 pub struct Directory {
     tenants: Table<TenantCell>,
@@ -96,7 +101,10 @@ pub struct Directory {
     disabled_owners: RwLock<BTreeSet<OwnerNumber>>,
     /// Those of all profiles.
     headers: RwLock<Arc<HeaderRules>>,
-    built_in_roles: BTreeMap<&'static str, Arc<RoleRecord>>,
+    built_in_roles: BTreeMap<&'static str, BuiltInRole>,
+    /// Those of credd's own tenant.
+    configured_roles: OnceLock<BTreeMap<Arc<str>, Arc<RoleRecord>>>,
+    bindings: RwLock<Bindings>,
 }
 
 #[derive(Debug)]
@@ -189,6 +197,8 @@ impl Directory {
             disabled_owners: RwLock::default(),
             headers: RwLock::default(),
             built_in_roles: roles::built_in(),
+            configured_roles: OnceLock::new(),
+            bindings: RwLock::default(),
         };
         for built_in::BuiltIn { version, profile } in built_in::all() {
             let reference = ProfileRef {

@@ -225,6 +225,9 @@ fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
         Record::Profile(reference, record) => {
             directory.put_profile(&reference, record, revision, names);
         }
+        Record::Binding(binding, record) => {
+            directory.put_binding(&binding, record, revision, names);
+        }
         Record::Request(name, record) => writer.set_request(name, record, revision),
         Record::Keyring(_) => (),
     }

@@ -110,6 +110,7 @@ impl Event {
             | Record::Owner(_, None)
             | Record::Role(_, None)
             | Record::Profile(_, None)
+            | Record::Binding(..)
             | Record::Uses(..)
             | Record::Request(..)
             | Record::Keyring(_) => None,

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use super::Authority;
 use super::command::{Command, Refusal, ReportLeak};
-use super::committer::CommandError;
+use super::committer::{CommandError, How};
 use super::entry::Entry;
 use super::impact::Impact;
 use crate::domain::id::CredentialId;
 use crate::domain::judge::{prove, prove_imported};
 use crate::domain::keyring::sha256;
-use crate::domain::names::{Principal, Reason};
+use crate::domain::names::Reason;
 use crate::domain::revision::Revision;
 use crate::domain::token::{Claim, Generation, Kind};
 
@@ -50,8 +50,7 @@ impl Authority {
         &self,
         texts: &[String],
         reason: &Reason,
-        by: &Principal,
-        dry: bool,
+        how: &How,
         may_report: impl Fn(&Entry) -> bool,
     ) -> Result<Reported, CommandError> {
         let found: Vec<_> = texts
@@ -63,6 +62,7 @@ impl Authority {
         // meanwhile.
         asked.sort_unstable();
         asked.dedup();
+        let by = how.origin.principal();
         let commands = asked.iter().map(|&(id, generation)| {
             Command::ReportLeak(ReportLeak {
                 id,
@@ -71,7 +71,7 @@ impl Authority {
                 by: by.clone(),
             })
         });
-        let done = self.commands.run_all(commands.collect(), dry).await;
+        let done = self.commands.run_all(commands.collect(), how).await;
         let mut impact = Impact::default();
         let mut outcomes = Vec::with_capacity(asked.len());
         // A credential counts once, whichever of its secrets were reported.

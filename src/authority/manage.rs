@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use super::Authority;
+use super::caller::Caller;
 use super::command::{
     Answer, Command, DirectoryCommand, Import, Issue, Known, NewId, Refusal, Request, Rotate,
-    SetState, Texts, Thing, Update, WithSecret, sealing_context,
+    SetState, Texts, Thing, Update, WithSecret, giving, sealing_context,
 };
-use super::committer::{CommandError, Done};
+use super::committer::{CommandError, Done, How};
 use super::directory::KnownProfile;
 use super::entry::Entry;
 use super::impact::Impact;
 use super::list::{Filter, Order, Place, Whose};
+use super::overlay::Overlay;
 use crate::domain::credential::{Credential, ShownState, Stored, Uses};
 use crate::domain::expiry::Wish;
 use crate::domain::id::{CredentialId, RequestId};
@@ -39,8 +41,8 @@ pub struct NewCredential {
 /// Who asks for a change, and how.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Who.
-    pub by: Principal,
+    /// By whom, and whether for good.
+    pub how: How,
     /// Why.
     pub reason: Reason,
     /// Whether the caller may do this only as the owner.
@@ -49,21 +51,18 @@ pub struct Asked {
     pub request: Option<Request>,
     /// The revision of what is changed that the caller knows.
     pub expected: Option<Revision>,
-    /// Whether it is only to be told what would change.
-    pub dry: bool,
 }
 
 impl Asked {
-    /// Somebody who may, without further ado.
+    /// By credd itself, without further ado.
     #[must_use]
-    pub fn by(by: Principal) -> Self {
+    pub fn by_credd() -> Self {
         Self {
-            by,
+            how: How::BY_CREDD,
             reason: Reason::trusted("".into()),
             as_owner: false,
             request: None,
             expected: None,
-            dry: false,
         }
     }
 }
@@ -124,10 +123,12 @@ pub enum IssueError {
 }
 
 /// Why a secret is not shown again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotRevealed {
     /// There is no such credential.
     NotFound,
+    /// The caller may not have it.
+    Refused(Refusal),
     /// Its state is another than ACTIVE.
     State(ShownState),
     /// Its owner or its tenant is disabled.
@@ -170,13 +171,13 @@ impl Authority {
             expiry,
         } = new;
         let Asked {
-            by,
+            how,
             reason,
             as_owner,
             request,
             expected,
-            dry,
         } = asked;
+        let by = how.origin.principal();
         let command = Command::Issue(Box::new(Issue {
             tenant,
             owner,
@@ -191,7 +192,7 @@ impl Authority {
             as_owner,
             expected,
         }));
-        let done = self.carry_out(command, dry).await?;
+        let done = self.commands.run(command, how).await?;
         let mut issued = self.with_secret(done)?;
         for replaced in &issued.replaced {
             issued.impact.add(&replaced.uses, true);
@@ -212,13 +213,13 @@ impl Authority {
         asked: Asked,
     ) -> Result<Issued, IssueError> {
         let Asked {
-            by,
+            how,
             reason,
             as_owner,
             request,
             expected,
-            dry,
         } = asked;
+        let by = how.origin.principal();
         let command = Command::Rotate(Box::new(Rotate {
             id,
             secret: Secret::new(random::bytes(self.random())?),
@@ -230,7 +231,7 @@ impl Authority {
             as_owner,
             expected,
         }));
-        let done = self.carry_out(command, dry).await?;
+        let done = self.commands.run(command, how).await?;
         let mut issued = self.with_secret(done)?;
         let credential = &issued.shown.stored.credential;
         let still = credential.overlap.as_ref();
@@ -249,9 +250,14 @@ impl Authority {
     /// # Errors
     ///
     /// [`CommandError`].
-    pub async fn import(&self, import: Import) -> Result<(Vec<Shown>, Revision), CommandError> {
+    pub async fn import(
+        &self,
+        import: Import,
+        how: How,
+    ) -> Result<(Vec<Shown>, Revision), CommandError> {
         let done = self
-            .carry_out(Command::Import(Box::new(import)), false)
+            .commands
+            .run(Command::Import(Box::new(import)), how)
             .await?;
         let Answer::Credentials(imported) = done.answer else {
             return Err(CommandError::StoreFailed);
@@ -268,8 +274,8 @@ impl Authority {
     /// # Errors
     ///
     /// [`CommandError`].
-    pub async fn set_state(&self, ask: SetState, dry: bool) -> Result<Changed, CommandError> {
-        self.changed(Command::SetState(ask), dry).await
+    pub async fn set_state(&self, ask: SetState, how: How) -> Result<Changed, CommandError> {
+        self.changed(Command::SetState(ask), how).await
     }
 
     /// Changes what a credential says.
@@ -277,9 +283,9 @@ impl Authority {
     /// # Errors
     ///
     /// [`CommandError`].
-    pub async fn update(&self, update: Update, dry: bool) -> Result<Changed, CommandError> {
+    pub async fn update(&self, update: Update, how: How) -> Result<Changed, CommandError> {
         let (_, before) = self.index.read(|index| index.credential(update.id));
-        let mut changed = self.changed(Command::Update(Box::new(update)), dry).await?;
+        let mut changed = self.changed(Command::Update(Box::new(update)), how).await?;
         let after = &changed.shown.stored.credential;
         let loses = before.is_some_and(|before| {
             let roles: Vec<_> = before.roles(self.index.names()).collect();
@@ -308,13 +314,13 @@ impl Authority {
         &self,
         filter: &Filter,
         ask: impl Fn(CredentialId) -> SetState,
-        dry: bool,
+        how: &How,
     ) -> Result<ChangedAll, CommandError> {
         let mut impact = Impact::default();
         let mut last = self.index.revision();
         for ids in self.matching(filter).chunks(BATCH) {
             let commands = ids.iter().map(|id| Command::SetState(ask(*id)));
-            let done = self.commands.run_all(commands.collect(), dry).await;
+            let done = self.commands.run_all(commands.collect(), how).await;
             for (id, done) in ids.iter().zip(done) {
                 let changes = match done {
                     Ok(done) => {
@@ -365,10 +371,10 @@ impl Authority {
     pub async fn change_directory(
         &self,
         command: DirectoryCommand,
-        dry: bool,
+        how: How,
     ) -> Result<Done, CommandError> {
-        self.carry_out(Command::Directory(Box::new(command)), dry)
-            .await
+        let command = Command::Directory(Box::new(command));
+        self.commands.run(command, how).await
     }
 
     /// A credential, and the revision as of which it is so.
@@ -395,7 +401,11 @@ impl Authority {
     /// # Errors
     ///
     /// [`NotRevealed`].
-    pub fn reveal(&self, id: CredentialId) -> Result<(Shown, Secret, Revision), NotRevealed> {
+    pub fn reveal(
+        &self,
+        id: CredentialId,
+        caller: &Caller,
+    ) -> Result<(Shown, Secret, Revision), NotRevealed> {
         let now = self.now();
         let (revision, entry) = self.index.read(|index| index.credential(id));
         let entry = entry.ok_or(NotRevealed::NotFound)?;
@@ -403,6 +413,8 @@ impl Authority {
         let verdict = entry.facts(names, directory).standing(now);
         let shown = self.show(&entry);
         let credential = &shown.stored.credential;
+        giving::check_secret(&Overlay::new(&self.index), caller, credential)
+            .map_err(NotRevealed::Refused)?;
         match credential.shown_state(now) {
             ShownState::Active => (),
             state => return Err(NotRevealed::State(state)),
@@ -448,19 +460,11 @@ impl Authority {
     ///
     /// [`CommandError`].
     pub async fn run(&self, command: Command) -> Result<Done, CommandError> {
-        self.commands.run(command).await
+        self.commands.run(command, How::BY_CREDD).await
     }
 
-    async fn carry_out(&self, command: Command, dry: bool) -> Result<Done, CommandError> {
-        if dry {
-            self.commands.try_out(command).await
-        } else {
-            self.commands.run(command).await
-        }
-    }
-
-    async fn changed(&self, command: Command, dry: bool) -> Result<Changed, CommandError> {
-        let done = self.carry_out(command, dry).await?;
+    async fn changed(&self, command: Command, how: How) -> Result<Changed, CommandError> {
+        let done = self.commands.run(command, how).await?;
         let Answer::Credential(known) = done.answer else {
             return Err(CommandError::StoreFailed);
         };

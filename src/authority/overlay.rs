@@ -1,6 +1,6 @@
 //! The index, with what the commands of a group so far do to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::command::{Decision, Known, KnownRecord, View};
@@ -15,9 +15,10 @@ use crate::domain::directory::{
 };
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::Mac;
-use crate::domain::names::{Owner, OwnerPrincipal, ProfileName, Tenant};
+use crate::domain::names::{Owner, OwnerPrincipal, Principal, ProfileName, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef};
 use crate::domain::revision::Revision;
+use crate::domain::rights::{Binding, BindingRecord, Held, Reach};
 
 /// What commands look at.
 pub(super) struct Overlay<'a> {
@@ -27,6 +28,7 @@ pub(super) struct Overlay<'a> {
     owners: HashMap<OwnerRef, Arc<OwnerRecord>>,
     roles: HashMap<RoleRef, Arc<RoleRecord>>,
     profiles: HashMap<ProfileFamily, (ProfileRef, Arc<ProfileRecord>)>,
+    bindings: HashMap<Binding, Arc<BindingRecord>>,
 }
 
 impl<'a> Overlay<'a> {
@@ -39,6 +41,7 @@ impl<'a> Overlay<'a> {
             owners: HashMap::new(),
             roles: HashMap::new(),
             profiles: HashMap::new(),
+            bindings: HashMap::new(),
         }
     }
 
@@ -62,6 +65,9 @@ impl<'a> Overlay<'a> {
                     let written = (profile.clone(), Arc::clone(record));
                     self.profiles.insert(profile.family.clone(), written);
                 }
+                Record::Binding(binding, Some(record)) => {
+                    self.bindings.insert(binding.clone(), Arc::clone(record));
+                }
                 // Nobody looks at the first within a group, and the others are
                 // deleted by commands that nobody waits for.
                 Record::Uses(..)
@@ -71,7 +77,8 @@ impl<'a> Overlay<'a> {
                 | Record::Tenant(_, None)
                 | Record::Owner(_, None)
                 | Record::Role(_, None)
-                | Record::Profile(_, None) => (),
+                | Record::Profile(_, None)
+                | Record::Binding(_, None) => (),
             }
         }
     }
@@ -190,6 +197,45 @@ impl View for Overlay<'_> {
         self.read(|index| index.requests_of(id))
     }
 
+    fn held(&self, principal: &Principal) -> Vec<Held> {
+        let held = self.index.directory().held(principal.as_str());
+        held.map_or_else(Vec::new, |held| held.to_vec())
+    }
+
+    fn owners_of(&self, principal: &Principal) -> Vec<OwnerRef> {
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let owners = directory.owners_of_principal(principal.as_str());
+            let able = owners.into_iter().filter(|owner| {
+                !directory.owner_disabled(*owner)
+                    && !directory.tenant_disabled(directory.tenant_of(*owner))
+            });
+            able.map(|owner| owner.reference(directory, names))
+                .collect()
+        })
+    }
+
+    fn binding(&self, binding: &Binding) -> Option<KnownRecord<BindingRecord>> {
+        if let Some(written) = self.bindings.get(binding) {
+            return Some(KnownRecord::pending(Arc::clone(written)));
+        }
+        let known = self.index.directory().binding(binding)?;
+        Some(known.into())
+    }
+
+    fn bound_everywhere(&self, role: &str) -> Vec<Binding> {
+        let committed = self.index.directory().bound_everywhere(role).into_iter();
+        let mut bound: BTreeSet<_> = committed.collect();
+        for (binding, record) in &self.bindings {
+            if record.last_change.deleted() {
+                bound.remove(binding);
+            } else if binding.reach == Reach::All && binding.role.as_str() == role {
+                bound.insert(binding.clone());
+            }
+        }
+        bound.into_iter().collect()
+    }
+
     fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>> {
         if let Some(written) = self.tenants.get(tenant) {
             return Some(KnownRecord::pending(Arc::clone(written)));
@@ -218,11 +264,11 @@ impl View for Overlay<'_> {
             return Some(KnownRecord::pending(Arc::clone(written)));
         }
         let name = role.name.as_str();
-        let built_in = self
+        let fixed = self
             .index
             .directory()
-            .built_in_role(name, role.tenant.is_credd());
-        if let Some(record) = built_in {
+            .fixed_role(name, role.tenant.is_credd());
+        if let Some(record) = fixed {
             return Some(KnownRecord {
                 record: Arc::clone(record),
                 revision: Some(Revision::ZERO),
@@ -343,6 +389,7 @@ impl View for Overlay<'_> {
             let mut owners = directory.owners_after(tenant, "", usize::MAX).into_iter();
             let mut profiles = directory.all_families(names).into_values();
             credentials
+                || (role.tenant.is_credd() && directory.role_is_bound(name))
                 || owners.any(|(_, owner)| {
                     let record = directory.owner_record(owner);
                     record.is_some_and(|known| known.record.roles.contains(&role.name))

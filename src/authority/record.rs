@@ -8,6 +8,7 @@
 //! | `o` + tenant + 0 + name | an `OwnerRecord` |
 //! | `r` + tenant + 0 + name | a `RoleRecord` |
 //! | `p` + tenant + 0 + name + 0 + version (4 bytes) | a `ProfileRecord` |
+//! | `b` + tenant (empty: all) + 0 + principal + 0 + role | a `BindingRecord` |
 //! | `q` + MAC (32 bytes) | a `RequestRecord` |
 //! | `k` | a `KeyringRecord` |
 //!
@@ -26,8 +27,9 @@ use crate::domain::directory::{
 };
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{CheckValue, KeyVersion};
-use crate::domain::names::{Owner, ProfileName, Role, Tenant};
+use crate::domain::names::{Owner, OwnerPrincipal, ProfileName, Role, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
+use crate::domain::rights::{Binding, BindingRecord, Reach};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Generation;
 use crate::proto::store as stored;
@@ -47,6 +49,7 @@ const TENANT: u8 = b't';
 const OWNER: u8 = b'o';
 const ROLE: u8 = b'r';
 const PROFILE: u8 = b'p';
+const BINDING: u8 = b'b';
 const REQUEST: u8 = b'q';
 const KEYRING: u8 = b'k';
 /// Between the parts of a key: no name has it.
@@ -67,6 +70,8 @@ pub enum Record {
     Role(RoleRef, Option<Arc<RoleRecord>>),
     /// A version of a profile.
     Profile(ProfileRef, Option<Arc<ProfileRecord>>),
+    /// A binding.
+    Binding(Binding, Option<Arc<BindingRecord>>),
     /// A request that was carried out.
     Request(RequestName, Option<Arc<RequestRecord>>),
     /// What the keyring must hold.
@@ -166,6 +171,25 @@ pub fn profile_key(profile: &ProfileRef) -> Bytes {
     )
 }
 
+/// The key of a binding.
+#[must_use]
+pub fn binding_key(binding: &Binding) -> Bytes {
+    let Binding {
+        reach,
+        principal,
+        role,
+    } = binding;
+    let tenant = match reach {
+        Reach::All => "",
+        Reach::Tenant(tenant) => tenant.as_str(),
+    };
+    let (principal, role) = (principal.as_str().as_bytes(), role.as_str().as_bytes());
+    key_of(
+        BINDING,
+        &[tenant.as_bytes(), &[END], principal, &[END], role],
+    )
+}
+
 /// The key of a request.
 #[must_use]
 pub fn request_key(name: &RequestName) -> Bytes {
@@ -189,6 +213,7 @@ impl Record {
             Self::Owner(owner, _) => owner_key(owner),
             Self::Role(role, _) => role_key(role),
             Self::Profile(profile, _) => profile_key(profile),
+            Self::Binding(binding, _) => binding_key(binding),
             Self::Request(name, _) => request_key(name),
             Self::Keyring(_) => keyring_key(),
         }
@@ -216,6 +241,9 @@ impl Record {
             Self::Profile(_, record) => record
                 .as_deref()
                 .map(|record| envelope(&profile::write(record))),
+            Self::Binding(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&directory::write_binding(record))),
             Self::Request(_, record) => record
                 .as_deref()
                 .map(|record| envelope(&write_request(record))),
@@ -286,6 +314,11 @@ impl Record {
                 let record = read_value(value, read)?;
                 Ok(Self::Profile(reference, record))
             }
+            BINDING => {
+                let binding = binding_of(rest, names)?;
+                let read = |value: &Bytes| directory::read_binding(open_envelope(value)?, names);
+                Ok(Self::Binding(binding, read_value(value, read)?))
+            }
             REQUEST => {
                 let name = rest.try_into().map_err(|_| OTHER_LENGTH)?;
                 let read = |value: &Bytes| read_request(open_envelope(value)?);
@@ -312,6 +345,19 @@ fn two_parts(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let end = bytes.iter().position(|&byte| byte == END);
     let end = end.ok_or("the key has no separator")?;
     Ok((&bytes[..end], &bytes[end + 1..]))
+}
+
+fn binding_of(key: &[u8], names: &Interner) -> Result<Binding, String> {
+    let (tenant, rest) = two_parts(key)?;
+    let (principal, role) = two_parts(rest)?;
+    Ok(Binding {
+        reach: match tenant {
+            [] => Reach::All,
+            tenant => Reach::Tenant(Tenant::trusted(shared(tenant, names)?)),
+        },
+        principal: OwnerPrincipal::trusted(shared(principal, names)?),
+        role: Role::trusted(shared(role, names)?),
+    })
 }
 
 fn profile_ref(key: &[u8], names: &Interner) -> Result<ProfileRef, String> {

@@ -111,7 +111,7 @@ impl Authority {
         command: impl Fn(Vec<T>) -> Command,
     ) -> Result<(), CommandError> {
         for batch in all.chunks(BATCH) {
-            self.commands.run(command(batch.to_vec())).await?;
+            self.run(command(batch.to_vec())).await?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::command::Command;
-use super::committer::Commands;
+use super::committer::{Commands, How};
 use super::entry::Entry;
 use super::index::Index;
 use super::names::Symbol;
@@ -92,7 +92,10 @@ impl UseWriter {
                 batch.push(report);
             }
             let uses = self.by_credential(batch);
-            let written = self.commands.run(Command::RecordUses(uses)).await;
+            let written = self
+                .commands
+                .run(Command::RecordUses(uses), How::BY_CREDD)
+                .await;
             if let Err(error) = written {
                 tracing::warn!(%error, "dropped records of last use");
             }

@@ -94,7 +94,7 @@ impl Authority {
             && answer.verdict == Verdict::Active
         {
             self.uses
-                .report(&found.entry, found.generation, now, by.symbol);
+                .report(&found.entry, found.generation, now, by.party.symbol);
         }
         answer
     }

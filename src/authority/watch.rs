@@ -17,8 +17,8 @@ use super::entry::Entry;
 use super::hub::{Event, Hub, LogError, LogReader, Next, Published};
 use super::index::{Denied, Index};
 use crate::domain::id::CredentialId;
-use crate::domain::names::Tenant;
 use crate::domain::revision::{Position, StoreId};
+use crate::domain::rights::Tenants;
 use crate::store::StoreError;
 
 /// What a subscriber asks for.
@@ -42,15 +42,6 @@ pub struct ResumePoint {
     pub store: StoreId,
     /// The position.
     pub position: Position,
-}
-
-/// The tenants that a subscription is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tenants {
-    /// All.
-    All,
-    /// These.
-    Of(Vec<Tenant>),
 }
 
 /// A message to a subscriber.
@@ -221,7 +212,11 @@ impl Subscription {
             let events: Vec<_> = commit
                 .events
                 .iter()
-                .filter(|event| self.tenants.include(event.tenant()))
+                .filter(|event| {
+                    // What concerns all tenants concerns these.
+                    let tenant = event.tenant();
+                    tenant.is_none_or(|tenant| self.tenants.has(tenant.as_str()))
+                })
                 .cloned()
                 .collect();
             if !events.is_empty() {
@@ -313,7 +308,7 @@ impl Subscription {
         let (directory, names) = (self.index.directory(), self.index.names());
         let includes = |tenant| {
             let name = directory.tenant_name(tenant, names);
-            self.tenants.include_name(name)
+            self.tenants.has(name)
         };
         let (mut denied, mut owners, mut tenants) = (Vec::new(), Vec::new(), Vec::new());
         let mut complete = true;
@@ -346,20 +341,6 @@ impl Subscription {
             complete,
         };
         self.message(body, complete)
-    }
-}
-
-impl Tenants {
-    /// Changes that concern all tenants concern these.
-    fn include(&self, tenant: Option<&Tenant>) -> bool {
-        tenant.is_none_or(|tenant| self.include_name(tenant.as_str()))
-    }
-
-    fn include_name(&self, tenant: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Of(tenants) => tenants.iter().any(|named| named.as_str() == tenant),
-        }
     }
 }
 

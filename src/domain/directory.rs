@@ -147,12 +147,14 @@ impl Role {
 
     /// The roles of credd's own tenant, and what they permit.
     ///
-    /// An administrator may do all but two things: to show a secret again, and to
-    /// unlock by hand what leaked.
-    pub const BUILT_IN_CREDD: [(&'static str, &'static [&'static str]); 2] = [
+    /// An administrator may do all but three things: show a secret again, unlock by
+    /// hand what leaked, and call in the name of others.
+    pub const BUILT_IN_CREDD: [(&'static str, &'static [&'static str]); 3] = [
         (
             Self::ADMINISTRATOR,
             &[
+                "credd.audit.*",
+                "credd.bindings.*",
                 "credd.credentials.import",
                 "credd.credentials.issue",
                 "credd.credentials.lock",
@@ -162,12 +164,27 @@ impl Role {
                 "credd.credentials.rotate",
                 "credd.credentials.unlock",
                 "credd.credentials.update",
+                "credd.operations.*",
                 "credd.owners.*",
+                "credd.permissions.give",
                 "credd.profiles.*",
                 "credd.roles.*",
                 "credd.tenants.*",
                 "credd.verify",
                 "credd.watch",
+            ],
+        ),
+        (
+            Self::AUDITOR,
+            &[
+                "credd.audit.read",
+                "credd.bindings.read",
+                "credd.credentials.read",
+                "credd.operations.read",
+                "credd.owners.read",
+                "credd.profiles.read",
+                "credd.roles.read",
+                "credd.tenants.read",
             ],
         ),
         (

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::credential::State;
 use super::keyring::{Mac, Macs, SecretOf};
 use super::names::Tenant;
+use super::rights::Tenants;
 use super::time::Timestamp;
 use super::token::{Claim, Generation, Kind, Malformed};
 
@@ -55,8 +56,8 @@ pub struct Proof {
 pub enum Audience<'a> {
     /// Those of this tenant.
     Tenant(&'a str),
-    /// Those of any tenant but credd's own.
-    AnyTenant,
+    /// Those of any of these tenants but credd's own.
+    AnyOf(&'a Tenants),
     /// Those of credd's own tenant: credd asks who calls it.
     Credd,
 }
@@ -234,7 +235,7 @@ impl Audience<'_> {
     pub fn admits(&self, tenant: &str) -> bool {
         match *self {
             Self::Tenant(named) => named == tenant && tenant != Tenant::CREDD,
-            Self::AnyTenant => tenant != Tenant::CREDD,
+            Self::AnyOf(tenants) => tenant != Tenant::CREDD && tenants.has(tenant),
             Self::Credd => tenant == Tenant::CREDD,
         }
     }

@@ -173,8 +173,10 @@ impl Tenant {
 }
 
 impl Role {
-    /// May call every RPC; a role of the tenant `credd`.
+    /// May manage credd; a role of the tenant `credd`.
     pub const ADMINISTRATOR: &'static str = "administrator";
+    /// May see everything but secrets; a role of the tenant `credd`.
+    pub const AUDITOR: &'static str = "auditor";
     /// May call Verify, `VerifyStream` and Watch; a role of the tenant `credd`.
     pub const VERIFIER: &'static str = "verifier";
 }

@@ -11,6 +11,10 @@
 
 use super::names::{InvalidText, require, text};
 
+mod guards;
+
+pub use guards::{Permission, PermissionSet};
+
 text! {
     /// A permission, or a pattern of permissions, as it stands in a role of a
     /// tenant: `feeds:read`, `feeds:*`, `*:read` or `*:*`. A `*` stands for a

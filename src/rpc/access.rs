@@ -10,12 +10,15 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::permit::Admitted;
 use super::policy::{Access, access};
 use super::stopping::EndsWhenStopping;
 use super::{Shared, status};
 use crate::authority::Authority;
-use crate::authority::caller::Caller;
+use crate::authority::caller::{Call, Caller, KnownBy, Party};
 use crate::authority::entry::Entry;
+use crate::domain::names::{InvalidText, OwnerPrincipal, Principal};
+use crate::domain::permission::Permission;
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -83,17 +86,11 @@ where
     }
 }
 
-/// A caller whom the layer let through.
-#[derive(Clone, Debug)]
-pub struct Admitted {
-    /// Who it is.
-    pub caller: Arc<Caller>,
-    /// Whether the caller has the permission that the RPC needs. Otherwise the
-    /// caller is an owner, and may do this to what is the owner's.
-    pub permitted: bool,
-}
+/// The name of the metadata by which a caller calls in the name of another
+/// principal.
+pub const ON_BEHALF_OF: &str = "credd-on-behalf-of";
 
-/// The caller, if the RPC needs one, and if they may call it.
+/// The call, if the RPC needs a caller, and if the caller may call it somewhere.
 fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Admitted>, Status> {
     let access = access(request.uri().path()).ok_or_else(status::unimplemented)?;
     check_metadata(request.headers())?;
@@ -103,29 +100,61 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Admitted>, S
         Access::OwnerOr(permission) => (permission, true),
     };
     let authority = shared.authority()?;
-    let (mut caller, entry) = authenticate(authority, request.headers())?;
-    let permitted = authority.permits(&entry, permission.name());
-    caller.permission = permitted.then(|| permission.name());
+    let (party, entry) = authenticate(authority, request.headers())?;
+    let caller = Caller {
+        on_behalf_of: on_behalf_of(authority, &party, &entry, request.headers())?,
+        party,
+    };
+    let call = Call {
+        reach: authority.reach_with(&caller, Some(&entry), permission),
+        caller,
+        permission,
+    };
     let is_some_owner = || {
         let directory = authority.index().directory();
-        !directory
-            .owners_of_principal(caller.principal.as_str())
-            .is_empty()
+        let owners = directory.owners_of_principal(call.caller.principal().as_str());
+        !owners.is_empty()
     };
-    if permitted || owners_may && is_some_owner() {
-        Ok(Some(Admitted {
-            caller: Arc::new(caller),
-            permitted,
-        }))
+    if !call.reach.is_empty() || owners_may && is_some_owner() {
+        Ok(Some(Admitted(Arc::new(call))))
     } else {
         Err(status::permission_denied(permission.name()))
     }
 }
 
-fn authenticate(
+/// In whose name somebody calls, if that is another, and if they may.
+fn on_behalf_of(
     authority: &Authority,
+    party: &Party,
+    entry: &Entry,
     headers: &HeaderMap,
-) -> Result<(Caller, Arc<Entry>), Status> {
+) -> Result<Option<Party>, Status> {
+    let mut values = headers.get_all(ON_BEHALF_OF).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let field = format!("metadata.{ON_BEHALF_OF}");
+    if values.next().is_some() {
+        return Err(status::invalid(&field, "must stand once"));
+    }
+    let caller = Caller {
+        party: party.clone(),
+        on_behalf_of: None,
+    };
+    let needed = Permission::OnBehalfOf;
+    if authority
+        .reach_with(&caller, Some(entry), needed)
+        .is_empty()
+    {
+        return Err(status::permission_denied(needed.name()));
+    }
+    let name = OwnerPrincipal::parse(value.to_str().unwrap_or_default())
+        .map_err(|InvalidText(rule)| status::invalid(&field, rule))?;
+    let principal = Principal::trusted(Arc::clone(name.as_arc()));
+    Ok(Some(authority.party(principal, KnownBy::Name)))
+}
+
+fn authenticate(authority: &Authority, headers: &HeaderMap) -> Result<(Party, Arc<Entry>), Status> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(status::unauthenticated());
@@ -169,26 +198,6 @@ fn refine(response: Response<Body>) -> Response<Body> {
         Code::OutOfRange | Code::Internal => status::refined(status).into_http(),
         _ => response,
     }
-}
-
-/// The caller of a request that the layer let through.
-///
-/// # Errors
-///
-/// UNAUTHENTICATED if the layer let nobody through: the service was built
-/// without it.
-pub fn caller_of<T>(request: &tonic::Request<T>) -> Result<Arc<Caller>, Status> {
-    Ok(admitted(request)?.caller)
-}
-
-/// The same, and whether the caller has the permission.
-///
-/// # Errors
-///
-/// As [`caller_of`].
-pub fn admitted<T>(request: &tonic::Request<T>) -> Result<Admitted, Status> {
-    let admitted = request.extensions().get::<Admitted>();
-    admitted.cloned().ok_or_else(status::unauthenticated)
 }
 
 #[cfg(test)]

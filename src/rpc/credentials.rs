@@ -2,13 +2,9 @@
 
 use tonic::{Request, Response, Status};
 
-use super::access::Admitted;
-use super::policy::Permission;
-use super::{Shared, convert, status};
+use super::{Shared, convert};
 use crate::authority::Authority;
-use crate::authority::list::Whose;
 use crate::authority::manage::Shown;
-use crate::domain::id::CredentialId;
 use crate::domain::revision::Revision;
 use crate::proto::v1::credential_service_server::CredentialService;
 use crate::proto::v1::{self, Credential};
@@ -117,45 +113,4 @@ fn show(authority: &Authority, shown: &Shown) -> Credential {
 
 fn wire(authority: &Authority, revision: Revision) -> v1::Revision {
     convert::revision(authority.store(), revision)
-}
-
-/// Refuses a caller who may do this to an owner's credentials only as the owner,
-/// and is not: the credential does not exist for such a caller, unless it may be
-/// seen.
-fn may_touch(
-    authority: &Authority,
-    admitted: &Admitted,
-    id: CredentialId,
-    permission: Permission,
-) -> Result<(), Status> {
-    if admitted.permitted {
-        return Ok(());
-    }
-    let caller = &admitted.caller;
-    let (_, entry) = authority.index().read(|index| index.credential(id));
-    match entry {
-        Some(entry) if authority.is_owner(caller, entry.owner()) => Ok(()),
-        _ if authority.caller_has(caller, Permission::Read.name()) => {
-            Err(status::permission_denied(permission.name()))
-        }
-        _ => Err(status::not_found(id)),
-    }
-}
-
-/// Refuses a caller who may do this only as this owner, and is not.
-fn may_act_for(
-    authority: &Authority,
-    admitted: &Admitted,
-    whose: &Whose,
-    permission: Permission,
-) -> Result<(), Status> {
-    let is_owner = match whose {
-        Whose::Owner(tenant, owner) => authority.caller_is(&admitted.caller, tenant, owner),
-        Whose::All | Whose::Tenant(_) => false,
-    };
-    if admitted.permitted || is_owner {
-        Ok(())
-    } else {
-        Err(status::permission_denied(permission.name()))
-    }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::page_token::Binding;
+use super::permit::Admitted;
 use super::status::{self, Violations};
 use super::{Shared, convert};
 use crate::authority::Authority;
-use crate::authority::caller::Caller;
 use crate::authority::command::{Answer, DirectoryCommand, KnownRecord, What};
 use crate::authority::committer::Done;
 use crate::authority::impact::Loses;
@@ -18,6 +18,7 @@ use crate::domain::names::Tenant;
 use crate::proto::v1;
 use crate::proto::v1::directory_service_server::DirectoryService;
 
+mod bindings;
 mod owners;
 mod profiles;
 mod roles;
@@ -55,7 +56,7 @@ impl DirectoryRpc {
     /// Carries out what was read of a request, unless anything was wrong with it.
     async fn change(
         &self,
-        caller: &Caller,
+        admitted: &Admitted,
         what: Option<What>,
         how: How<'_>,
         mut violations: Violations,
@@ -72,18 +73,22 @@ impl DirectoryRpc {
         let (Some(what), Some(reason), Some(expected)) = (what, reason, expected) else {
             return Err(violations.status());
         };
+        let permit = match &what {
+            What::SetDefaultSource(owner, _) => admitted.to_owner(authority, owner)?,
+            what => admitted.on(&what.reach())?,
+        };
         let command = DirectoryCommand {
             what,
             reason,
-            by: caller.principal.clone(),
+            by: permit.principal().clone(),
             expected,
         };
         let done = authority
-            .change_directory(command, dry_run)
+            .change_directory(command, permit.how(dry_run))
             .await
             .map_err(|error| status::of_command(&error))?;
         if done.changes && !dry_run {
-            tracing::info!(caller = %caller.principal, revision = %done.revision, "changed the directory");
+            tracing::info!(caller = %permit.principal(), revision = %done.revision, "changed the directory");
         }
         Ok(done)
     }
@@ -100,6 +105,7 @@ impl DirectoryRpc {
             Answer::Owner(known) => known.revision,
             Answer::Role(known) => known.revision,
             Answer::Profile(_, known) => known.revision,
+            Answer::Binding(known) => known.revision,
             _ => None,
         };
         let revision = revision.unwrap_or(done.revision);
@@ -325,5 +331,33 @@ impl DirectoryService for DirectoryRpc {
         request: Request<v1::DeleteProfileRequest>,
     ) -> Result<Response<v1::DeleteProfileResponse>, Status> {
         profiles::delete(self, request).await
+    }
+
+    async fn put_binding(
+        &self,
+        request: Request<v1::PutBindingRequest>,
+    ) -> Result<Response<v1::PutBindingResponse>, Status> {
+        bindings::put(self, request).await
+    }
+
+    async fn get_binding(
+        &self,
+        request: Request<v1::GetBindingRequest>,
+    ) -> Result<Response<v1::GetBindingResponse>, Status> {
+        bindings::get(self, request)
+    }
+
+    async fn list_bindings(
+        &self,
+        request: Request<v1::ListBindingsRequest>,
+    ) -> Result<Response<v1::ListBindingsResponse>, Status> {
+        bindings::list(self, request)
+    }
+
+    async fn delete_binding(
+        &self,
+        request: Request<v1::DeleteBindingRequest>,
+    ) -> Result<Response<v1::DeleteBindingResponse>, Status> {
+        bindings::delete(self, request).await
     }
 }

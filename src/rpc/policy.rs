@@ -1,5 +1,7 @@
 //! Who may call what: the one table.
 
+use crate::domain::permission::Permission;
+
 /// What a caller needs to be let through to an RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -9,86 +11,6 @@ pub enum Access {
     Needs(Permission),
     /// The same, or to be an owner, for what is the owner's.
     OwnerOr(Permission),
-}
-
-macro_rules! permissions {
-    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// A permission that guards credd itself.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Permission {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Permission {
-            /// Every permission.
-            pub const ALL: &[Self] = &[$(Self::$name),*];
-
-            /// Its name.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-        }
-    };
-}
-
-permissions! {
-    /// To issue credentials.
-    Issue = "credd.credentials.issue",
-    /// To see credentials.
-    Read = "credd.credentials.read",
-    /// To change what credentials say.
-    Update = "credd.credentials.update",
-    /// To give credentials new secrets.
-    Rotate = "credd.credentials.rotate",
-    /// To see secrets again that can be viewed.
-    Reveal = "credd.credentials.reveal",
-    /// To lock credentials.
-    Lock = "credd.credentials.lock",
-    /// To unlock credentials.
-    Unlock = "credd.credentials.unlock",
-    /// To unlock credentials that leaked.
-    UnlockLeaked = "credd.credentials.unlock-leaked",
-    /// To revoke credentials.
-    Revoke = "credd.credentials.revoke",
-    /// To report secrets that were found where they should not be.
-    ReportLeak = "credd.credentials.report-leak",
-    /// To bring credentials from elsewhere.
-    Import = "credd.credentials.import",
-    /// To put tenants.
-    PutTenants = "credd.tenants.put",
-    /// To see tenants.
-    ReadTenants = "credd.tenants.read",
-    /// To delete tenants.
-    DeleteTenants = "credd.tenants.delete",
-    /// To disable tenants and to enable them.
-    DisableTenants = "credd.tenants.disable",
-    /// To put owners.
-    PutOwners = "credd.owners.put",
-    /// To see owners.
-    ReadOwners = "credd.owners.read",
-    /// To delete owners.
-    DeleteOwners = "credd.owners.delete",
-    /// To disable owners and to enable them.
-    DisableOwners = "credd.owners.disable",
-    /// To put roles.
-    PutRoles = "credd.roles.put",
-    /// To see roles.
-    ReadRoles = "credd.roles.read",
-    /// To delete roles.
-    DeleteRoles = "credd.roles.delete",
-    /// To put profiles.
-    PutProfiles = "credd.profiles.put",
-    /// To see profiles.
-    ReadProfiles = "credd.profiles.read",
-    /// To delete profiles.
-    DeleteProfiles = "credd.profiles.delete",
-    /// To ask whether a presented credential is good.
-    Verify = "credd.verify",
-    /// To follow what changes.
-    Watch = "credd.watch",
 }
 
 /// What the RPC at this path needs; `None`: it stands in no row, and nobody may
@@ -137,6 +59,9 @@ pub fn access(path: &str) -> Option<Access> {
             "PutProfile" => Needs(Permission::PutProfiles),
             "GetProfile" | "ListProfiles" => Needs(Permission::ReadProfiles),
             "DeleteProfile" => Needs(Permission::DeleteProfiles),
+            "PutBinding" => Needs(Permission::PutBindings),
+            "GetBinding" | "ListBindings" => Needs(Permission::ReadBindings),
+            "DeleteBinding" => Needs(Permission::DeleteBindings),
             _ => return None,
         });
     }
@@ -176,7 +101,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rpcs, 35);
+        assert_eq!(rpcs, 39);
         for service in [
             "CredentialService",
             "VerificationService",
@@ -196,9 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn an_administrator_may_do_all_but_show_a_secret_again_and_unlock_what_leaked() {
+    fn an_administrator_may_do_all_but_what_is_spared() {
         for permission in Permission::ALL {
-            let spared = [Permission::Reveal, Permission::UnlockLeaked].contains(permission);
+            let spared = [
+                Permission::Reveal,
+                Permission::UnlockLeaked,
+                Permission::OnBehalfOf,
+            ];
+            let spared = spared.contains(permission);
             assert_eq!(
                 has(Role::ADMINISTRATOR, *permission),
                 !spared,

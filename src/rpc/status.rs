@@ -254,7 +254,10 @@ fn of_refusal(refusal: &Refusal) -> Status {
         }
         Refusal::OverlapRunning(_) => (FailedPrecondition, "OVERLAP_RUNNING"),
         Refusal::SecretExists(_) => (AlreadyExists, "SECRET_EXISTS"),
-        Refusal::LastAdministrator(_) => (FailedPrecondition, "LAST_ADMINISTRATOR"),
+        Refusal::LastAdministrator(_) | Refusal::LastBinding => {
+            (FailedPrecondition, "LAST_ADMINISTRATOR")
+        }
+        Refusal::Exceeds(_) => (Code::PermissionDenied, "PERMISSION_EXCEEDED"),
         Refusal::NotForOwners => (Code::PermissionDenied, "PERMISSION_MISSING"),
         Refusal::RevisionMismatch(_) => (Aborted, "REVISION_MISMATCH"),
         Refusal::RequestDone(id) => return with_id(AlreadyExists, "REQUEST_DONE", refusal, *id),
@@ -307,6 +310,7 @@ pub fn not_revealed(id: CredentialId, error: NotRevealed) -> Status {
     };
     match error {
         NotRevealed::NotFound => not_found(id),
+        NotRevealed::Refused(refusal) => of_refusal(&refusal),
         NotRevealed::State(ShownState::Locked) => failed("CREDENTIAL_LOCKED", "it is locked"),
         NotRevealed::State(ShownState::Revoked) => failed("CREDENTIAL_REVOKED", "it is revoked"),
         NotRevealed::State(ShownState::Expired | ShownState::Active) => {

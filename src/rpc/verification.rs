@@ -10,17 +10,18 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::access::caller_of;
+use super::permit::admitted;
 use super::status::{self, Violations, refined};
 use super::watch::{Watch, parse_watch};
 use super::{Shared, convert};
 use crate::authority::Authority;
-use crate::authority::caller::{Caller, Seen};
+use crate::authority::caller::{Call, Seen};
 use crate::authority::verify::{Answer, Question};
 use crate::domain::judge::{Audience, Verdict};
 use crate::domain::names::{InvalidText, ProfileName};
 use crate::domain::permission::Needed;
 use crate::domain::revision::Position;
+use crate::domain::rights::Tenants;
 use crate::domain::token::Presented;
 use crate::proto::v1;
 use crate::proto::v1::presented::Credential;
@@ -51,8 +52,8 @@ impl VerificationService for Verification {
         &self,
         request: Request<VerifyRequest>,
     ) -> Result<Response<VerifyResponse>, Status> {
-        let caller = caller_of(&request)?;
-        let answer = verify(self.0.authority()?, &caller, request.get_ref())?;
+        let call = admitted(&request)?.0;
+        let answer = verify(self.0.authority()?, &call, request.get_ref())?;
         Ok(Response::new(answer))
     }
 
@@ -62,7 +63,7 @@ impl VerificationService for Verification {
     ) -> Result<Response<VerifyStream>, Status> {
         Ok(Response::new(VerifyStream {
             authority: Arc::clone(self.0.authority()?),
-            caller: caller_of(&request)?,
+            call: admitted(&request)?.0,
             seen: Seen::default(),
             answered: 0,
             commits: WatchStream::from_changes(self.0.authority()?.reached()),
@@ -76,7 +77,7 @@ impl VerificationService for Verification {
         request: Request<Streaming<WatchRequest>>,
     ) -> Result<Response<Watch>, Status> {
         let authority = Arc::clone(self.0.authority()?);
-        let caller = caller_of(&request)?;
+        let call = admitted(&request)?.0;
         let mut requests = request.into_inner();
         let first = tokio::select! {
             first = requests.message() => first.map_err(refined)?,
@@ -85,7 +86,7 @@ impl VerificationService for Verification {
         };
         let first =
             first.ok_or_else(|| status::invalid("request", "is required within ten seconds"))?;
-        let request = parse_watch(first)?;
+        let request = parse_watch(first, &call.reach)?;
         let subscription = authority
             .watch(request)
             .await
@@ -93,7 +94,7 @@ impl VerificationService for Verification {
         let stopping = self.0.stopping.clone();
         Ok(Response::new(Watch::new(
             authority,
-            caller,
+            call,
             subscription,
             requests,
             stopping,
@@ -106,7 +107,7 @@ const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
 fn verify(
     authority: &Authority,
-    caller: &Caller,
+    call: &Call,
     request: &VerifyRequest,
 ) -> Result<VerifyResponse, Status> {
     let VerifyRequest {
@@ -121,14 +122,19 @@ fn verify(
         .and_then(|presented| presented.credential.as_ref())
         .ok_or_else(|| status::invalid("presented", "is required"))?;
     let audience = match (tenant.as_str(), any_tenant) {
-        ("", false) => {
-            return Err(status::invalid(
-                "tenant",
-                "is required, unless `any_tenant` is set",
-            ));
-        }
-        ("", true) => Audience::AnyTenant,
-        (tenant, false) => Audience::Tenant(tenant),
+        ("", false) => match &call.reach {
+            // There is nothing to choose.
+            Tenants::Of(tenants) if tenants.len() == 1 => Audience::AnyOf(&call.reach),
+            _ => {
+                return Err(status::invalid(
+                    "tenant",
+                    "is required, unless `any_tenant` is set or the caller may verify for one tenant only",
+                ));
+            }
+        },
+        ("", true) => Audience::AnyOf(&call.reach),
+        (tenant, false) if call.reach.has(tenant) => Audience::Tenant(tenant),
+        (_, false) => Audience::AnyOf(&Tenants::NONE),
         (_, true) => {
             return Err(status::invalid(
                 "any_tenant",
@@ -167,7 +173,7 @@ fn verify(
                     header: Some(reading.rule),
                     ..about
                 };
-                answer = authority.verify(&question, caller);
+                answer = authority.verify(&question, &call.caller);
                 if !matches!(answer.verdict, Verdict::Invalid(_)) {
                     break;
                 }
@@ -175,7 +181,7 @@ fn verify(
             answer
         }
         presented => match convert::presented(presented) {
-            Some(presented) => authority.verify(&Question { presented, ..about }, caller),
+            Some(presented) => authority.verify(&Question { presented, ..about }, &call.caller),
             None => authority.unreadable(),
         },
     };
@@ -242,7 +248,7 @@ const fn wire_verdict(verdict: Verdict) -> v1::Verdict {
 /// asked for: the client's reading sets the pace, and nothing is queued here.
 pub struct VerifyStream {
     authority: Arc<Authority>,
-    caller: Arc<Caller>,
+    call: Arc<Call>,
     seen: Seen,
     answered: u64,
     /// Wakes a stream that waits for a question: its caller may be denied now.
@@ -263,7 +269,7 @@ impl VerifyStream {
             return Poll::Ready(status::stopping());
         }
         while let Poll::Ready(Some(_)) = Pin::new(&mut self.commits).poll_next(context) {
-            if !self.authority.is_good_yet(&self.caller, &mut self.seen) {
+            if !self.authority.is_good_yet(&self.call, &mut self.seen) {
                 return Poll::Ready(status::unauthenticated());
             }
         }
@@ -272,7 +278,7 @@ impl VerifyStream {
 
     fn answer(&mut self, question: VerifyStreamRequest) -> Result<VerifyStreamResponse, Status> {
         // The caller may have been denied since the stream began.
-        if !self.authority.is_good_yet(&self.caller, &mut self.seen) {
+        if !self.authority.is_good_yet(&self.call, &mut self.seen) {
             return Err(status::unauthenticated());
         }
         let VerifyStreamRequest {
@@ -281,7 +287,7 @@ impl VerifyStream {
         } = question;
         let answer = request
             .ok_or_else(|| status::invalid("request", "is required"))
-            .and_then(|request| verify(&self.authority, &self.caller, &request));
+            .and_then(|request| verify(&self.authority, &self.call, &request));
         Ok(VerifyStreamResponse {
             correlation,
             outcome: Some(match answer {

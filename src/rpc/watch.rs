@@ -12,17 +12,18 @@ use tonic::{Status, Streaming};
 use super::status::{self, Violations, refined};
 use super::{convert, resume_token};
 use crate::authority::Authority;
-use crate::authority::caller::Caller;
+use crate::authority::caller::Call;
 use crate::authority::directory::KnownProfile;
 use crate::authority::entry::Entry;
 use crate::authority::hub::{CredentialEvent, Event};
 use crate::authority::index::Index;
 use crate::authority::watch::{
-    Body, Message, ResetReason, ResumePoint, Subscription, Tenants, WatchRequest,
+    Body, Message, ResetReason, ResumePoint, Subscription, WatchRequest,
 };
 use crate::domain::directory::DirectoryChange;
 use crate::domain::names::Tenant;
 use crate::domain::revision::{Revision, StoreId};
+use crate::domain::rights::Tenants;
 use crate::proto::v1;
 use crate::proto::v1::watch_response::Message as Wire;
 use crate::proto::v1::{DirectoryChangeType, WatchResponse};
@@ -32,12 +33,13 @@ const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
 const GREATEST_HEARTBEAT: Duration = Duration::from_hours(1);
 const MAX_TENANTS: usize = 100;
 
-/// Reads what a subscriber asks for.
+/// Reads what a subscriber asks for, who may watch these tenants. Of others there
+/// is nothing to see.
 ///
 /// # Errors
 ///
 /// `INVALID_ARGUMENT`, naming every field that is not what it should be.
-pub fn parse_watch(request: v1::WatchRequest) -> Result<WatchRequest, Status> {
+pub fn parse_watch(request: v1::WatchRequest, reach: &Tenants) -> Result<WatchRequest, Status> {
     let v1::WatchRequest {
         resume_token,
         snapshot,
@@ -69,7 +71,7 @@ pub fn parse_watch(request: v1::WatchRequest) -> Result<WatchRequest, Status> {
         (Some(resume), Some(tenants), Some(heartbeat)) => Ok(WatchRequest {
             resume,
             snapshot,
-            tenants,
+            tenants: tenants.and(reach.clone()),
             heartbeat,
         }),
         _ => Err(violations.status()),
@@ -105,7 +107,7 @@ type Item = Result<WatchResponse, Status>;
 /// A subscription with what ends it.
 struct Session {
     authority: Arc<Authority>,
-    caller: Arc<Caller>,
+    call: Arc<Call>,
     subscription: Subscription,
     /// `None`: the client has closed its side.
     requests: Option<Streaming<v1::WatchRequest>>,
@@ -119,14 +121,14 @@ impl Watch {
     #[must_use]
     pub fn new(
         authority: Arc<Authority>,
-        caller: Arc<Caller>,
+        call: Arc<Call>,
         subscription: Subscription,
         requests: Streaming<v1::WatchRequest>,
         stopping: CancellationToken,
     ) -> Self {
         let session = Box::new(Session {
             authority,
-            caller,
+            call,
             subscription,
             requests: Some(requests),
             stopping,
@@ -179,7 +181,7 @@ impl Session {
         };
         let message = message.map_err(|error| status::of_log(&error))?;
         // The caller may have been denied since the stream began.
-        if !self.authority.is_still_good(&self.caller) {
+        if !self.authority.is_still_good(&self.call) {
             return Err(status::unauthenticated());
         }
         let response = response(&message, self.authority.store(), self.authority.index());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::authority::directory::Configured;
 use crate::authority::retention::Retention;
 use crate::authority::sweep::Keep;
 
@@ -40,6 +41,9 @@ pub struct Serve {
     /// Where the store is.
     #[command(flatten)]
     pub data: Data,
+    /// What is configured of the directory.
+    #[arg(skip)]
+    pub configured: Configured,
     /// The address to listen on.
     #[arg(
         long,

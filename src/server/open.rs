@@ -7,7 +7,9 @@ use zeroize::Zeroizing;
 use super::config::Data;
 use super::data_dir::{DataDir, DirLock, FileError};
 use super::keyring_file::{self, InvalidKeyringFile};
-use crate::authority::command::{Command, IdSequence, NewId, Texts};
+use crate::authority::command::{Command, DirectoryCommand, IdSequence, NewId, Texts, What};
+use crate::authority::committer::{CommandError, How};
+use crate::authority::directory::Configured;
 use crate::authority::feed::{Feed, FeedError};
 use crate::authority::hub::RingSize;
 use crate::authority::manage::{Asked, IssueError, NewCredential};
@@ -15,10 +17,13 @@ use crate::authority::record::KeyChecks;
 use crate::authority::{Authority, Parts};
 use crate::domain::expiry::Wish;
 use crate::domain::keyring::{CheckValue, KeyVersion, Keyring};
-use crate::domain::names::{Label, Owner, Principal, ProfileName, Role, Tenant};
+use crate::domain::names::{
+    Label, Owner, OwnerPrincipal, Principal, ProfileName, Reason, Role, Tenant,
+};
 use crate::domain::profile::built_in;
 use crate::domain::random::{self, RandomUnavailable, SystemRandom};
 use crate::domain::revision::StoreId;
+use crate::domain::rights::{Binding, Reach};
 use crate::domain::secret::Secret;
 use crate::domain::time::SystemClock;
 use crate::domain::token::{Generation, Kind, secret_text};
@@ -118,7 +123,11 @@ pub struct Opened {
 /// # Errors
 ///
 /// [`OpenError`]. A store that can't be opened is left as it is.
-pub fn open(data: &Data, if_missing: IfMissing) -> Result<Opened, OpenError> {
+pub fn open(
+    data: &Data,
+    if_missing: IfMissing,
+    configured: Configured,
+) -> Result<Opened, OpenError> {
     let directory = DataDir::new(data.data_dir.clone());
     let random = SystemRandom::new();
     let options = Options {
@@ -154,6 +163,8 @@ pub fn open(data: &Data, if_missing: IfMissing) -> Result<Opened, OpenError> {
             problem,
         })?;
     }
+    let index = loaded.feed.index();
+    index.directory().configure(configured, index.names());
     let (revision, credentials) = loaded.feed.index().read(|index| index.len());
     tracing::info!(store = %store.id(), %revision, credentials, "loaded the store");
     Ok(Opened {
@@ -230,7 +241,8 @@ pub enum FirstStartError {
 
 impl Opened {
     /// Records the keyring where that is new, and issues the first
-    /// administrator's credential where there is none: what a first start does,
+    /// administrator's credential where credd has no caller and the configuration
+    /// names no administrator: what a first start does,
     /// and what is left of one that was interrupted.
     ///
     /// # Errors
@@ -245,14 +257,34 @@ impl Opened {
             let recorded = authority.run(Command::RecordKeyring(checks)).await;
             recorded.map_err(IssueError::Command)?;
         }
-        let (_, has_callers) = authority.index().read(|index| {
-            let credd = index.directory().tenant(Tenant::CREDD, index.names());
-            credd.is_some_and(|credd| index.listing(|listing| listing.has_tenant(credd)))
+        let (_, is_administered) = authority.index().read(|index| {
+            let directory = index.directory();
+            let credd = directory.tenant(Tenant::CREDD, index.names());
+            let has_callers =
+                credd.is_some_and(|credd| index.listing(|listing| listing.has_tenant(credd)));
+            has_callers || directory.configures_administrator()
         });
-        if !has_callers {
+        if !is_administered {
             self.issue_first_administrator(authority).await?;
         }
         Ok(())
+    }
+
+    async fn bind_first_administrator(&self, authority: &Authority) -> Result<(), CommandError> {
+        let principal = Principal::credd(&first_administrator());
+        let what = What::PutBinding(Binding {
+            reach: Reach::All,
+            principal: OwnerPrincipal::trusted(Arc::clone(principal.as_arc())),
+            role: Role::trusted(Role::ADMINISTRATOR.into()),
+        });
+        let command = DirectoryCommand {
+            what,
+            reason: Reason::trusted("first start".into()),
+            by: Principal::system(),
+            expected: None,
+        };
+        let bound = authority.change_directory(command, How::BY_CREDD).await;
+        bound.map(drop)
     }
 
     /// The token is written before the credential is committed: a crash between
@@ -264,11 +296,10 @@ impl Opened {
     ) -> Result<(), FirstStartError> {
         let new = NewCredential {
             tenant: Tenant::credd(),
-            owner: Owner::trusted("admin".into()),
+            owner: first_administrator(),
             profile: ProfileName::trusted(built_in::API_TOKEN.into()),
             texts: Texts {
                 label: Some(Label::trusted("first administrator".into())),
-                roles: vec![Role::trusted(Role::ADMINISTRATOR.into())],
                 ..Texts::default()
             },
             expiry: Wish::Never,
@@ -281,15 +312,18 @@ impl Opened {
         let path = self.directory.admin_token();
         let line = Zeroizing::new(format!("{}\n", text.expose()));
         self.directory.write(&path, &line)?;
+        self.bind_first_administrator(authority)
+            .await
+            .map_err(IssueError::Command)?;
         authority
-            .issue_as(
-                new,
-                Asked::by(Principal::system()),
-                NewId::Given(id),
-                secret,
-            )
+            .issue_as(new, Asked::by_credd(), NewId::Given(id), secret)
             .await?;
         tracing::info!(path = %path.display(), "the first administrator's token is in a file");
         Ok(())
     }
+}
+
+/// The owner of the first administrator's credential.
+fn first_administrator() -> Owner {
+    Owner::trusted("admin".into())
 }

@@ -21,6 +21,7 @@ use super::metrics;
 use super::open::{IfMissing, OpenError, Opened, open};
 use super::supervise::{Failure, Supervisor};
 use crate::authority::committer::CommandError;
+use crate::authority::directory::Configured;
 use crate::authority::retention::{self, Retention};
 use crate::authority::sweep::{Keep, Swept};
 use crate::authority::{Authority, Parts, Workers};
@@ -91,7 +92,7 @@ pub fn init(config: &Init) -> Result<(), Failure> {
     if SledStore::exists(&directory.store()).map_err(OpenError::Store)? {
         return Err(OpenError::Exists(directory.path().to_owned()).into());
     }
-    let opened = open(&config.data, IfMissing::Create)?;
+    let opened = open(&config.data, IfMissing::Create, Configured::default())?;
     block_on(async {
         let mut supervisor = Supervisor::new();
         let authority = start_authority(&opened, &mut supervisor)?;
@@ -198,7 +199,9 @@ async fn serve_authority(
         IfMissing::Refuse
     };
     let data = config.data.clone();
-    let opened = tokio::task::spawn_blocking(move || open(&data, if_missing)).await??;
+    let configured = config.configured.clone();
+    let opened = tokio::task::spawn_blocking(move || open(&data, if_missing, configured));
+    let opened = opened.await??;
     let authority = start_authority(&opened, supervisor)?;
     opened.complete(&authority).await?;
     supervisor.task(

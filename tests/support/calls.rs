@@ -107,8 +107,12 @@ pub(crate) async fn issue(client: &Client, tenant: &str, owner: &str, profile: &
     Held::of(issued.credential.as_ref(), issued.secret)
 }
 
-/// Issues a credential of credd's own tenant; returns its token.
+/// Issues a credential of credd's own tenant whose owner has these roles on all
+/// tenants; returns its token.
 pub(crate) async fn issue_caller(client: &Client, owner: &str, roles: &[&str]) -> String {
+    for role in roles {
+        client.bind(&format!("credd:{owner}"), role, "*").await;
+    }
     let request = v1::IssueRequest {
         roles: roles.iter().map(ToString::to_string).collect(),
         ..issue_request("credd", owner, "api-token")

@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 use tonic::transport::server::TcpIncoming;
 
-use crate::support::{Bearer, Client, soon};
+use crate::support::{Bearer, Client, bound, everything_to, soon};
 
 /// A ring that a slow reader soon falls out of.
 pub(crate) const SMALL_RING: RingSize = RingSize {
@@ -78,6 +78,11 @@ impl InProcess {
     ) -> Self {
         let key = [(KeyVersion(1), zeroize::Zeroizing::new([7; 32]))];
         let loaded = Feed::load(Arc::clone(&store), ring).unwrap();
+        let index = loaded.feed.index();
+        let mut configured = everything_to("credd:jo");
+        let can_administer = bound("credd:jo", Role::ADMINISTRATOR);
+        configured.bindings.push(can_administer);
+        index.directory().configure(configured, index.names());
         let (authority, workers) = Authority::new(Parts {
             store,
             feed: Arc::new(loaded.feed),
@@ -208,9 +213,8 @@ pub(crate) fn drawn(n: u8) -> (CredentialId, Secret, String) {
 async fn administrator(authority: &Authority) -> String {
     let (id, secret, token) = drawn(1);
     if authority.get(id).1.is_none() {
-        let mut new = new_credential(Tenant::CREDD);
-        new.texts.roles = vec![Role::parse(Role::ADMINISTRATOR).unwrap()];
-        let asked = Asked::by(Principal::system());
+        let new = new_credential(Tenant::CREDD);
+        let asked = Asked::by_credd();
         let issued = authority
             .issue_as(new, asked, NewId::Given(id), secret)
             .await;

@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use credd::authority::directory::{Configured, ConfiguredRole};
+use credd::domain::names::{Description, OwnerPrincipal, Role};
+use credd::domain::permission::CreddGrant;
+use credd::domain::rights::{Binding, Reach};
 use credd::proto::v1;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::directory_service_client::DirectoryServiceClient;
@@ -44,6 +48,28 @@ pub const ALL_STATES: [v1::CredentialState; 4] = [
     v1::CredentialState::Revoked,
     v1::CredentialState::Expired,
 ];
+
+/// A binding on all tenants.
+pub fn bound(principal: &str, role: &str) -> Binding {
+    Binding {
+        reach: Reach::All,
+        principal: OwnerPrincipal::parse(principal).unwrap(),
+        role: Role::parse(role).unwrap(),
+    }
+}
+
+/// A configuration that gives a principal every permission on credd: suites try
+/// what no administrator may.
+pub fn everything_to(principal: &str) -> Configured {
+    Configured {
+        roles: vec![ConfiguredRole {
+            name: Role::parse("everything").unwrap(),
+            description: Description::default(),
+            permissions: vec![CreddGrant::parse("credd.*").unwrap()],
+        }],
+        bindings: vec![bound(principal, "everything")],
+    }
+}
 
 /// Adds `authorization: Bearer TOKEN`.
 #[derive(Clone)]
@@ -101,8 +127,21 @@ impl Client {
         (issued.credential.unwrap().id, token_of(issued.secret))
     }
 
-    /// Issues a credential of credd's own tenant with the role `verifier`.
+    /// Gives a principal a role of credd's own tenant, on a tenant or on all.
+    pub async fn bind(&self, principal: &str, role: &str, tenant: &str) {
+        let request = v1::PutBindingRequest {
+            principal: principal.to_owned(),
+            role: role.to_owned(),
+            tenant: tenant.to_owned(),
+            ..Default::default()
+        };
+        self.directory.clone().put_binding(request).await.unwrap();
+    }
+
+    /// Issues a credential of credd's own tenant with the role `verifier`, on all
+    /// tenants.
     pub async fn issue_verifier(&self, owner: &str) -> (String, String) {
+        self.bind(&format!("credd:{owner}"), "verifier", "*").await;
         let issued = self
             .issue(v1::IssueRequest {
                 owner: owner.to_owned(),
@@ -354,6 +393,7 @@ pub fn config(directory: &Path) -> Serve {
         log_retention_hours: 24,
         log_retention_commits: 1_000_000,
         credential_retention_days: 30,
+        configured: everything_to("credd:admin"),
     }
 }
 

@@ -1,14 +1,22 @@
 //! Those who can manage credd: there is always one.
+//!
+//! An administrator is a principal to whom a binding gives the role
+//! `administrator` on all tenants. One known by a credential of credd's own counts
+//! while such a credential is active; of one known otherwise credd can't tell, and
+//! takes the binding's word.
 
-use super::{Refusal, View};
+use std::collections::BTreeSet;
+
+use super::{Known, Refusal, View};
 use crate::domain::credential::{Credential, State};
 use crate::domain::directory::OwnerRef;
-use crate::domain::id::CredentialId;
-use crate::domain::names::Role;
+use crate::domain::names::{Owner, Principal, Role, Tenant};
+use crate::domain::rights::{Binding, Reach};
 use crate::domain::time::Timestamp;
 
 /// Refuses a change after which nobody could administer credd for good: by a
-/// credential that is active, does not expire, and whose owner is not disabled.
+/// credential that is active, does not expire, and whose owner is not disabled, or
+/// as a principal that needs none.
 ///
 /// `before` is a credential as it is, `after` as it would be; `None`: gone.
 pub(super) fn keep_one(
@@ -17,13 +25,18 @@ pub(super) fn keep_one(
     after: Option<&Credential>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    if !administers(before, now) {
+    if !before.tenant.is_credd() {
+        return Ok(());
+    }
+    let administrators = bound(view);
+    if !administers(&administrators, before, now) {
         return Ok(());
     }
     let keeps = after.is_some_and(|after| {
-        administers(after, now) && (after.expires_at.is_none() || before.expires_at.is_some())
+        administers(&administrators, after, now)
+            && (after.expires_at.is_none() || before.expires_at.is_some())
     });
-    if keeps || !for_good(view, now, |other| other.id != before.id).is_empty() {
+    if keeps || any_for_good(view, &administrators, now, |other| other.id != before.id) {
         return Ok(());
     }
     Err(Refusal::LastAdministrator(before.id))
@@ -38,50 +51,82 @@ pub(super) fn keep_one_without(
     if !owner.tenant.is_credd() {
         return Ok(());
     }
-    let theirs = view.callers();
-    let theirs = theirs
+    let administrators = bound(view);
+    let callers = view.callers();
+    let theirs = callers
         .iter()
-        .map(super::Known::credential)
-        .find(|credential| credential.owner == owner.name && administers(credential, now));
+        .map(Known::credential)
+        .find(|held| held.owner == owner.name && administers(&administrators, held, now));
     match theirs {
-        Some(last) if for_good(view, now, |other| other.owner != owner.name).is_empty() => {
+        Some(last)
+            if !any_for_good(view, &administrators, now, |other| {
+                other.owner != owner.name
+            }) =>
+        {
             Err(Refusal::LastAdministrator(last.id))
         }
         _ => Ok(()),
     }
 }
 
-fn for_good(
+/// Refuses to delete a binding without which nobody could administer credd.
+pub(super) fn keep_one_unbound(
     view: &dyn View,
+    binding: &Binding,
     now: Timestamp,
-    among: impl Fn(&Credential) -> bool,
-) -> Vec<CredentialId> {
-    let callers = view.callers();
-    callers
-        .iter()
-        .map(super::Known::credential)
-        .filter(|credential| {
-            among(credential) && administers(credential, now) && credential.expires_at.is_none()
-        })
-        .filter(|credential| {
-            let owner = OwnerRef {
-                tenant: credential.tenant.clone(),
-                name: credential.owner.clone(),
-            };
-            !view
-                .owner(&owner)
-                .is_some_and(|known| known.record.disabled)
-        })
-        .map(|credential| credential.id)
-        .collect()
+) -> Result<(), Refusal> {
+    if binding.role.as_str() != Role::ADMINISTRATOR || binding.reach != Reach::All {
+        return Ok(());
+    }
+    let before = bound(view);
+    let mut after = before.clone();
+    after.remove(binding.principal.as_str());
+    let any = |administrators| any_for_good(view, administrators, now, |_| true);
+    if any(&before) && !any(&after) {
+        return Err(Refusal::LastBinding);
+    }
+    Ok(())
 }
 
-fn administers(credential: &Credential, now: Timestamp) -> bool {
+/// The principals to whom a binding gives the role.
+fn bound(view: &dyn View) -> BTreeSet<String> {
+    let all = view.bound_everywhere(Role::ADMINISTRATOR).into_iter();
+    all.map(|binding| binding.principal.to_string()).collect()
+}
+
+fn any_for_good(
+    view: &dyn View,
+    administrators: &BTreeSet<String>,
+    now: Timestamp,
+    among: impl Fn(&Credential) -> bool,
+) -> bool {
+    let own = format!("{}:", Tenant::CREDD);
+    if administrators.iter().any(|name| !name.starts_with(&own)) {
+        return true;
+    }
+    let callers = view.callers();
+    callers.iter().map(Known::credential).any(|credential| {
+        among(credential)
+            && administers(administrators, credential, now)
+            && credential.expires_at.is_none()
+            && !is_disabled(view, &credential.owner)
+    })
+}
+
+fn is_disabled(view: &dyn View, owner: &Owner) -> bool {
+    let owner = OwnerRef {
+        tenant: Tenant::credd(),
+        name: owner.clone(),
+    };
+    let known = view.owner(&owner);
+    known.is_some_and(|known| known.record.disabled)
+}
+
+fn administers(administrators: &BTreeSet<String>, credential: &Credential, now: Timestamp) -> bool {
+    let mut roles = credential.roles.iter();
     credential.tenant.is_credd()
         && credential.standing() == State::Active
         && !credential.is_expired(now)
-        && credential
-            .roles
-            .iter()
-            .any(|role| role.as_str() == Role::ADMINISTRATOR)
+        && (credential.roles.is_empty() || roles.any(|role| role.as_str() == Role::ADMINISTRATOR))
+        && administrators.contains(Principal::credd(&credential.owner).as_str())
 }

@@ -1,15 +1,17 @@
-//! Changing tenants, owners, roles and profiles.
+//! Changing tenants, owners, roles, profiles and bindings.
 
 use bytes::Bytes;
 
 use super::{Decision, KnownRecord, Refusal, View};
-use crate::authority::record::{owner_key, role_key, tenant_key};
+use crate::authority::record::{binding_key, owner_key, role_key, tenant_key};
 use crate::domain::directory::{DirectoryAction, DirectoryChange, OwnerRef, RoleRef};
 use crate::domain::names::{Group, Principal, Reason, Tenant};
-use crate::domain::profile::ProfileFamily;
+use crate::domain::profile::{ProfileFamily, Scope};
 use crate::domain::revision::Revision;
+use crate::domain::rights::{Binding, Reach};
 use crate::domain::time::Timestamp;
 
+mod bindings;
 mod owners;
 mod profiles;
 mod roles;
@@ -58,6 +60,37 @@ pub enum What {
     PutProfile(PutProfile),
     /// Deletes a profile.
     DeleteProfile(ProfileFamily),
+    /// Puts a binding.
+    PutBinding(Binding),
+    /// Deletes a binding.
+    DeleteBinding(Binding),
+}
+
+impl What {
+    /// Where the permission to do it must reach.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        let of_profile = |family: &ProfileFamily| match &family.scope {
+            Scope::All => Reach::All,
+            Scope::Tenant(tenant) => Reach::Tenant(tenant.clone()),
+        };
+        let tenant = match self {
+            Self::PutTenant(put) => &put.name,
+            Self::DisableTenant(tenant, _) | Self::DeleteTenant(tenant) => tenant,
+            Self::PutOwner(put) => &put.owner.tenant,
+            Self::DisableOwner(owner, _)
+            | Self::SetDefaultSource(owner, _)
+            | Self::DeleteOwner(owner) => &owner.tenant,
+            Self::PutRole(put) => &put.role.tenant,
+            Self::DeleteRole(role) => &role.tenant,
+            Self::PutProfile(PutProfile(profile)) => return of_profile(&profile.family()),
+            Self::DeleteProfile(family) => return of_profile(family),
+            Self::PutBinding(binding) | Self::DeleteBinding(binding) => {
+                return binding.reach.clone();
+            }
+        };
+        Reach::Tenant(tenant.clone())
+    }
 }
 
 impl DirectoryCommand {
@@ -72,6 +105,7 @@ impl DirectoryCommand {
             | What::DeleteOwner(owner) => owner_key(owner),
             What::PutRole(put) => role_key(&put.role),
             What::DeleteRole(role) => role_key(role),
+            What::PutBinding(binding) | What::DeleteBinding(binding) => binding_key(binding),
             // The first of their groups.
             What::PutProfile(_) | What::DeleteProfile(_) => return Vec::new(),
         }]
@@ -87,7 +121,9 @@ impl DirectoryCommand {
             | What::DeleteOwner(_)
             | What::DeleteRole(_)
             | What::PutProfile(_)
-            | What::DeleteProfile(_) => true,
+            | What::DeleteProfile(_)
+            | What::PutBinding(_)
+            | What::DeleteBinding(_) => true,
             What::PutTenant(_) | What::SetDefaultSource(..) | What::PutRole(_) => false,
         }
     }
@@ -121,6 +157,8 @@ pub(super) fn decide(
         What::DeleteRole(role) => roles::delete(view, ask, role, now),
         What::PutProfile(PutProfile(profile)) => profiles::put(view, ask, profile, now),
         What::DeleteProfile(profile) => profiles::delete(view, ask, profile, now),
+        What::PutBinding(binding) => bindings::put(view, ask, binding, now),
+        What::DeleteBinding(binding) => bindings::delete(view, ask, binding, now),
     }
 }
 

@@ -121,7 +121,10 @@ impl Stepped {
         let (answer, outcome) = oneshot::channel();
         self.waiting.push_back(Job {
             command,
-            dry,
+            how: How {
+                dry,
+                ..How::BY_CREDD
+            },
             answer,
         });
         outcome
@@ -414,12 +417,12 @@ fn a_command_too_many_is_refused_and_those_that_wait_learn_of_the_end() {
     } = Stepped::new();
     let mut context = TaskContext::from_waker(Waker::noop());
     let mut runs: Vec<_> = (0..QUEUE)
-        .map(|_| Box::pin(commands.run(issue(1))))
+        .map(|_| Box::pin(commands.run(issue(1), How::BY_CREDD)))
         .collect();
     for run in &mut runs {
         assert!(run.as_mut().poll(&mut context).is_pending());
     }
-    let mut one_more = Box::pin(commands.run(issue(1)));
+    let mut one_more = Box::pin(commands.run(issue(1), How::BY_CREDD));
     let refused = one_more.as_mut().poll(&mut context);
     assert_eq!(error(refused), CommandError::Overloaded);
     drop(committer);
@@ -427,7 +430,7 @@ fn a_command_too_many_is_refused_and_those_that_wait_learn_of_the_end() {
         let ended = run.as_mut().poll(&mut context);
         assert_eq!(error(ended), CommandError::StoreFailed);
     }
-    let mut late = Box::pin(commands.run(issue(1)));
+    let mut late = Box::pin(commands.run(issue(1), How::BY_CREDD));
     let refused = late.as_mut().poll(&mut context);
     assert_eq!(error(refused), CommandError::Stopping);
 }

@@ -23,7 +23,7 @@ impl Directory {
         names: &Interner,
     ) -> Option<Versioned<RoleRecord>> {
         let is_credd = &**self.tenant_name(tenant, names) == Tenant::CREDD;
-        if let Some(record) = self.built_in_role(name, is_credd) {
+        if let Some(record) = self.fixed_role(name, is_credd) {
             return Some(Versioned {
                 record: Arc::clone(record),
                 revision: Revision::ZERO,
@@ -33,20 +33,28 @@ impl Directory {
         roles.get(name).cloned()
     }
 
-    /// The built-in role of that name in credd's own tenant, or in another.
+    /// The role of that name in credd's own tenant, or in another, that is built in
+    /// or configured: no commit changes it.
     #[must_use]
-    pub fn built_in_role(&self, name: &str, in_credd: bool) -> Option<&Arc<RoleRecord>> {
-        self.built_in_roles
+    pub fn fixed_role(&self, name: &str, in_credd: bool) -> Option<&Arc<RoleRecord>> {
+        let built_in = self
+            .built_in_roles
             .get(name)
-            .filter(|role| matches!(role.permissions, Permissions::Credd(_)) == in_credd)
+            .and_then(|role| role.in_tenant(in_credd).as_ref());
+        built_in.or_else(|| self.configured_roles.get()?.get(name).filter(|_| in_credd))
     }
 
-    /// The names of the built-in roles of credd's own tenant, or of another.
-    pub fn built_in_role_names(&self, in_credd: bool) -> impl Iterator<Item = &'static str> {
-        self.built_in_roles
-            .iter()
-            .filter(move |(_, role)| matches!(role.permissions, Permissions::Credd(_)) == in_credd)
-            .map(|(name, _)| *name)
+    /// The names of those of credd's own tenant, or of another.
+    #[must_use]
+    pub fn fixed_role_names(&self, in_credd: bool) -> Vec<Arc<str>> {
+        let configured = self.configured_roles.get().filter(|_| in_credd);
+        let configured = configured.into_iter().flat_map(BTreeMap::keys).cloned();
+        let built_in = self.built_in_roles.iter();
+        built_in
+            .filter(|(_, role)| role.in_tenant(in_credd).is_some())
+            .map(|(name, _)| Arc::from(*name))
+            .chain(configured)
+            .collect()
     }
 
     /// Roles of a tenant whose names come after this one, in order, without those
@@ -79,6 +87,10 @@ impl Directory {
                 roles.remove(role.name.as_str());
             }
         }
+        drop(roles);
+        if role.tenant.is_credd() {
+            self.look_up_roles(names);
+        }
     }
 
     /// The roles among `wanted` that an owner has now, with what they permit; all
@@ -102,29 +114,57 @@ impl Directory {
     }
 }
 
-/// What the built-in roles permit, by name.
-pub(super) fn built_in() -> BTreeMap<&'static str, Arc<RoleRecord>> {
-    let record = |permissions| {
-        Arc::new(RoleRecord {
-            description: Description::trusted("".into()),
-            permissions,
-            last_change: DirectoryChange {
-                action: DirectoryAction::Put,
-                at: Timestamp::from_millis(0),
-                by: Principal::system(),
-                reason: Reason::trusted("".into()),
-            },
-        })
-    };
-    let tenant = Role::BUILT_IN.map(|(name, grant)| {
+/// The built-in roles of a name: an auditor of credd and one of a tenant have
+/// nothing else in common.
+#[derive(Debug, Default)]
+pub(super) struct BuiltInRole {
+    on_credd: Option<Arc<RoleRecord>>,
+    in_tenants: Option<Arc<RoleRecord>>,
+}
+
+impl BuiltInRole {
+    const fn in_tenant(&self, is_credd: bool) -> &Option<Arc<RoleRecord>> {
+        if is_credd {
+            &self.on_credd
+        } else {
+            &self.in_tenants
+        }
+    }
+}
+
+/// The built-in roles, by name.
+pub(super) fn built_in() -> BTreeMap<&'static str, BuiltInRole> {
+    let mut all: BTreeMap<_, BuiltInRole> = BTreeMap::new();
+    for (name, grant) in Role::BUILT_IN {
         let grants = vec![Grant::trusted(grant.into())];
-        (name, record(Permissions::Tenant(grants)))
-    });
-    let credd = Role::BUILT_IN_CREDD.map(|(name, grants)| {
+        let role = fixed(Description::default(), Permissions::Tenant(grants));
+        all.entry(name).or_default().in_tenants = Some(role);
+    }
+    for (name, grants) in Role::BUILT_IN_CREDD {
         let grants = grants
             .iter()
             .map(|grant| CreddGrant::trusted((*grant).into()));
-        (name, record(Permissions::Credd(grants.collect())))
-    });
-    tenant.into_iter().chain(credd).collect()
+        let role = fixed(Description::default(), Permissions::Credd(grants.collect()));
+        all.entry(name).or_default().on_credd = Some(role);
+    }
+    all
+}
+
+/// A role that no commit wrote.
+pub(super) fn fixed(description: Description, permissions: Permissions) -> Arc<RoleRecord> {
+    Arc::new(RoleRecord {
+        description,
+        permissions,
+        last_change: by_nobody(),
+    })
+}
+
+/// The change of what no commit wrote.
+pub(super) fn by_nobody() -> DirectoryChange {
+    DirectoryChange {
+        action: DirectoryAction::Put,
+        at: Timestamp::from_millis(0),
+        by: Principal::system(),
+        reason: Reason::trusted("".into()),
+    }
 }

@@ -1,4 +1,4 @@
-//! Records of tenants, owners and roles.
+//! Records of tenants, owners, roles and bindings.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::domain::names::{
     Description, DisplayName, Group, OwnerPrincipal, Principal, Reason, Role,
 };
 use crate::domain::permission::{CreddGrant, Grant};
+use crate::domain::rights::BindingRecord;
 use crate::domain::time::Timestamp;
 use crate::proto::store::{self as stored, ChangeRecord};
 use crate::proto::v1::DirectoryChangeType;
@@ -126,6 +127,23 @@ pub(super) fn read_role(
         } else {
             Permissions::Tenant(read_texts(&permissions, names, Grant::trusted)?)
         },
+        last_change: read_change(last_change, names)?,
+    })
+}
+
+pub(super) fn write_binding(record: &BindingRecord) -> stored::BindingRecord {
+    let BindingRecord { last_change } = record;
+    stored::BindingRecord {
+        last_change: Some(write_change(last_change)),
+    }
+}
+
+pub(super) fn read_binding(
+    record: stored::BindingRecord,
+    names: &Interner,
+) -> Result<BindingRecord, String> {
+    let stored::BindingRecord { last_change } = record;
+    Ok(BindingRecord {
         last_change: read_change(last_change, names)?,
     })
 }

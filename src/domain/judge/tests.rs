@@ -160,7 +160,7 @@ fn a_state_is_told_only_to_one_who_holds_the_secret() {
             state,
             ..facts(&mac)
         });
-        let audience = Audience::AnyTenant;
+        let audience = Audience::AnyOf(&Tenants::All);
         assert_eq!(judge(&claim(), found, &macs, audience, NOW), told);
         assert_eq!(
             judge(&wrong, found, &macs, audience, NOW),
@@ -313,7 +313,7 @@ fn credentials_of_credd_itself_are_good_for_credd_alone() {
     let outside = Verdict::Invalid(Cause::OutsideAudience);
     for (audience, expected) in [
         (Audience::Credd, Verdict::Active),
-        (Audience::AnyTenant, outside),
+        (Audience::AnyOf(&Tenants::All), outside),
         (Audience::Tenant("credd"), outside),
         (Audience::Tenant("acme"), outside),
     ] {

@@ -90,7 +90,7 @@ pub fn put_owner(request: &v1::PutOwnerRequest, violations: &mut Violations) -> 
     if *tenant == *Tenant::CREDD && roles.as_ref().is_some_and(|roles| !roles.is_empty()) {
         violations.add(
             "roles",
-            "must be empty in the tenant `credd`: its credentials name their roles",
+            "must be empty in the tenant `credd`: bindings give its owners roles",
         );
         return None;
     }

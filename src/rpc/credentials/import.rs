@@ -4,13 +4,12 @@ use tonic::{Request, Response, Status};
 
 use super::{Credentials, show, wire};
 use crate::authority::Authority;
-use crate::authority::caller::Caller;
 use crate::authority::command::Import;
-use crate::domain::names::Tenant;
+use crate::domain::names::{Principal, Tenant};
 use crate::domain::random;
 use crate::proto::v1::{ImportCredentialsRequest, ImportCredentialsResponse};
-use crate::rpc::access::caller_of;
 use crate::rpc::convert;
+use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
 /// The most credentials that are imported at once.
@@ -21,14 +20,15 @@ pub(super) async fn import_credentials(
     request: Request<ImportCredentialsRequest>,
 ) -> Result<Response<ImportCredentialsResponse>, Status> {
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let request = request.into_inner();
-    let import = read_import(authority, &caller, request)?;
+    let import = read_import(authority, admitted.principal(), request)?;
+    let permit = admitted.on_tenant(&import.tenant)?;
     let (imported, revision) = authority
-        .import(import)
+        .import(import, permit.how(false))
         .await
         .map_err(|error| status::of_command(&error))?;
-    tracing::info!(caller = %caller.principal, credentials = imported.len(), "imported credentials");
+    tracing::info!(caller = %permit.principal(), credentials = imported.len(), "imported credentials");
     Ok(Response::new(ImportCredentialsResponse {
         credentials: imported
             .iter()
@@ -40,7 +40,7 @@ pub(super) async fn import_credentials(
 
 fn read_import(
     authority: &Authority,
-    caller: &Caller,
+    by: &Principal,
     request: ImportCredentialsRequest,
 ) -> Result<Import, Status> {
     let ImportCredentialsRequest {
@@ -78,7 +78,7 @@ fn read_import(
             tenant,
             items,
             reason,
-            by: caller.principal.clone(),
+            by: by.clone(),
         }),
         _ => Err(violations.status()),
     }

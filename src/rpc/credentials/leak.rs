@@ -3,11 +3,12 @@
 use tonic::{Request, Response, Status};
 
 use super::{Credentials, wire};
+use crate::authority::entry::Entry;
 use crate::authority::leak::Outcome;
 use crate::domain::names::Reason;
 use crate::proto::v1::{self, ReportLeakRequest, ReportLeakResponse};
-use crate::rpc::access::admitted;
 use crate::rpc::convert;
+use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
 /// The most texts of one report.
@@ -20,7 +21,6 @@ pub(super) async fn report_leak(
 ) -> Result<Response<ReportLeakResponse>, Status> {
     let authority = service.0.authority()?;
     let admitted = admitted(&request)?;
-    let caller = &admitted.caller;
     let ReportLeakRequest {
         secrets,
         reason,
@@ -30,14 +30,13 @@ pub(super) async fn report_leak(
     let mut violations = Violations::default();
     let reason = read_report(&secrets, &reason, &mut violations);
     let reason = reason.ok_or_else(|| violations.status())?;
-    let may_report = |entry: &crate::authority::entry::Entry| {
-        admitted.permitted || authority.is_owner(caller, entry.owner())
-    };
+    let may_report = |entry: &Entry| admitted.on_entry(authority, entry).is_some();
+    let how = admitted.how(dry_run);
     let reported = authority
-        .report_leak(&secrets, &reason, &caller.principal, dry_run, may_report)
+        .report_leak(&secrets, &reason, &how, may_report)
         .await
         .map_err(|error| status::of_command(&error))?;
-    tracing::info!(caller = %caller.principal, reported = secrets.len(), locked = reported.impact.changed, dry_run, "leaks were reported");
+    tracing::info!(caller = %admitted.principal(), reported = secrets.len(), locked = reported.impact.changed, dry_run, "leaks were reported");
     Ok(Response::new(ReportLeakResponse {
         results: reported.outcomes.into_iter().map(leak_result).collect(),
         revision: Some(wire(authority, reported.revision)),

@@ -3,17 +3,16 @@
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use super::{Credentials, may_act_for, may_touch, show, wire};
+use super::{Credentials, show, wire};
 use crate::authority::Authority;
-use crate::authority::list::Whose;
 use crate::authority::manage::{Asked, Issued};
+use crate::domain::directory::OwnerRef;
 use crate::proto::v1::{
     self, Credential, IssueRequest, IssueResponse, RevealRequest, RevealResponse, RotateRequest,
     RotateResponse,
 };
-use crate::rpc::access::admitted;
 use crate::rpc::convert;
-use crate::rpc::policy::Permission;
+use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
 pub(super) async fn issue(
@@ -22,7 +21,6 @@ pub(super) async fn issue(
 ) -> Result<Response<IssueResponse>, Status> {
     let authority = service.0.authority()?;
     let admitted = admitted(&request)?;
-    let caller = &admitted.caller;
     let request = request.into_inner();
     let mut violations = Violations::default();
     let new = convert::terms::new_credential(&request, authority.now(), &mut violations);
@@ -35,8 +33,11 @@ pub(super) async fn issue(
     else {
         return Err(violations.status());
     };
-    let whose = Whose::Owner(new.tenant.clone(), new.owner.clone());
-    may_act_for(authority, &admitted, &whose, Permission::Issue)?;
+    let owner = OwnerRef {
+        tenant: new.tenant.clone(),
+        name: new.owner.clone(),
+    };
+    let permit = admitted.on_owner(authority, &owner)?;
     let dry = request.dry_run;
     let again = request_id.filter(|_| !dry).map(|id| {
         // Whatever the letter case of its id.
@@ -45,15 +46,14 @@ pub(super) async fn issue(
             ..request.clone()
         };
         let asked = asked.encode_to_vec();
-        authority.request(id, &caller.principal, "Issue", new.tenant.as_str(), &asked)
+        authority.request(id, permit.principal(), "Issue", new.tenant.as_str(), &asked)
     });
     let asked = Asked {
-        by: caller.principal.clone(),
+        how: permit.how(dry),
         reason,
-        as_owner: !admitted.permitted,
+        as_owner: permit.as_owner,
         request: again,
         expected,
-        dry,
     };
     let issued = authority
         .issue(new, asked)
@@ -61,7 +61,7 @@ pub(super) async fn issue(
         .map_err(|error| status::of_issue(&error))?;
     let (credential, secret, revision) = with_secret(authority, &issued, dry);
     let id = issued.shown.stored.credential.id;
-    tracing::info!(caller = %caller.principal, credential = %id, dry, "issued a credential");
+    tracing::info!(caller = %permit.principal(), credential = %id, dry, "issued a credential");
     Ok(Response::new(IssueResponse {
         credential: Some(if dry {
             convert::credential::not_issued(credential)
@@ -85,7 +85,6 @@ pub(super) async fn rotate(
 ) -> Result<Response<RotateResponse>, Status> {
     let authority = service.0.authority()?;
     let admitted = admitted(&request)?;
-    let caller = &admitted.caller;
     let request = request.into_inner();
     let whole = RotateRequest {
         request_id: String::new(),
@@ -113,23 +112,22 @@ pub(super) async fn rotate(
     else {
         return Err(violations.status());
     };
-    may_touch(authority, &admitted, id, Permission::Rotate)?;
+    let permit = admitted.on_credential(authority, id)?;
     let again = request_id
         .filter(|_| !dry_run)
-        .map(|id| authority.request(id, &caller.principal, "Rotate", "", &whole));
+        .map(|id| authority.request(id, permit.principal(), "Rotate", "", &whole));
     let asked = Asked {
-        by: caller.principal.clone(),
+        how: permit.how(dry_run),
         reason,
-        as_owner: !admitted.permitted,
+        as_owner: permit.as_owner,
         request: again,
         expected,
-        dry: dry_run,
     };
     let issued = authority
         .rotate(id, overlap, end_overlap, asked)
         .await
         .map_err(|error| status::of_issue(&error))?;
-    tracing::info!(caller = %caller.principal, credential = %id, dry_run, "rotated a credential");
+    tracing::info!(caller = %permit.principal(), credential = %id, dry_run, "rotated a credential");
     let (credential, secret, revision) = with_secret(authority, &issued, dry_run);
     Ok(Response::new(RotateResponse {
         credential: Some(credential),
@@ -155,11 +153,11 @@ pub(super) fn reveal(
     let (Some(id), Some(reason)) = (id, reason) else {
         return Err(violations.status());
     };
-    may_touch(authority, &admitted, id, Permission::Reveal)?;
+    let permit = admitted.on_credential(authority, id)?;
     let (shown, secret, revision) = authority
-        .reveal(id)
+        .reveal(id, &permit.call.caller)
         .map_err(|error| status::not_revealed(id, error))?;
-    tracing::info!(caller = %admitted.caller.principal, credential = %id, %reason, "revealed a secret");
+    tracing::info!(caller = %permit.principal(), credential = %id, %reason, "revealed a secret");
     Ok(Response::new(RevealResponse {
         secret: Some(convert::credential::secret(&shown, &secret)),
         credential: Some(show(authority, &shown)),

@@ -2,18 +2,19 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Credentials, may_act_for, may_touch, show, wire};
+use super::{Credentials, show, wire};
+use crate::authority::Authority;
 use crate::authority::command::SetState;
 use crate::authority::list::Filter;
 use crate::domain::credential::Set;
 use crate::domain::id::CredentialId;
+use crate::domain::permission::Permission;
 use crate::proto::v1::{
     self, Credential, LockRequest, LockResponse, RevokeRequest, RevokeResponse, UnlockRequest,
     UnlockResponse, lock_request, revoke_request,
 };
-use crate::rpc::access::{Admitted, admitted};
 use crate::rpc::convert;
-use crate::rpc::policy::Permission;
+use crate::rpc::permit::{Admitted, Permit, admitted};
 use crate::rpc::status::{self, Violations};
 
 pub(super) async fn lock(
@@ -175,24 +176,23 @@ async fn set_state(
     let (Some(target), Some(reason), Some(expected)) = (target, reason, expected) else {
         return Err(violations.status());
     };
-    let caller = &admitted.caller;
-    let set_state = |id| SetState {
+    let set_state = |id, although_leaked| SetState {
         id,
         set,
-        although_leaked: set == Set::Unlock
-            && authority.caller_has(caller, Permission::UnlockLeaked.name()),
+        although_leaked,
         reason: reason.clone(),
-        by: caller.principal.clone(),
+        by: admitted.principal().clone(),
         expected,
     };
     match target {
         Target::One(id) => {
-            may_touch(authority, &admitted, id, permission_to(set))?;
+            let permit = admitted.on_credential(authority, id)?;
+            let although_leaked = set == Set::Unlock && may_unlock_leaked(authority, &permit, id);
             let changed = authority
-                .set_state(set_state(id), dry_run)
+                .set_state(set_state(id, although_leaked), permit.how(dry_run))
                 .await
                 .map_err(|error| status::of_command(&error))?;
-            tracing::info!(caller = %caller.principal, ?set, credential = %id, dry_run, "set the state of a credential");
+            tracing::info!(caller = %permit.principal(), ?set, credential = %id, dry_run, "set the state of a credential");
             Ok(Outcomes {
                 credential: Some(show(authority, &changed.shown)),
                 revision: wire(authority, changed.shown.stored.state_revision()),
@@ -200,12 +200,12 @@ async fn set_state(
             })
         }
         Target::All(filter) => {
-            may_act_for(authority, &admitted, &filter.whose, permission_to(set))?;
+            let permit = admitted.on_whose(authority, &filter.whose)?;
             let changed = authority
-                .set_state_of_all(&filter, set_state, dry_run)
+                .set_state_of_all(&filter, |id| set_state(id, false), &permit.how(dry_run))
                 .await
                 .map_err(|error| status::of_command(&error))?;
-            tracing::info!(caller = %caller.principal, ?set, changed = changed.impact.changed, dry_run, "set the state of credentials");
+            tracing::info!(caller = %permit.principal(), ?set, changed = changed.impact.changed, dry_run, "set the state of credentials");
             Ok(Outcomes {
                 credential: None,
                 revision: wire(authority, changed.revision),
@@ -215,11 +215,12 @@ async fn set_state(
     }
 }
 
-/// The permission that a change of state needs.
-const fn permission_to(set: Set) -> Permission {
-    match set {
-        Set::Lock => Permission::Lock,
-        Set::Unlock => Permission::Unlock,
-        Set::Revoke => Permission::Revoke,
-    }
+/// Whether a caller may unlock a credential by hand although it leaked.
+fn may_unlock_leaked(authority: &Authority, permit: &Permit, id: CredentialId) -> bool {
+    let reach = authority.reach(&permit.call.caller, Permission::UnlockLeaked);
+    let (_, entry) = authority.index().read(|index| index.credential(id));
+    entry.is_some_and(|entry| {
+        let (directory, names) = (authority.index().directory(), authority.index().names());
+        reach.has(directory.tenant_name(entry.tenant(), names))
+    })
 }

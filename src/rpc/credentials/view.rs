@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{Credentials, may_act_for, may_touch, show, wire};
+use super::{Credentials, show, wire};
 use crate::authority::command::Update;
 use crate::authority::list::{Filter, Place};
 use crate::proto::v1::{
     GetRequest, GetResponse, ListRequest, ListResponse, UpdateRequest, UpdateResponse,
 };
-use crate::rpc::access::admitted;
 use crate::rpc::convert;
 use crate::rpc::page_token::{self, Binding};
-use crate::rpc::policy::Permission;
+use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
 pub(super) fn get(
@@ -27,7 +26,7 @@ pub(super) fn get(
     let Some(id) = convert::credential_id(&credential_id, &mut violations) else {
         return Err(violations.status());
     };
-    may_touch(authority, &admitted, id, Permission::Read)?;
+    admitted.on_credential(authority, id)?;
     let (revision, shown) = authority.get(id);
     let shown = shown.ok_or_else(|| status::not_found(id))?;
     Ok(Response::new(GetResponse {
@@ -61,9 +60,9 @@ pub(super) async fn list(
         unlisted: include_unlisted,
         ..filter
     };
-    may_act_for(authority, &admitted, &filter.whose, Permission::Read)?;
+    let permit = admitted.on_whose(authority, &filter.whose)?;
     let keyring = authority.keyring();
-    let binding = Binding::new("credentials", &admitted.caller.principal);
+    let binding = Binding::new("credentials", permit.principal());
     let binding = binding.with_filter(&filter, order);
     let after = if page_token.is_empty() {
         Place::START
@@ -117,20 +116,20 @@ pub(super) async fn update(
     else {
         return Err(violations.status());
     };
-    may_touch(authority, &admitted, id, Permission::Update)?;
+    let permit = admitted.on_credential(authority, id)?;
     let update = Update {
         id,
         changes,
         reason,
-        by: admitted.caller.principal.clone(),
-        as_owner: !admitted.permitted,
+        by: permit.principal().clone(),
+        as_owner: permit.as_owner,
         expected,
     };
     let updated = authority
-        .update(update, dry)
+        .update(update, permit.how(dry))
         .await
         .map_err(|error| status::of_command(&error))?;
-    tracing::info!(caller = %admitted.caller.principal, credential = %id, dry, "updated a credential");
+    tracing::info!(caller = %permit.principal(), credential = %id, dry, "updated a credential");
     Ok(Response::new(UpdateResponse {
         credential: Some(show(authority, &updated.shown)),
         revision: Some(wire(authority, updated.shown.stored.revision)),

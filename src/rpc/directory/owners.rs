@@ -19,10 +19,9 @@ use crate::proto::v1::{
     ListOwnersResponse, PutOwnerRequest, PutOwnerResponse, SetDefaultSourceRequest,
     SetDefaultSourceResponse,
 };
-use crate::rpc::access::{Admitted, admitted, caller_of};
 use crate::rpc::convert::{self, directory as wire};
 use crate::rpc::page_token::Binding;
-use crate::rpc::policy::Permission;
+use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
 pub(super) async fn put(
@@ -30,7 +29,7 @@ pub(super) async fn put(
     request: Request<PutOwnerRequest>,
 ) -> Result<Response<PutOwnerResponse>, Status> {
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let request = request.into_inner();
     let mut violations = Violations::default();
     let put = wire::put_owner(&request, &mut violations);
@@ -56,7 +55,7 @@ pub(super) async fn put(
         expected_revision: request.expected_revision,
     };
     let what = put.map(What::PutOwner);
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     let owner = owner.ok_or_else(|| status::unknown(Thing::Owner))?;
     let (shown, revision) = owner_of(service, &owner, &done)?;
     Ok(Response::new(PutOwnerResponse {
@@ -76,7 +75,7 @@ pub(super) fn get(
     let mut violations = Violations::default();
     let owner = wire::owner_ref(&tenant, &name, &mut violations);
     let owner = owner.ok_or_else(|| violations.status())?;
-    may_touch(authority, &admitted, &owner, Permission::ReadOwners)?;
+    admitted.to_owner(authority, &owner)?;
     let (revision, shown) = authority.index().read(|index| {
         let (directory, names) = (index.directory(), index.names());
         let tenant = directory.tenant(owner.tenant.as_str(), names)?;
@@ -110,14 +109,15 @@ pub(super) fn list(
     const CHUNK: usize = 4096;
 
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let ListOwnersRequest {
         tenant,
         page_size,
         page_token,
     } = request.into_inner();
     let tenant = read_tenant(&tenant)?;
-    let binding = Binding::new("owners", &caller.principal).with(tenant.as_str());
+    admitted.on_tenant(&tenant)?;
+    let binding = Binding::new("owners", admitted.principal()).with(tenant.as_str());
     let store = authority.store();
     let page = page(
         authority,
@@ -168,7 +168,7 @@ pub(super) async fn delete(
     service: &DirectoryRpc,
     request: Request<DeleteOwnerRequest>,
 ) -> Result<Response<DeleteOwnerResponse>, Status> {
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let DeleteOwnerRequest {
         tenant,
         name,
@@ -183,7 +183,7 @@ pub(super) async fn delete(
         dry_run,
         expected_revision,
     };
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     Ok(Response::new(DeleteOwnerResponse {
         revision: service.deleted(&done)?,
     }))
@@ -194,7 +194,7 @@ pub(super) async fn disable(
     request: Request<DisableOwnerRequest>,
 ) -> Result<Response<DisableOwnerResponse>, Status> {
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let DisableOwnerRequest {
         tenant,
         name,
@@ -210,7 +210,7 @@ pub(super) async fn disable(
         dry_run,
         expected_revision,
     };
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     let owner = owner.ok_or_else(|| status::unknown(Thing::Owner))?;
     let (shown, revision) = owner_of(service, &owner, &done)?;
     Ok(Response::new(DisableOwnerResponse {
@@ -229,7 +229,7 @@ pub(super) async fn enable(
     service: &DirectoryRpc,
     request: Request<EnableOwnerRequest>,
 ) -> Result<Response<EnableOwnerResponse>, Status> {
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let EnableOwnerRequest {
         tenant,
         name,
@@ -239,7 +239,7 @@ pub(super) async fn enable(
     let owner = wire::owner_ref(&tenant, &name, &mut violations);
     let what = owner.clone().map(|owner| What::DisableOwner(owner, false));
     let how = How::because(&reason);
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     let owner = owner.ok_or_else(|| status::unknown(Thing::Owner))?;
     let (shown, revision) = owner_of(service, &owner, &done)?;
     Ok(Response::new(EnableOwnerResponse {
@@ -252,7 +252,6 @@ pub(super) async fn set_default_source(
     service: &DirectoryRpc,
     request: Request<SetDefaultSourceRequest>,
 ) -> Result<Response<SetDefaultSourceResponse>, Status> {
-    let authority = service.0.authority()?;
     let admitted = admitted(&request)?;
     let SetDefaultSourceRequest {
         tenant,
@@ -270,12 +269,9 @@ pub(super) async fn set_default_source(
         let _ = convert::reason(&reason, &mut violations);
         return Err(violations.status());
     };
-    may_touch(authority, &admitted, &owner, Permission::PutOwners)?;
     let what = Some(What::SetDefaultSource(owner.clone(), source));
     let how = How::because(&reason);
-    let done = service
-        .change(&admitted.caller, what, how, violations)
-        .await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     let (shown, revision) = owner_of(service, &owner, &done)?;
     Ok(Response::new(SetDefaultSourceResponse {
         owner: Some(shown),
@@ -313,22 +309,4 @@ fn owner_record(authority: &Authority, owner: &OwnerRef) -> Option<Arc<OwnerReco
         directory.owner_record(number)
     });
     record.map(|known| known.record)
-}
-
-/// Refuses a caller who may do this only as the owner, and is not: the owner does
-/// not exist for such a caller, unless it may be seen.
-fn may_touch(
-    authority: &Authority,
-    admitted: &Admitted,
-    owner: &OwnerRef,
-    permission: Permission,
-) -> Result<(), Status> {
-    let caller = &admitted.caller;
-    if admitted.permitted || authority.caller_is(caller, &owner.tenant, &owner.name) {
-        Ok(())
-    } else if authority.caller_has(caller, Permission::ReadOwners.name()) {
-        Err(status::permission_denied(permission.name()))
-    } else {
-        Err(status::unknown(Thing::Owner))
-    }
 }

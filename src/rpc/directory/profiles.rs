@@ -10,13 +10,14 @@ use crate::authority::directory::{Directory, KnownProfile};
 use crate::authority::names::Interner;
 use crate::domain::names::{ProfileName, Tenant};
 use crate::domain::profile::{ProfileFamily, Scope};
+use crate::domain::rights::Reach;
 use crate::proto::v1::{
     DeleteProfileRequest, DeleteProfileResponse, GetProfileRequest, GetProfileResponse,
     ListProfilesRequest, ListProfilesResponse, PutProfileRequest, PutProfileResponse,
 };
-use crate::rpc::access::caller_of;
 use crate::rpc::convert::{self, directory as wire};
 use crate::rpc::page_token::Binding;
+use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
 pub(super) async fn put(
@@ -24,7 +25,7 @@ pub(super) async fn put(
     request: Request<PutProfileRequest>,
 ) -> Result<Response<PutProfileResponse>, Status> {
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let PutProfileRequest {
         profile,
         reason,
@@ -44,7 +45,7 @@ pub(super) async fn put(
         expected_revision,
     };
     let what = put.map(|profile| What::PutProfile(PutProfile(profile)));
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     let Answer::Profile(reference, known) = &done.answer else {
         return Err(status::internal(&"an answer without the profile"));
     };
@@ -65,10 +66,14 @@ pub(super) fn get(
     request: Request<GetProfileRequest>,
 ) -> Result<Response<GetProfileResponse>, Status> {
     let authority = service.0.authority()?;
+    let admitted = admitted(&request)?;
     let GetProfileRequest { tenant, name } = request.into_inner();
     let mut violations = Violations::default();
     let family = read_family(&tenant, &name, &mut violations);
     let family = family.ok_or_else(|| violations.status())?;
+    if let Scope::Tenant(tenant) = &family.scope {
+        admitted.to_see(&Reach::Tenant(tenant.clone()), Thing::Profile)?;
+    }
     let (revision, known) = authority.index().read(|index| {
         let (directory, names) = (index.directory(), index.names());
         let found = directory.family(family.scope.as_str(), family.name.as_str(), names)?;
@@ -86,7 +91,7 @@ pub(super) fn list(
     request: Request<ListProfilesRequest>,
 ) -> Result<Response<ListProfilesResponse>, Status> {
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let ListProfilesRequest {
         tenant,
         page_size,
@@ -96,7 +101,10 @@ pub(super) fn list(
         "" => None,
         tenant => Some(read_tenant(tenant)?),
     };
-    let binding = Binding::new("profiles", &caller.principal);
+    if let Some(tenant) = &tenant {
+        admitted.on_tenant(tenant)?;
+    }
+    let binding = Binding::new("profiles", admitted.principal());
     let binding = binding.with(tenant.as_ref().map_or("", Tenant::as_str));
     let page = page(
         authority,
@@ -107,6 +115,10 @@ pub(super) fn list(
             let all = listed_profiles(index.directory(), index.names(), tenant.as_ref());
             all.into_iter()
                 .filter(|(name, _)| name.as_str() > after)
+                .filter(|(_, known)| match &known.reference.family.scope {
+                    Scope::All => true,
+                    Scope::Tenant(tenant) => admitted.reach().has(tenant.as_str()),
+                })
                 .take(limit)
                 .map(|(name, known)| (name, wire::known_profile(&known, authority.store())))
                 .collect()
@@ -123,7 +135,7 @@ pub(super) async fn delete(
     service: &DirectoryRpc,
     request: Request<DeleteProfileRequest>,
 ) -> Result<Response<DeleteProfileResponse>, Status> {
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let DeleteProfileRequest {
         tenant,
         name,
@@ -138,7 +150,7 @@ pub(super) async fn delete(
         dry_run,
         expected_revision,
     };
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     Ok(Response::new(DeleteProfileResponse {
         revision: service.deleted(&done)?,
     }))

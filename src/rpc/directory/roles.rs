@@ -12,13 +12,14 @@ use crate::authority::list::Whose;
 use crate::domain::directory::{RoleRecord, RoleRef};
 use crate::domain::names::Role;
 use crate::domain::revision::Revision;
+use crate::domain::rights::Reach;
 use crate::proto::v1::{
     DeleteRoleRequest, DeleteRoleResponse, GetRoleRequest, GetRoleResponse, ListRolesRequest,
     ListRolesResponse, PutRoleRequest, PutRoleResponse,
 };
-use crate::rpc::access::caller_of;
 use crate::rpc::convert::{self, directory as wire};
 use crate::rpc::page_token::Binding;
+use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
 pub(super) async fn put(
@@ -26,7 +27,7 @@ pub(super) async fn put(
     request: Request<PutRoleRequest>,
 ) -> Result<Response<PutRoleResponse>, Status> {
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let request = request.into_inner();
     let mut violations = Violations::default();
     let put = wire::put_role(&request, &mut violations);
@@ -44,7 +45,7 @@ pub(super) async fn put(
         expected_revision: request.expected_revision,
     };
     let what = put.map(What::PutRole);
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     let role = role.ok_or_else(|| status::unknown(Thing::Role))?;
     let Answer::Role(known) = &done.answer else {
         return Err(status::internal(&"an answer without the role"));
@@ -67,10 +68,12 @@ pub(super) fn get(
     request: Request<GetRoleRequest>,
 ) -> Result<Response<GetRoleResponse>, Status> {
     let authority = service.0.authority()?;
+    let admitted = admitted(&request)?;
     let GetRoleRequest { tenant, name } = request.into_inner();
     let mut violations = Violations::default();
     let role = wire::role_ref(&tenant, &name, &mut violations);
     let role = role.ok_or_else(|| violations.status())?;
+    admitted.to_see(&Reach::Tenant(role.tenant.clone()), Thing::Role)?;
     let (revision, known) = authority.index().read(|index| role_of(index, &role));
     let (known, _) = known.ok_or_else(|| status::unknown(Thing::Role))?;
     Ok(Response::new(GetRoleResponse {
@@ -84,14 +87,15 @@ pub(super) fn list(
     request: Request<ListRolesRequest>,
 ) -> Result<Response<ListRolesResponse>, Status> {
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let ListRolesRequest {
         tenant,
         page_size,
         page_token,
     } = request.into_inner();
     let tenant = read_tenant(&tenant)?;
-    let binding = Binding::new("roles", &caller.principal).with(tenant.as_str());
+    admitted.on_tenant(&tenant)?;
+    let binding = Binding::new("roles", admitted.principal()).with(tenant.as_str());
     let page = page(
         authority,
         &binding,
@@ -104,9 +108,10 @@ pub(super) fn list(
                 put.into_iter().map(|(name, _)| name.to_string()).collect()
             });
             let put: Vec<String> = put.unwrap_or_default();
-            let built_in = directory.built_in_role_names(tenant.is_credd());
-            let mut all: Vec<String> = built_in.map(str::to_owned).chain(put).collect();
+            let fixed = directory.fixed_role_names(tenant.is_credd()).into_iter();
+            let mut all: Vec<String> = fixed.map(|name| name.to_string()).chain(put).collect();
             all.sort_unstable();
+            all.dedup();
             let rest = all.into_iter().filter(|name| name.as_str() > after);
             let known = rest.filter_map(|name| {
                 let role = RoleRef {
@@ -131,7 +136,7 @@ pub(super) async fn delete(
     service: &DirectoryRpc,
     request: Request<DeleteRoleRequest>,
 ) -> Result<Response<DeleteRoleResponse>, Status> {
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let DeleteRoleRequest {
         tenant,
         name,
@@ -146,7 +151,7 @@ pub(super) async fn delete(
         dry_run,
         expected_revision,
     };
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     Ok(Response::new(DeleteRoleResponse {
         revision: service.deleted(&done)?,
     }))
@@ -156,7 +161,7 @@ pub(super) async fn delete(
 fn role_of(index: Reader<'_>, role: &RoleRef) -> Option<(KnownRecord<RoleRecord>, bool)> {
     let (directory, names) = (index.directory(), index.names());
     let (tenant, name) = (&role.tenant, role.name.as_str());
-    if let Some(record) = directory.built_in_role(name, tenant.is_credd()) {
+    if let Some(record) = directory.fixed_role(name, tenant.is_credd()) {
         let known = KnownRecord {
             record: Arc::clone(record),
             revision: Some(Revision::ZERO),

@@ -12,21 +12,22 @@ use crate::authority::index::Reader;
 use crate::authority::list::Whose;
 use crate::domain::names::Tenant;
 use crate::domain::revision::Revision;
+use crate::domain::rights::Reach;
 use crate::proto::v1::{
     self, DeleteTenantRequest, DeleteTenantResponse, DisableTenantRequest, DisableTenantResponse,
     EnableTenantRequest, EnableTenantResponse, GetTenantRequest, GetTenantResponse,
     ListTenantsRequest, ListTenantsResponse, PutTenantRequest, PutTenantResponse,
 };
-use crate::rpc::access::caller_of;
 use crate::rpc::convert::{self, directory as wire};
 use crate::rpc::page_token::Binding;
+use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
 pub(super) async fn put(
     service: &DirectoryRpc,
     request: Request<PutTenantRequest>,
 ) -> Result<Response<PutTenantResponse>, Status> {
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let request = request.into_inner();
     let mut violations = Violations::default();
     let put = wire::put_tenant(&request, &mut violations);
@@ -37,7 +38,7 @@ pub(super) async fn put(
         expected_revision: request.expected_revision,
     };
     let what = put.map(What::PutTenant);
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     let name = name.ok_or_else(|| status::unknown(Thing::Tenant))?;
     let (tenant, revision) = tenant_of(service, &name, &done)?;
     Ok(Response::new(PutTenantResponse {
@@ -51,10 +52,12 @@ pub(super) fn get(
     request: Request<GetTenantRequest>,
 ) -> Result<Response<GetTenantResponse>, Status> {
     let authority = service.0.authority()?;
+    let admitted = admitted(&request)?;
     let GetTenantRequest { name } = request.into_inner();
     let mut violations = Violations::default();
     let name = wire::tenant_name(&name, &mut violations);
     let name = name.ok_or_else(|| violations.status())?;
+    admitted.to_see(&Reach::Tenant(name.clone()), Thing::Tenant)?;
     let (revision, tenant) = authority.index().read(|index| {
         let number = index.directory().tenant(name.as_str(), index.names())?;
         let is_there = tenant_is_there(index, number);
@@ -71,12 +74,12 @@ pub(super) fn list(
     request: Request<ListTenantsRequest>,
 ) -> Result<Response<ListTenantsResponse>, Status> {
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let ListTenantsRequest {
         page_size,
         page_token,
     } = request.into_inner();
-    let binding = Binding::new("tenants", &caller.principal);
+    let binding = Binding::new("tenants", admitted.principal());
     let page = page(
         authority,
         &binding,
@@ -84,7 +87,10 @@ pub(super) fn list(
         &page_token,
         |index, after, limit| {
             let all = index.directory().tenants_after(after, usize::MAX);
-            let there = all.into_iter().filter(|(_, n)| tenant_is_there(index, *n));
+            let there = all
+                .into_iter()
+                .filter(|(name, _)| admitted.reach().has(name))
+                .filter(|(_, number)| tenant_is_there(index, *number));
             there
                 .take(limit)
                 .map(|(name, number)| {
@@ -105,7 +111,7 @@ pub(super) async fn delete(
     service: &DirectoryRpc,
     request: Request<DeleteTenantRequest>,
 ) -> Result<Response<DeleteTenantResponse>, Status> {
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let DeleteTenantRequest {
         name,
         reason,
@@ -119,7 +125,7 @@ pub(super) async fn delete(
         dry_run,
         expected_revision,
     };
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     Ok(Response::new(DeleteTenantResponse {
         revision: service.deleted(&done)?,
     }))
@@ -130,7 +136,7 @@ pub(super) async fn disable(
     request: Request<DisableTenantRequest>,
 ) -> Result<Response<DisableTenantResponse>, Status> {
     let authority = service.0.authority()?;
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let DisableTenantRequest {
         name,
         reason,
@@ -145,7 +151,7 @@ pub(super) async fn disable(
         dry_run,
         expected_revision,
     };
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     let name = name.ok_or_else(|| status::unknown(Thing::Tenant))?;
     let (tenant, revision) = tenant_of(service, &name, &done)?;
     Ok(Response::new(DisableTenantResponse {
@@ -164,13 +170,13 @@ pub(super) async fn enable(
     service: &DirectoryRpc,
     request: Request<EnableTenantRequest>,
 ) -> Result<Response<EnableTenantResponse>, Status> {
-    let caller = caller_of(&request)?;
+    let admitted = admitted(&request)?;
     let EnableTenantRequest { name, reason } = request.into_inner();
     let mut violations = Violations::default();
     let name = wire::tenant_name(&name, &mut violations);
     let what = name.clone().map(|name| What::DisableTenant(name, false));
     let how = How::because(&reason);
-    let done = service.change(&caller, what, how, violations).await?;
+    let done = service.change(&admitted, what, how, violations).await?;
     let name = name.ok_or_else(|| status::unknown(Thing::Tenant))?;
     let (tenant, revision) = tenant_of(service, &name, &done)?;
     Ok(Response::new(EnableTenantResponse {

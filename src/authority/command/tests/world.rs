@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::keyring::Mac;
+use crate::domain::permission::{CreddGrant, Grant};
+use crate::domain::rights::{Binding, BindingRecord, Held, Reach};
 
 /// What a command may look at, in maps: a store of one command a commit.
 pub(super) struct World {
@@ -19,6 +21,7 @@ pub(super) struct World {
     pub(super) owners: BTreeMap<OwnerRef, KnownRecord<OwnerRecord>>,
     pub(super) roles: BTreeMap<RoleRef, KnownRecord<RoleRecord>>,
     pub(super) profiles: BTreeMap<ProfileRef, Arc<KnownProfile>>,
+    pub(super) bindings: BTreeMap<Binding, KnownRecord<BindingRecord>>,
 }
 
 impl World {
@@ -48,6 +51,7 @@ impl World {
             owners: BTreeMap::new(),
             roles: BTreeMap::new(),
             profiles: profiles.collect(),
+            bindings: BTreeMap::new(),
         }
     }
 
@@ -165,6 +169,9 @@ impl World {
                 });
                 set_or_remove(&mut self.profiles, reference, known);
             }
+            Record::Binding(key, record) => {
+                set(&mut self.bindings, key, record.as_ref(), revision);
+            }
             Record::Keyring(_) => (),
         }
     }
@@ -186,11 +193,25 @@ impl World {
         self.run(&directory_command(What::PutOwner(put))).unwrap();
     }
 
+    /// Gives a principal a role on a tenant, or on all.
+    pub(super) fn bind(&mut self, principal: &str, role: &str, reach: &str) {
+        let what = What::PutBinding(binding(principal, role, reach));
+        self.run(&directory_command(what)).unwrap();
+    }
+
     /// A profile of one's own, for all tenants.
     pub(super) fn put_profile(&mut self, name: &str, rules: impl FnOnce(&mut Profile)) {
         let profile = profile(name, rules);
         let put = What::PutProfile(PutProfile(profile));
         self.run(&directory_command(put)).unwrap();
+    }
+}
+
+pub(super) fn binding(principal: &str, role: &str, reach: &str) -> Binding {
+    Binding {
+        reach: Reach::parse(reach).unwrap(),
+        principal: OwnerPrincipal::parse(principal).unwrap(),
+        role: Role::parse(role).unwrap(),
     }
 }
 
@@ -236,6 +257,39 @@ impl View for World {
         self.requests.get(name).cloned()
     }
 
+    fn held(&self, principal: &Principal) -> Vec<Held> {
+        let bindings = self.bindings.iter().filter(|(binding, known)| {
+            binding.principal.as_str() == principal.as_str() && !known.record.last_change.deleted()
+        });
+        let held = bindings.filter_map(|(binding, _)| {
+            let role = self.role(&role_ref(Tenant::CREDD, binding.role.as_str()))?;
+            let (role_name, reach) = (binding.role.clone(), binding.reach.clone());
+            Some(Held::new(role_name, reach, role.record))
+        });
+        held.collect()
+    }
+
+    fn owners_of(&self, principal: &Principal) -> Vec<OwnerRef> {
+        let owners = self.owners.iter().filter(|(_, known)| {
+            let mut principals = known.record.principals.iter();
+            !known.record.disabled && principals.any(|one| one.as_str() == principal.as_str())
+        });
+        owners.map(|(owner, _)| owner.clone()).collect()
+    }
+
+    fn binding(&self, binding: &Binding) -> Option<KnownRecord<BindingRecord>> {
+        self.bindings.get(binding).cloned()
+    }
+
+    fn bound_everywhere(&self, role: &str) -> Vec<Binding> {
+        let bindings = self.bindings.iter().filter(|(binding, known)| {
+            binding.reach == Reach::All
+                && binding.role.as_str() == role
+                && !known.record.last_change.deleted()
+        });
+        bindings.map(|(binding, _)| binding.clone()).collect()
+    }
+
     fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>> {
         self.tenants.get(tenant).cloned()
     }
@@ -245,20 +299,22 @@ impl View for World {
     }
 
     fn role(&self, role: &RoleRef) -> Option<KnownRecord<RoleRecord>> {
-        let is_built_in = if role.tenant.is_credd() {
-            Role::BUILT_IN_CREDD
-                .iter()
-                .any(|(name, _)| *name == role.name.as_str())
+        let name = role.name.as_str();
+        let built_in = if role.tenant.is_credd() {
+            let mut all = Role::BUILT_IN_CREDD.iter();
+            let grants = all.find(|(of, _)| *of == name).map(|(_, grants)| grants);
+            let grant = |grant: &&str| CreddGrant::parse(grant).unwrap();
+            grants.map(|grants| Permissions::Credd(grants.iter().map(grant).collect()))
         } else {
-            Role::BUILT_IN
-                .iter()
-                .any(|(name, _)| *name == role.name.as_str())
+            let mut all = Role::BUILT_IN.iter();
+            let grant = all.find(|(of, _)| *of == name).map(|(_, grant)| grant);
+            grant.map(|grant| Permissions::Tenant(vec![Grant::parse(grant).unwrap()]))
         };
-        if is_built_in {
+        if let Some(permissions) = built_in {
             return Some(KnownRecord {
                 record: Arc::new(RoleRecord {
                     description: Description::default(),
-                    permissions: Permissions::Tenant(Vec::new()),
+                    permissions,
                     last_change: put_by_nobody(),
                 }),
                 revision: Some(Revision::ZERO),

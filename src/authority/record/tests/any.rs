@@ -430,6 +430,18 @@ fn any_checks() -> impl Strategy<Value = Vec<(KeyVersion, CheckValue)>> {
     )
 }
 
+fn any_binding() -> impl Strategy<Value = Binding> {
+    let reach = prop_oneof![
+        Just(Reach::All),
+        name().prop_map(|name| Reach::Tenant(Tenant::trusted(name)))
+    ];
+    (reach, name(), name()).prop_map(|(reach, principal, role)| Binding {
+        reach,
+        principal: OwnerPrincipal::trusted(principal),
+        role: Role::trusted(role),
+    })
+}
+
 pub(super) fn any_record() -> impl Strategy<Value = Record> {
     let credential = option::of(any_credential());
     let checks = (any_checks(), any_checks());
@@ -460,6 +472,11 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         1 => with_role.prop_map(|(role, record)| Record::Role(role, record.map(Arc::new))),
         2 => with_profile
             .prop_map(|(profile, record)| Record::Profile(profile, record.map(Arc::new))),
+        1 => (any_binding(), option::of(any_directory_change()))
+            .prop_map(|(binding, last_change)| {
+                let record = last_change.map(|last_change| BindingRecord { last_change });
+                Record::Binding(binding, record.map(Arc::new))
+            }),
         1 => (any::<RequestName>(), option::of(any_request()))
             .prop_map(|(name, record)| Record::Request(name, record.map(Arc::new))),
         1 => option::of(checks).prop_map(Record::Keyring),
