@@ -25,15 +25,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use credd::authority::caller::{Call, Caller, KnownBy, Origin};
 use credd::authority::command::Texts;
+use credd::authority::committer::How;
+use credd::authority::directory::Configured;
 use credd::authority::feed::Feed;
 use credd::authority::hub::RingSize;
 use credd::authority::manage::{Asked, NewCredential};
 use credd::authority::{Authority, Parts, Workers};
 use credd::domain::expiry::Wish;
-use credd::domain::names::{Label, Principal, ProfileName};
+use credd::domain::names::{Label, OwnerPrincipal, Principal, ProfileName, Role};
+use credd::domain::permission::Permission;
 use credd::domain::random::SystemRandom;
-use credd::domain::time::SystemClock;
+use credd::domain::rights::{Binding, Reach, Tenants};
+use credd::domain::time::{SystemClock, Timestamp};
 use credd::proto::v1::IssueRequest;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::store::Store;
@@ -145,6 +150,8 @@ fn options() -> Options {
 /// An authority on a store, with all that must run for it.
 fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
     let loaded = Feed::load(Arc::clone(&store), RingSize::default()).unwrap();
+    let index = loaded.feed.index();
+    index.directory().configure(portal(), index.names());
     let (authority, workers) = Authority::new(Parts {
         store,
         feed: Arc::new(loaded.feed),
@@ -177,9 +184,37 @@ fn label(number: usize) -> Label {
     Label::trusted(format!("integration {:08}", number % 100_000_000).into())
 }
 
-/// As the portal asks.
-fn asked() -> Asked {
-    Asked::by(Principal::trusted("credd:portal".into()))
+/// As the portal asks, who is a caller like others.
+fn asked(authority: &Authority) -> Asked {
+    let portal = Principal::trusted("credd:portal".into());
+    let known_by = KnownBy::Until(Timestamp::MAX);
+    let call = Call {
+        caller: Caller {
+            party: authority.party(portal, known_by),
+            on_behalf_of: None,
+        },
+        permission: Permission::Issue,
+        reach: Tenants::All,
+    };
+    Asked {
+        how: How {
+            origin: Origin::Call(Arc::new(call)),
+            dry: false,
+        },
+        ..Asked::by_credd()
+    }
+}
+
+/// That the portal may.
+fn portal() -> Configured {
+    Configured {
+        roles: Vec::new(),
+        bindings: vec![Binding {
+            reach: Reach::All,
+            principal: OwnerPrincipal::trusted("credd:portal".into()),
+            role: Role::trusted(Role::ADMINISTRATOR.into()),
+        }],
+    }
 }
 
 /// Issues a second, by one writer.
@@ -189,7 +224,7 @@ async fn issue_alone(authority: &Arc<Authority>, issues: usize) -> f64 {
         let new: Vec<_> = (0..issues).map(new_credential).collect();
         let begin = Instant::now();
         for new in new {
-            authority.issue(new, asked()).await.unwrap();
+            authority.issue(new, asked(&authority)).await.unwrap();
         }
         issues as f64 / begin.elapsed().as_secs_f64()
     };
@@ -207,7 +242,10 @@ async fn issue_together(authority: &Arc<Authority>, writers: usize) -> f64 {
             let mut issued = 0_usize;
             let new = new_credential(writer);
             while begin.elapsed() < period() {
-                authority.issue(new.clone(), asked()).await.unwrap();
+                authority
+                    .issue(new.clone(), asked(&authority))
+                    .await
+                    .unwrap();
                 issued += 1;
             }
             issued

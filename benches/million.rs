@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use credd::authority::Authority;
+use credd::authority::directory::Configured;
 use credd::authority::list::{Filter, Order, Place, Whose};
 use credd::domain::credential::ShownState;
 use credd::domain::id::CredentialId;
@@ -43,7 +44,12 @@ fn main() {
     ));
 
     let (filling, ()) = seconds(|| {
-        let opened = open(&data(directory.path()), IfMissing::Create).unwrap();
+        let opened = open(
+            &data(directory.path()),
+            IfMissing::Create,
+            Configured::default(),
+        )
+        .unwrap();
         let keyring = Arc::clone(&opened.parts.keyring);
         Population { count, keyring }.fill(&*opened.parts.store, 1000, TAIL);
     });
@@ -60,8 +66,14 @@ fn main() {
     let pairs = Pairs::measure(
         || {
             drop(last.take());
-            let (seconds, opened) =
-                seconds(|| open(&data(directory.path()), IfMissing::Refuse).unwrap());
+            let (seconds, opened) = seconds(|| {
+                open(
+                    &data(directory.path()),
+                    IfMissing::Refuse,
+                    Configured::default(),
+                )
+                .unwrap()
+            });
             sizes.0 = opened.parts.feed.index().read(|index| index.len()).1;
             last = Some(opened);
             // What it takes to close is not part of a start.
@@ -85,7 +97,12 @@ fn main() {
     );
     table.print();
 
-    let opened = open(&data(directory.path()), IfMissing::Refuse).unwrap();
+    let opened = open(
+        &data(directory.path()),
+        IfMissing::Refuse,
+        Configured::default(),
+    )
+    .unwrap();
     let (authority, _workers) = Authority::new(opened.parts.clone());
     list(
         &authority,

@@ -231,7 +231,8 @@ async fn an_imported_secret_is_one_credentials_of_whatever_kind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_rotation_without_overlap_lifts_the_lock_of_a_leak() {
     let server = Server::start().await;
-    let admin = &server.admin;
+    let token = issue_caller(&server.admin, "manager", &["administrator"]).await;
+    let admin = &server.client(&token).await;
     for profile in PROFILES {
         let held = issue(admin, "acme", "jo", profile).await;
         assert_eq!(reported(admin, &[held.secret()]).await, [Locked]);

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use credd::authority::directory::Configured;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
 use credd::proto::v1::verification_service_server::{
     VerificationService, VerificationServiceServer,
@@ -56,6 +57,7 @@ impl Credd {
             log_retention_hours: 24,
             log_retention_commits: 1_000_000,
             credential_retention_days: 30,
+            configured: Configured::default(),
         };
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();

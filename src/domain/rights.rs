@@ -195,10 +195,10 @@ impl Tenants {
     #[must_use]
     pub fn and(self, others: Self) -> Self {
         match (self, others) {
-            (Self::All, those) | (those, Self::All) => those,
-            (Self::Of(mut these), those) => {
-                these.retain(|tenant| those.has(tenant.as_str()));
-                Self::Of(these)
+            (Self::All, other) | (other, Self::All) => other,
+            (Self::Of(mut tenants), other) => {
+                tenants.retain(|tenant| other.has(tenant.as_str()));
+                Self::Of(tenants)
             }
         }
     }

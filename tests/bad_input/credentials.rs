@@ -70,7 +70,7 @@ async fn issue_names_every_field_that_is_wrong_and_issues_nothing() {
         ),
         case(
             "a role that credd lacks",
-            with!(callers(), roles = texts(&["auditor"])),
+            with!(callers(), roles = texts(&["full-access"])),
             &["roles[0]"],
         ),
         case(

@@ -312,6 +312,7 @@ async fn a_page_token_is_good_for_its_list_and_its_caller_alone() {
             .await;
     }
 
+    admin.bind("credd:another", "administrator", "*").await;
     let other = v1::IssueRequest {
         owner: "another".to_owned(),
         roles: vec!["administrator".to_owned()],

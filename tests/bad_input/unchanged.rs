@@ -49,6 +49,7 @@ pub(crate) struct Everything {
     pub(crate) tenants: Vec<v1::Tenant>,
     pub(crate) owners: Vec<v1::Owner>,
     pub(crate) roles: Vec<v1::Role>,
+    pub(crate) bindings: Vec<v1::Binding>,
     pub(crate) profiles: Vec<v1::Profile>,
 }
 
@@ -81,6 +82,7 @@ impl Unchanged {
             .credential
             .unwrap()
             .id;
+        admin.bind("credd:root", "root", "*").await;
         let almighty = v1::IssueRequest {
             owner: "root".to_owned(),
             roles: texts(&["root"]),
@@ -344,7 +346,13 @@ pub(crate) async fn everything(admin: &Client) -> Everything {
         ..Default::default()
     };
     let profiles = directory.list_profiles(profiles).await.unwrap();
+    let bindings = v1::ListBindingsRequest {
+        page_size: 1000,
+        ..Default::default()
+    };
+    let bindings = directory.list_bindings(bindings).await.unwrap();
     Everything {
+        bindings: bindings.into_inner().bindings,
         credentials: page.credentials,
         tenants: tenants.tenants,
         owners,

@@ -122,6 +122,24 @@ pub(crate) fn good_request(rpc: &str, unchanged: &Unchanged) -> Vec<u8> {
             name: "keys".to_owned(),
         }
         .encode_to_vec(),
+        ("DirectoryService", "PutBinding") => v1::PutBindingRequest {
+            principal: "dns:portal.example".to_owned(),
+            role: "verifier".to_owned(),
+            tenant,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        ("DirectoryService", "GetBinding" | "DeleteBinding") => v1::GetBindingRequest {
+            principal: "credd:root".to_owned(),
+            role: "root".to_owned(),
+            tenant: "*".to_owned(),
+        }
+        .encode_to_vec(),
+        ("DirectoryService", "ListBindings") => v1::ListBindingsRequest {
+            tenant,
+            ..Default::default()
+        }
+        .encode_to_vec(),
         ("DirectoryService", "ListTenants") => v1::ListTenantsRequest {
             page_size: 1,
             ..Default::default()

@@ -123,7 +123,9 @@ async fn misp_keys_are_one_a_user_viewable_and_not_on_the_common_list() {
     let mia = eset.user("mia", &[], &[]).await;
     let unknown = reveal(&mia, &id).await.map(|_| ()).unwrap_err();
     assert_eq!(reason(&unknown), "CREDENTIAL_NOT_FOUND");
-    let refused = reveal(&eset.admin, &id).await.map(|_| ()).unwrap_err();
+    eset.admin.bind("credd:manager", "administrator", "*").await;
+    let manager = eset.caller("manager").await;
+    let refused = reveal(&manager, &id).await.map(|_| ()).unwrap_err();
     assert_eq!(
         reason(&refused),
         "PERMISSION_MISSING",

@@ -39,10 +39,14 @@ impl Product {
     /// Puts an owner, and returns a client that calls as this owner: the way in
     /// which a user who is signed in comes to credd.
     async fn user(&self, name: &str, roles: &[&str], groups: &[&str]) -> Client {
-        let login = format!("{name}-login");
         self.put_owner(name, roles, groups).await;
+        self.caller(&format!("{name}-login")).await
+    }
+
+    /// A client of an owner of credd's own tenant.
+    async fn caller(&self, name: &str) -> Client {
         let request = v1::IssueRequest {
-            owner: login,
+            owner: name.to_owned(),
             ..token_request("credd")
         };
         let issued = self.admin.issue(request).await.unwrap();

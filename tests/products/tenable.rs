@@ -117,6 +117,7 @@ async fn tenable_cs_tokens_are_copied_again_by_those_who_manage_them() {
         ..Default::default()
     };
     cs.admin.directory.clone().put_role(request).await.unwrap();
+    cs.admin.bind("credd:manager", "copier", "*").await;
     let manager = cs
         .admin
         .issue(v1::IssueRequest {

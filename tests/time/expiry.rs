@@ -44,6 +44,7 @@ async fn it_is_denied_from_the_very_millisecond() {
         nanos: 1_000_000,
     });
     let by_ttl = held(&server, by_ttl).await;
+    server.admin.bind("credd:guest", "administrator", "*").await;
     let caller = v1::IssueRequest {
         roles: vec!["administrator".to_owned()],
         expiry: Some(Expiry::ExpiresAt(moment(end))),

@@ -40,7 +40,7 @@ impl Directory {
         let built_in = self
             .built_in_roles
             .get(name)
-            .and_then(|role| role.in_tenant(in_credd).as_ref());
+            .and_then(|role| role.in_tenant(in_credd));
         built_in.or_else(|| self.configured_roles.get()?.get(name).filter(|_| in_credd))
     }
 
@@ -123,11 +123,11 @@ pub(super) struct BuiltInRole {
 }
 
 impl BuiltInRole {
-    const fn in_tenant(&self, is_credd: bool) -> &Option<Arc<RoleRecord>> {
+    const fn in_tenant(&self, is_credd: bool) -> Option<&Arc<RoleRecord>> {
         if is_credd {
-            &self.on_credd
+            self.on_credd.as_ref()
         } else {
-            &self.in_tenants
+            self.in_tenants.as_ref()
         }
     }
 }

@@ -60,6 +60,7 @@ fn unbind(principal: &str) -> Command {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn the_last_who_can_administer_for_good_stays() {
     type Other = (&'static str, fn(&mut World), bool);
     let others: [Other; 13] = [
