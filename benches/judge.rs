@@ -18,7 +18,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use credd::authority::Authority;
-use credd::authority::caller::Caller;
+use credd::authority::caller::{Caller, KnownBy};
 use credd::authority::verify::Question;
 use credd::domain::id::CredentialId;
 use credd::domain::judge::{Audience, Verdict};
@@ -115,11 +115,8 @@ fn main() {
 fn caller(authority: &Authority) -> Caller {
     let principal = Principal::trusted("credd:bench".into());
     Caller {
-        symbol: authority.index().names().intern(principal.as_arc()),
-        principal,
-        id: CredentialId::MIN,
-        generation: Generation::FIRST,
-        permission: None,
+        party: authority.party(principal, KnownBy::Until(Timestamp::MAX)),
+        on_behalf_of: None,
     }
 }
 

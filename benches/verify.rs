@@ -33,6 +33,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use credd::authority::directory::Configured;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::verify_stream_response::Outcome;
 use credd::proto::v1::{
@@ -61,7 +62,12 @@ fn main() {
 
     let directory = tempfile::tempdir().unwrap();
     {
-        let opened = open(&data(directory.path()), IfMissing::Create).unwrap();
+        let opened = open(
+            &data(directory.path()),
+            IfMissing::Create,
+            Configured::default(),
+        )
+        .unwrap();
         let keyring = Arc::clone(&opened.parts.keyring);
         Population { count, keyring }.fill(&*opened.parts.store, 1000, 0);
     }

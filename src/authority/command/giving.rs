@@ -8,6 +8,8 @@
 //! To lock, to disable and to let expire lays a denial over rights and takes none
 //! away; to lift it needs a permission of its own and gives none.
 
+use std::sync::Arc;
+
 use super::{Known, Refusal, View};
 use crate::authority::caller::{Caller, Party};
 use crate::authority::record::Record;
@@ -57,27 +59,69 @@ fn check_all(
 }
 
 /// What one party to a call has.
-pub(in crate::authority) fn rights_of(view: &dyn View, party: &Party) -> Rights {
-    let mut held = view.held(&party.principal);
-    if let Some(id) = party.credential() {
-        let narrowed_to = view.credential(id);
-        let narrowed_to = narrowed_to.as_ref().map(Known::credential);
-        held.retain(|held| narrowed_to.is_some_and(|own| names(own, &held.role)));
+fn rights_of(view: &dyn View, party: &Party) -> Rights {
+    let credential = party.credential().map(|id| view.credential(id));
+    rights_of_principal(view, &party.principal, |role| match &credential {
+        None => true,
+        Some(known) => {
+            let credential = known.as_ref().map(Known::credential);
+            credential.is_some_and(|credential| names(credential, role))
+        }
+    })
+}
+
+/// What a principal has, of its roles on credd those that `narrowed_to` lets
+/// through. Who is an owner of credd's own tenant can give its credentials new
+/// secrets, and so has all that the owner has.
+fn rights_of_principal(
+    view: &dyn View,
+    principal: &Principal,
+    narrowed_to: impl Fn(&Role) -> bool,
+) -> Rights {
+    let mut rights = Rights::default();
+    let held = view.held(principal).into_iter();
+    rights
+        .held
+        .extend(held.filter(|held| narrowed_to(&held.role)));
+    let mut known = vec![principal.clone()];
+    let mut at = 0;
+    while let Some(principal) = known.get(at).cloned() {
+        if at > 0 {
+            rights.held.extend(view.held(&principal));
+        }
+        for owner in view.owners_of(&principal) {
+            if owner.tenant.is_credd() {
+                let other = Principal::credd(&owner.name);
+                if !known.contains(&other) {
+                    known.push(other);
+                }
+            } else {
+                rights.own.extend(roles_of(view, &owner));
+            }
+        }
+        at += 1;
     }
-    let own = view.owners_of(&party.principal).into_iter();
-    let own = own.flat_map(|owner| {
-        let record = view.owner(&owner).map(|known| known.record);
-        let roles = record.into_iter().flat_map(|record| record.roles.clone());
-        let tenant = owner.tenant;
-        let roles: Vec<_> = roles
-            .filter_map(|name| Some((tenant.clone(), role(view, &tenant, &name)?)))
-            .collect();
-        roles
+    rights
+}
+
+/// The roles of an owner, and their tenant.
+fn roles_of(view: &dyn View, owner: &OwnerRef) -> Vec<(Tenant, Arc<RoleRecord>)> {
+    let record = view.owner(owner).map(|known| known.record);
+    let names = record.iter().flat_map(|record| &record.roles);
+    names
+        .filter_map(|name| Some((owner.tenant.clone(), role(view, &owner.tenant, name)?)))
+        .collect()
+}
+
+/// All of somebody's rights.
+fn all_of(rights: &Rights) -> Vec<Given> {
+    let held = rights.held.iter();
+    let held = held.flat_map(|held| on_credd(&held.reach, &held.record));
+    let own = rights.own.iter().flat_map(|(tenant, role)| {
+        let grants = tenant_grants(role).iter();
+        grants.map(|grant| Given::Tenant(tenant.clone(), grant.clone()))
     });
-    Rights {
-        held,
-        own: own.collect(),
-    }
+    held.chain(own).collect()
 }
 
 /// What a record gives that the one before it did not.
@@ -130,12 +174,8 @@ fn given_by_secret(view: &dyn View, credential: &Credential) -> Vec<Given> {
     let tenant = &credential.tenant;
     if tenant.is_credd() {
         let principal = Principal::credd(&credential.owner);
-        let held = view.held(&principal);
-        return held
-            .iter()
-            .filter(|held| names(credential, &held.role))
-            .flat_map(|held| on_credd(&held.reach, &held.record))
-            .collect();
+        let narrowed_to = |role: &Role| names(credential, role);
+        return all_of(&rights_of_principal(view, &principal, narrowed_to));
     }
     let owner = OwnerRef {
         tenant: tenant.clone(),
@@ -162,16 +202,16 @@ fn given_by_owner(view: &dyn View, owner: &OwnerRef, after: &OwnerRecord) -> Vec
     let is_new = |role: &&Role| before.is_none_or(|before| !before.roles.contains(role));
     let roles = after.roles.iter().filter(|role| is_joined || is_new(role));
     let in_tenant = roles.flat_map(|role| in_tenant(view, &owner.tenant, role));
-    // Who is an owner of credd's own tenant can give its credentials new secrets.
-    let held = if is_joined && owner.tenant.is_credd() {
-        view.held(&Principal::credd(&owner.name))
+    let through_it = if is_joined && owner.tenant.is_credd() {
+        all_of(&rights_of_principal(
+            view,
+            &Principal::credd(&owner.name),
+            |_| true,
+        ))
     } else {
         Vec::new()
     };
-    let on_credd = held
-        .iter()
-        .flat_map(|held| on_credd(&held.reach, &held.record));
-    in_tenant.chain(on_credd).collect()
+    in_tenant.chain(through_it).collect()
 }
 
 fn given_by_role(view: &dyn View, role: &RoleRef, after: &RoleRecord) -> Vec<Given> {
@@ -210,7 +250,7 @@ fn given_by_profile(view: &dyn View, reference: &ProfileRef, owners_may: bool) -
     vec![Given::Credd(reach, issue)]
 }
 
-fn role(view: &dyn View, tenant: &Tenant, name: &Role) -> Option<std::sync::Arc<RoleRecord>> {
+fn role(view: &dyn View, tenant: &Tenant, name: &Role) -> Option<Arc<RoleRecord>> {
     let role = RoleRef {
         tenant: tenant.clone(),
         name: name.clone(),

@@ -18,6 +18,7 @@ use crate::domain::token::{Generation, Kind};
 
 mod administrators;
 mod directory;
+mod escalation;
 mod import;
 mod issue;
 mod leak;
