@@ -33,4 +33,4 @@ pub use rules::{InvalidRules, IssuerRules, MAX_LEEWAY};
 pub use token::{JwtCaller, MAX_TOKEN, Unverified, check, is_compact};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@ mod confusion;
 mod form;
 mod keys;
 mod mutation;
-mod signer;
+pub(crate) mod signer;
 mod vectors;
 
 use std::time::Duration;

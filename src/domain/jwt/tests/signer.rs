@@ -22,7 +22,7 @@ const RSA: [&str; 8] = [
 ];
 
 /// A private key, its name and what it signs with.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     algorithm: Algorithm,
     id: String,
     key: Private,
@@ -35,17 +35,17 @@ enum Private {
     Ed(Ed25519KeyPair),
 }
 
-pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     BASE64URL_NOPAD.encode(bytes.as_ref())
 }
 
-pub(super) fn decode(text: &str) -> Vec<u8> {
+pub(crate) fn decode(text: &str) -> Vec<u8> {
     BASE64URL_NOPAD.decode(text.as_bytes()).unwrap()
 }
 
 impl Signer {
     /// A signer with a fresh key; for RSA, with the only one there is.
-    pub(super) fn new(algorithm: Algorithm, id: &str) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, id: &str) -> Self {
         let random = SystemRandom::new();
         let ec = |how| {
             let der = EcdsaKeyPair::generate_pkcs8(how, &random).unwrap();
@@ -82,7 +82,7 @@ impl Signer {
     }
 
     /// The public key.
-    pub(super) fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let mut jwk = match &self.key {
             Private::Rsa(_) => json!({ "kty": "RSA", "n": RSA[0], "e": RSA[1] }),
             Private::Ec(key, _) => {
@@ -100,7 +100,7 @@ impl Signer {
 
     /// The public key as DER: that of RFC 8017 appendix A.1.1, the point or the
     /// octets.
-    pub(super) fn der(&self) -> &[u8] {
+    pub(crate) fn der(&self) -> &[u8] {
         match &self.key {
             Private::Rsa(key) => key.public_key().as_ref(),
             Private::Ec(key, _) => key.public_key().as_ref(),
@@ -108,7 +108,7 @@ impl Signer {
         }
     }
 
-    pub(super) const fn is_rsa(&self) -> bool {
+    pub(crate) const fn is_rsa(&self) -> bool {
         matches!(self.key, Private::Rsa(_))
     }
 
@@ -120,28 +120,28 @@ impl Signer {
         }
     }
 
-    pub(super) fn header(&self) -> Value {
+    pub(crate) fn header(&self) -> Value {
         json!({ "typ": "JWT", "alg": self.algorithm.name(), "kid": self.id })
     }
 
     /// A token of these claims.
-    pub(super) fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         self.token_with(&self.header(), claims)
     }
 
     /// The same with another header; what it says is not what is done.
-    pub(super) fn token_with(&self, header: &Value, claims: &Value) -> String {
+    pub(crate) fn token_with(&self, header: &Value, claims: &Value) -> String {
         self.token_of(&header.to_string(), &claims.to_string())
     }
 
     /// The same of any texts.
-    pub(super) fn token_of(&self, header: &str, claims: &str) -> String {
+    pub(crate) fn token_of(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", encode(header), encode(claims));
         let signature = encode(self.sign(signed.as_bytes()));
         format!("{signed}.{signature}")
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match &self.key {
             Private::Rsa(key) => {
@@ -163,7 +163,7 @@ impl Signer {
     }
 
     /// An ECDSA signature in ASN.1, as outside of JOSE.
-    pub(super) fn sign_asn1(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign_asn1(&self, message: &[u8]) -> Vec<u8> {
         let Private::Ec(_, der) = &self.key else {
             panic!("not ECDSA");
         };
