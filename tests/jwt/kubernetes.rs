@@ -33,7 +33,7 @@ impl ApiServer {
         json!({ "keys": [key] }).to_string()
     }
 
-    /// A bound token, as the TokenRequest API makes them.
+    /// A bound token, as the `TokenRequest` API makes them.
     fn token(&self, subject: &str, audiences: &[&str], lifetime: i64) -> String {
         let now = SystemClock.now().as_millis() / 1000;
         let [_, _, namespace, name] =
