@@ -106,6 +106,22 @@ fn a_key_is_not_used_for_what_it_is_not_for() {
 }
 
 #[test]
+fn a_key_verifies_nothing_under_an_algorithm_that_it_is_not_for() {
+    for made in Algorithm::ALL {
+        let signer = Signer::new(made, "k1");
+        let signature = signer.sign(b"message");
+        let key = Key::parse(&signer.jwk()).unwrap();
+        for said in Algorithm::ALL {
+            let verifies = key.verifies(said, b"message", &signature);
+            assert_eq!(verifies, said == made, "{made} {said}");
+        }
+    }
+    let signer = Signer::new(Algorithm::Ps256, "k1");
+    let key = Key::parse(&with(signer.jwk(), "alg", json!("RS256"))).unwrap();
+    assert!(!key.verifies(Algorithm::Ps256, b"message", &signer.sign(b"message")));
+}
+
+#[test]
 fn two_keys_of_one_name_are_told_apart_by_type_or_not_used() {
     let es = Signer::new(Algorithm::Es256, "same");
     let es_too = Signer::new(Algorithm::Es256, "same");

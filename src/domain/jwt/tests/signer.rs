@@ -60,16 +60,19 @@ impl Signer {
                 Private::Ed(Ed25519KeyPair::from_pkcs8(der.as_ref()).unwrap())
             }
             _ => {
-                #[allow(non_snake_case, reason = "named as ring names them")]
-                let [n, e, d, p, q, dP, dQ, qInv] = RSA.map(decode);
+                let mut parts = RSA.map(decode).into_iter();
+                let mut next = || parts.next().unwrap();
                 let components = KeyPairComponents {
-                    public_key: PublicKeyComponents { n, e },
-                    d,
-                    p,
-                    q,
-                    dP,
-                    dQ,
-                    qInv,
+                    public_key: PublicKeyComponents {
+                        n: next(),
+                        e: next(),
+                    },
+                    d: next(),
+                    p: next(),
+                    q: next(),
+                    dP: next(),
+                    dQ: next(),
+                    qInv: next(),
                 };
                 Private::Rsa(Box::new(RsaKeyPair::from_components(&components).unwrap()))
             }

@@ -2,10 +2,12 @@
 //! unless everybody waits.
 
 use std::io::Write;
+use std::pin::pin;
 use std::sync::Mutex;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::{Instant, advance, sleep, sleep_until, timeout};
 
 use super::*;
 
@@ -101,13 +103,14 @@ async fn keys_stay_while_they_can_t_be_fetched_but_not_for_ever() {
     assert_eq!(x.outcome(&key).await, Ok(()));
     let begin = Instant::now();
     std::fs::remove_file(x.file()).unwrap();
-    sleep(Limits::default().max_age - SECOND).await;
+    let too_old = begin + Limits::default().max_age;
+    sleep_until(too_old.checked_sub(SECOND).unwrap()).await;
     assert_eq!(x.outcome(&key).await, Ok(()));
     assert_eq!(x.outcome(&new).await, Err(JwtProblem::UnknownKey));
     let (fetched, failed) = x.counts();
     assert_eq!(fetched, 1);
     assert!((22..60).contains(&failed), "{failed}");
-    sleep(Limits::default().max_age - begin.elapsed()).await;
+    sleep_until(too_old).await;
     assert_eq!(x.outcome(&key).await, Err(JwtProblem::NoKeys));
     for unreadable in ["", "{}", "<html>"] {
         write(&x.file(), unreadable);
@@ -162,16 +165,38 @@ async fn keys_are_fetched_once_in_a_period_and_not_all_at_once() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn nobody_waits_for_long_for_a_server_that_is_silent() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+fn url_of(listener: &TcpListener) -> JwksSource {
     let url = format!("http://{}/jwks", listener.local_addr().unwrap());
-    let source = JwksSource::Url {
+    JwksSource::Url {
         url: url.parse().unwrap(),
         ca_file: None,
         token_file: None,
-    };
-    let running = Running::start(vec![settings("x", source)]);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_while_keys_are_fetched_waits_for_them() {
+    let key = signer("k1");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let running = Running::start(vec![settings("x", url_of(&listener))]);
+    let (mut fetching, _) = listener.accept().await.unwrap();
+    let token = key.token(&claims("x"));
+    let mut caller = pin!(running.caller(&token));
+    let waits = timeout(Duration::ZERO, &mut caller).await.is_err();
+    assert!(waits, "the fetch that goes on may have the key");
+    assert_ne!(fetching.read(&mut [0; 1024]).await.unwrap(), 0);
+    let keys = key_set(&[&key]);
+    let answer = format!("HTTP/1.0 200 OK\r\n\r\n{keys}");
+    fetching.write_all(answer.as_bytes()).await.unwrap();
+    drop(fetching);
+    assert!(caller.await.is_ok());
+    assert_eq!(running.issuers.status().next().unwrap().fetched, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_long_for_a_server_that_is_silent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let running = Running::start(vec![settings("x", url_of(&listener))]);
     let begin = Instant::now();
     let token = signer("k1").token(&claims("x"));
     assert_eq!(running.caller(&token).await, Err(JwtProblem::NoKeys));
@@ -225,7 +250,8 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
