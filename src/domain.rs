@@ -12,6 +12,7 @@ pub mod expiry;
 pub mod header;
 pub mod id;
 pub mod judge;
+pub mod jwt;
 pub mod keyring;
 pub mod language;
 pub mod names;

@@ -4,6 +4,7 @@
 pub mod config;
 pub mod data_dir;
 pub mod incoming;
+pub mod jwt;
 pub mod keyring_file;
 pub mod metrics;
 pub mod open;
