@@ -11,5 +11,6 @@ pub mod panics;
 pub mod run;
 pub mod supervise;
 pub mod telemetry;
+pub mod tls;
 
 pub use run::run;
