@@ -3,8 +3,10 @@
 
 pub mod config;
 pub mod data_dir;
+pub mod health;
 pub mod incoming;
 pub mod keyring_file;
+pub mod listeners;
 pub mod metrics;
 pub mod open;
 pub mod panics;
