@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use credd::server::config::{Cli, Command};
+use credd::server::listeners::Transport;
 use credd::server::{panics, run, telemetry};
 
 fn main() -> ExitCode {
@@ -11,7 +12,7 @@ fn main() -> ExitCode {
     telemetry::start(&cli.log);
     panics::end_the_process();
     let outcome = match &cli.command {
-        Command::Serve(config) => run::serve(config),
+        Command::Serve(config) => run::serve(config, &Transport::default()),
         Command::Init(config) => run::init(config),
     };
     match outcome {

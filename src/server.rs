@@ -3,14 +3,17 @@
 
 pub mod config;
 pub mod data_dir;
+pub mod health;
 pub mod incoming;
 pub mod jwt;
 pub mod keyring_file;
+pub mod listeners;
 pub mod metrics;
 pub mod open;
 pub mod panics;
 pub mod run;
 pub mod supervise;
 pub mod telemetry;
+pub mod tls;
 
 pub use run::run;

@@ -1,33 +1,52 @@
 //! Accepting connections: never more than the process has descriptors for, and
 //! none for long that says nothing.
 //!
-//! A connection that has not sent the whole HTTP/2 preface (RFC 9113 section
-//! 3.4) in time is closed; from then on HTTP/2's own pings find out whether
-//! somebody is there.
+//! A TLS handshake has a task and a time limit of its own, so that nobody waits
+//! for somebody else's. A connection that has not sent the whole HTTP/2 preface
+//! (RFC 9113 section 3.4) in time is closed; from then on HTTP/2's own pings find
+//! out whether somebody is there.
 
 use std::io;
-use std::pin::Pin;
+use std::net::SocketAddr;
+use std::panic;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Sleep, sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-/// How long a connection may take to send the preface.
-const PREFACE_TIME: Duration = Duration::from_secs(10);
-/// The bytes of the preface: `PRI * HTTP/2.0`, two line ends, `SM`, two more.
-const PREFACE_BYTES: usize = 24;
+use super::tls::Tls;
+use crate::rpc::peer::Peer;
+
+mod connection;
+
+pub use connection::Connection;
+use connection::Stream;
+
 /// How long to wait after a connection could not be accepted: the reason (no
 /// descriptors, no memory) does not go away at once.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Descriptors that are left for everything but connections.
 const OTHER_DESCRIPTORS: usize = 128;
+
+/// Lets the process have as many descriptors as it may have without asking: the
+/// usual 1,024 are soon taken by those who say nothing.
+pub fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, "can't raise the limit of descriptors");
+    }
+}
 
 /// How many connections there may be at once: as many as the process may have
 /// descriptors for, less some for its files.
@@ -41,15 +60,33 @@ pub fn most_connections() -> usize {
         .clamp(1, Semaphore::MAX_PERMITS)
 }
 
-/// Accepts connections and hands them on, until `closing` is cancelled or
-/// nobody takes them any more. While there are `most` of them, others wait to
-/// be accepted.
+/// Where connections come from.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Where they are accepted.
+    pub listener: TcpListener,
+    /// `None`: they are in plaintext.
+    pub tls: Option<Arc<Tls>>,
+    /// How long one may take to send the preface, once it may.
+    pub preface: Duration,
+    /// How many there may be at once, those among them whose handshake is under
+    /// way; the others wait to be accepted.
+    pub most: usize,
+}
+
+/// Accepts connections and hands on those that are ready for HTTP/2, until
+/// `closing` is cancelled or nobody takes them any more.
 pub async fn accept(
-    listener: TcpListener,
-    most: usize,
+    incoming: Incoming,
     closing: CancellationToken,
     accepted: mpsc::Sender<io::Result<Connection>>,
 ) {
+    let Incoming {
+        listener,
+        tls,
+        preface,
+        most,
+    } = incoming;
     let permits = Arc::new(Semaphore::new(most));
     let next = async || {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
@@ -57,121 +94,74 @@ pub async fn accept(
         };
         (listener.accept().await, permit)
     };
+    let mut handshakes = JoinSet::new();
     let mut is_failing = false;
     while let Some((stream, permit)) = closing.run_until_cancelled(next()).await {
-        match stream {
-            Ok((stream, _)) => {
-                is_failing = false;
-                let connection = Connection::new(stream, permit, &closing);
-                if accepted.send(Ok(connection)).await.is_err() {
-                    return;
-                }
-            }
+        let (stream, address) = match stream {
+            Ok(stream) => stream,
             Err(error) => {
                 if !is_failing {
                     tracing::warn!(%error, "can't accept connections");
                 }
                 is_failing = true;
                 sleep(PAUSE).await;
+                continue;
+            }
+        };
+        is_failing = false;
+        // Answers are small and wanted now: no Nagle's algorithm. That it can't
+        // be switched off for a connection that is gone already is no loss.
+        let _ = stream.set_nodelay(true);
+        if let Some(tls) = &tls {
+            let (tls, closing) = (Arc::clone(tls), closing.clone());
+            let accepted = accepted.clone();
+            handshakes.spawn(async move {
+                match shake_hands(&tls, stream, address).await {
+                    // Whoever takes them is gone: so is the server.
+                    Ok((stream, peer)) => {
+                        let connection = Connection::new(stream, peer, preface, permit, &closing);
+                        drop(accepted.send(Ok(connection)).await);
+                    }
+                    Err(error) => tracing::debug!(%address, %error, "no TLS handshake"),
+                }
+            });
+            reap(&mut handshakes);
+        } else {
+            let peer = Peer {
+                address,
+                certificate: None,
+            };
+            let stream = Stream::Plain(stream);
+            let connection = Connection::new(stream, peer, preface, permit, &closing);
+            if accepted.send(Ok(connection)).await.is_err() {
+                return;
             }
         }
     }
 }
 
-/// A connection that was accepted.
-#[derive(Debug)]
-pub struct Connection {
+async fn shake_hands(
+    tls: &Tls,
     stream: TcpStream,
-    /// `None`: the preface is there.
-    awaited: Option<Awaited>,
-    _permit: OwnedSemaphorePermit,
+    address: SocketAddr,
+) -> io::Result<(Stream, Peer)> {
+    let (stream, certificate) = tls.accept(stream).await?;
+    let peer = Peer {
+        address,
+        certificate: certificate.map(Arc::new),
+    };
+    Ok((Stream::Tls(Box::new(stream)), peer))
 }
 
-/// What is still to come of the preface, and what ends the wait for it.
-#[derive(Debug)]
-struct Awaited {
-    bytes: usize,
-    late: Pin<Box<Sleep>>,
-    closing: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl Connection {
-    fn new(stream: TcpStream, permit: OwnedSemaphorePermit, closing: &CancellationToken) -> Self {
-        // Answers are small and wanted now: no Nagle's algorithm. That it can't
-        // be switched off for a connection that is gone already is no loss.
-        let _ = stream.set_nodelay(true);
-        Self {
-            stream,
-            awaited: Some(Awaited {
-                bytes: PREFACE_BYTES,
-                late: Box::pin(sleep(PREFACE_TIME)),
-                closing: Box::pin(closing.clone().cancelled_owned()),
-            }),
-            _permit: permit,
+/// Forgets those that have ended. One that panicked was a defect, which goes on
+/// here, in a task that is supervised.
+fn reap(handshakes: &mut JoinSet<()>) {
+    while let Some(ended) = handshakes.try_join_next() {
+        if let Err(error) = ended
+            && let Ok(payload) = error.try_into_panic()
+        {
+            panic::resume_unwind(payload);
         }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let Some(awaited) = &mut self.awaited else {
-            return read;
-        };
-        let has_ended = awaited.late.as_mut().poll(context).is_ready()
-            || awaited.closing.as_mut().poll(context).is_ready();
-        if read.is_pending() && has_ended {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        let bytes = buffer.filled().len() - before;
-        awaited.bytes = awaited.bytes.saturating_sub(bytes);
-        if awaited.bytes == 0 {
-            self.awaited = None;
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
     }
 }
 
@@ -179,16 +169,25 @@ impl Connected for Connection {
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    use super::connection::PREFACE_BYTES;
     use super::*;
 
     const PREFACE: &[u8; PREFACE_BYTES] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+    const PREFACE_TIME: Duration = Duration::from_secs(10);
+
     /// Where to connect to, and what is accepted, `most` at once.
-    async fn listen(most: usize) -> (std::net::SocketAddr, mpsc::Receiver<io::Result<Connection>>) {
+    async fn listen(most: usize) -> (SocketAddr, mpsc::Receiver<io::Result<Connection>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (accepted, connections) = mpsc::channel(1);
-        tokio::spawn(accept(listener, most, CancellationToken::new(), accepted));
+        let incoming = Incoming {
+            listener,
+            tls: None,
+            preface: PREFACE_TIME,
+            most,
+        };
+        tokio::spawn(accept(incoming, CancellationToken::new(), accepted));
         (address, connections)
     }
 

@@ -14,11 +14,12 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::supervise::Failure;
+use super::tls::Tls;
 use crate::authority::Authority;
 
 /// Within how many days expiring credentials are counted.
@@ -34,10 +35,14 @@ const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 pub async fn serve(
     listener: TcpListener,
     authority: Arc<Authority>,
+    tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
 ) -> Result<(), Failure> {
     let mut registry = Registry::with_prefix("credd");
     registry.register_collector(Box::new(Credentials(authority)));
+    if let Some(tls) = tls {
+        registry.register_collector(Box::new(Certificate(tls)));
+    }
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .with_state(Arc::new(registry));
@@ -91,6 +96,20 @@ impl Collector for Credentials {
             number(soon).encode(family.encode_family(&label)?)?;
         }
         Ok(())
+    }
+}
+
+/// What there is to say of the server's certificate.
+#[derive(Debug)]
+struct Certificate(Arc<Tls>);
+
+impl Collector for Certificate {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "When the server's certificate ceases to be valid, as Unix time.";
+        let name = "tls_certificate_not_after";
+        let unit = Unit::Seconds;
+        let metric = encoder.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?;
+        ConstGauge::new(self.0.not_after()).encode(metric)
     }
 }
 

@@ -16,10 +16,13 @@ use tonic_health::server::HealthReporter;
 
 use super::config::{Init, Serve};
 use super::data_dir::DataDir;
-use super::incoming;
+use super::health;
+use super::incoming::{self, Incoming};
+use super::listeners::{Listeners, Transport};
 use super::metrics;
 use super::open::{IfMissing, OpenError, Opened, open};
 use super::supervise::{Failure, Supervisor};
+use super::tls::{Tls, TlsSettings};
 use crate::authority::committer::CommandError;
 use crate::authority::directory::Configured;
 use crate::authority::retention::{self, Retention};
@@ -41,6 +44,8 @@ use crate::store::sled::SledStore;
 const MAX_REQUEST: usize = 1 << 20;
 /// The most streams at once on a connection.
 const MAX_STREAMS: u32 = 1024;
+/// How long a connection may take to begin HTTP/2.
+const PREFACE_TIME: Duration = Duration::from_secs(10);
 /// How often a silent connection is asked whether it is alive, and how long it
 /// may take to answer.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
@@ -63,21 +68,21 @@ const SERVICES: [&str; 4] = [
 /// # Errors
 ///
 /// Whatever keeps the server from starting or from going on.
-pub fn serve(config: &Serve) -> Result<(), Failure> {
-    if !config.listen.ip().is_loopback() && !config.allow_plaintext {
+pub fn serve(config: &Serve, transport: &Transport) -> Result<(), Failure> {
+    let is_open = transport.tls.is_none() && !config.listen.ip().is_loopback();
+    if is_open && !config.allow_plaintext {
         return Err(format!(
             "{} is not a loopback address, and plaintext would show secrets to whoever sees the traffic: \
-             serve on loopback, or allow it with --allow-plaintext",
+             serve on loopback, or with TLS, or allow it with --allow-plaintext",
             config.listen
         )
         .into());
     }
+    incoming::raise_descriptor_limit();
     block_on(async {
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|error| format!("can't listen on {}: {error}", config.listen))?;
+        let listeners = Listeners::bind(config.listen, transport).await?;
         let stop = stop_signal()?;
-        run(config, listener, stop).await
+        run(config, listeners, stop).await
     })
 }
 
@@ -103,17 +108,23 @@ pub fn init(config: &Init) -> Result<(), Failure> {
     })
 }
 
-/// Serves on a listener until `stop` is done, then ends within the time that
-/// the configuration allows.
+/// Serves on listeners until `stop` is done, then ends within the time that the
+/// configuration allows. Of the configuration, the address to listen on is not
+/// looked at.
 ///
 /// # Errors
 ///
 /// Whatever keeps the server from starting or from going on.
 pub async fn run(
     config: &Serve,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
+    let Listeners {
+        services: listener,
+        tls,
+        health: health_listener,
+    } = listeners.into();
     let address = listener.local_addr()?;
     let shared = Shared::default();
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -121,6 +132,17 @@ pub async fn run(
 
     let mut supervisor = Supervisor::new();
     let closing = CancellationToken::new();
+    let tls = match tls {
+        Some(settings) => Some(follow_certificate(settings, &shared, &mut supervisor).await?),
+        None => None,
+    };
+    let mut most = incoming::most_connections();
+    if let Some(listener) = health_listener {
+        most = most.saturating_sub(health::MAX_CONNECTIONS).max(1);
+        tracing::info!(address = %listener.local_addr()?, "answering health in plaintext");
+        let service = health_service.clone();
+        health::serve(listener, service, &shared, &closing, &mut supervisor);
+    }
     let (accepted, connections) = mpsc::channel(1);
     let server = {
         let closing = closing.clone().cancelled_owned();
@@ -139,28 +161,26 @@ pub async fn run(
             )
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
-        Server::builder()
+        http2(MAX_STREAMS)
             .layer(AccessLayer::new(shared.clone()))
-            .http2_keepalive_interval(Some(KEEPALIVE.0))
-            .http2_keepalive_timeout(Some(KEEPALIVE.1))
-            .max_concurrent_streams(Some(MAX_STREAMS))
             .add_routes(routes)
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), closing)
     };
     supervisor.task("grpc server", async move { Ok(server.await?) });
-    let accept = incoming::accept(
+    let incoming = Incoming {
         listener,
-        incoming::most_connections(),
-        closing.clone(),
-        accepted,
-    );
+        tls: tls.clone(),
+        preface: PREFACE_TIME,
+        most,
+    };
+    let accept = incoming::accept(incoming, closing.clone(), accepted);
     supervisor.task("accept", async move {
         accept.await;
         Ok(())
     });
 
     let outcome = tokio::select! {
-        outcome = serve_authority(config, address, &shared, &health, &mut supervisor) => outcome,
+        outcome = serve_authority(config, address, tls, &shared, &health, &mut supervisor) => outcome,
         () = stop => Ok(()),
     };
 
@@ -189,6 +209,7 @@ pub async fn run(
 async fn serve_authority(
     config: &Serve,
     address: SocketAddr,
+    tls: Option<Arc<Tls>>,
     shared: &Shared,
     health: &HealthReporter,
     supervisor: &mut Supervisor,
@@ -223,13 +244,32 @@ async fn serve_authority(
         let address = listener.local_addr()?;
         tracing::info!(%address, "answering /metrics");
         let stopping = shared.stopping.clone();
-        let serve = metrics::serve(listener, Arc::clone(&authority), stopping);
+        let serve = metrics::serve(listener, Arc::clone(&authority), tls, stopping);
         supervisor.task("metrics", serve);
     }
     shared.set_authority(authority);
     report(health, ServingStatus::Serving).await;
     tracing::info!(%address, "serving");
     Err(supervisor.first_end().await.into())
+}
+
+/// TLS, with what keeps it up to date.
+async fn follow_certificate(
+    settings: TlsSettings,
+    shared: &Shared,
+    supervisor: &mut Supervisor,
+) -> Result<Arc<Tls>, Failure> {
+    let (tls, reloader) = tokio::task::spawn_blocking(move || Tls::load(settings)).await??;
+    supervisor.task("certificate", reloader.run(shared.stopping.clone()));
+    Ok(tls)
+}
+
+/// A server of HTTP/2 that lets a connection have so many streams at once.
+pub(super) fn http2(streams: u32) -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .max_concurrent_streams(Some(streams))
 }
 
 /// An authority with its workers.

@@ -106,7 +106,11 @@ pub struct Client {
 impl Client {
     /// Connects as the caller with this token.
     pub async fn connect(address: SocketAddr, token: &str) -> Self {
-        let channel = channel(address).await;
+        Self::over(channel(address).await, token)
+    }
+
+    /// The caller with this token, over a connection.
+    pub fn over(channel: Channel, token: &str) -> Self {
         let bearer = Bearer::new(token);
         Self {
             credentials: CredentialServiceClient::with_interceptor(channel.clone(), bearer.clone()),

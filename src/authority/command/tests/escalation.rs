@@ -5,7 +5,6 @@
 //! way in which a change is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::world::binding;
 use super::*;

@@ -1,0 +1,28 @@
+//! Who is at the other end of a connection, as far as the connection itself
+//! says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The other end of a connection. It is among the extensions of each request
+/// that came over it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// From where it was made.
+    pub address: SocketAddr,
+    /// What the TLS handshake showed: a certificate that one of the trusted
+    /// authorities issued and that was valid then, whose key the peer has.
+    /// `None` if there was none, or none that can be read.
+    pub certificate: Option<Arc<PeerCertificate>>,
+}
+
+/// What is known of a peer by its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// The principal that it names: a SPIFFE ID as it is, or `dns:` and a DNS
+    /// name in lower case. `None`: it names nobody.
+    pub principal: Option<String>,
+    /// The last second of its validity, in seconds since the Unix epoch. It may
+    /// pass while the connection stands.
+    pub not_after: i64,
+}

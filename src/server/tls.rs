@@ -1,0 +1,96 @@
+//! TLS: which certificate the server shows, whom it lets connect, and how both
+//! follow their files.
+//!
+//! What is in use is replaced as a whole, when the contents of the files have
+//! changed and are good; connections that stand keep what they began with. A
+//! handshake is never a resumed one: the client's certificate is looked at each
+//! time, by the authorities that are trusted then.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::rpc::peer::PeerCertificate;
+
+mod certificate;
+mod files;
+mod loaded;
+mod principal;
+mod reload;
+
+pub use certificate::Unreadable;
+pub use files::FilesError;
+pub use loaded::LoadError;
+use loaded::Loaded;
+pub use reload::Reloader;
+
+/// What TLS is made of. The files are in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The server's certificate, then those that lead from it to its authority.
+    pub certificate: PathBuf,
+    /// The private key of the certificate.
+    pub key: PathBuf,
+    /// The authorities whose certificates clients may show. `None`: clients are
+    /// not asked for one.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client without a certificate is refused at the handshake. One
+    /// with a certificate that is not good is refused always.
+    pub require_client_certificate: bool,
+    /// How long a handshake may take, from the moment that the connection is
+    /// accepted.
+    pub handshake: Duration,
+    /// How often the files are looked at.
+    pub reload: Duration,
+}
+
+/// TLS as it is now.
+#[derive(Debug)]
+pub struct Tls {
+    current: ArcSwap<Loaded>,
+    handshake: Duration,
+}
+
+impl Tls {
+    /// Loads the files; what is returned with it keeps looking at them. It reads
+    /// files: not for a thread that must not block.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]: there is nothing to begin with.
+    pub fn load(settings: TlsSettings) -> Result<(Arc<Self>, Reloader), LoadError> {
+        Reloader::begin(settings)
+    }
+
+    /// The last second in which the server's certificate is valid, in seconds
+    /// since the Unix epoch.
+    #[must_use]
+    pub fn not_after(&self) -> i64 {
+        self.current.load().facts.not_after
+    }
+
+    /// The server's part of a handshake, and what the client showed of itself.
+    ///
+    /// # Errors
+    ///
+    /// The client's certificate is refused, the two can't agree, the connection
+    /// is lost, or it takes too long.
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<(TlsStream<TcpStream>, Option<PeerCertificate>)> {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.current.load().config));
+        let stream = timeout(self.handshake, acceptor.accept(stream)).await??;
+        let (_, session) = stream.get_ref();
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        let certificate = shown.and_then(|shown| certificate::peer(shown));
+        Ok((stream, certificate))
+    }
+}
