@@ -5,6 +5,7 @@ pub mod access;
 pub mod convert;
 pub mod credentials;
 pub mod directory;
+pub mod identify;
 pub mod page_token;
 pub mod peer;
 pub mod permit;
@@ -20,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use self::identify::Tokens;
 use crate::authority::Authority;
 
 /// What the services share: the authority, once it is loaded, and the wish to
@@ -27,6 +29,7 @@ use crate::authority::Authority;
 #[derive(Clone, Debug, Default)]
 pub struct Shared {
     authority: Arc<OnceLock<Arc<Authority>>>,
+    tokens: Arc<OnceLock<Arc<dyn Tokens>>>,
     /// Cancelled when long streams are to end.
     pub stopping: CancellationToken,
     /// Cancelled a moment later, when the streams of health and reflection are
@@ -38,6 +41,17 @@ impl Shared {
     /// Makes the authority available; the first one stays.
     pub fn set_authority(&self, authority: Arc<Authority>) {
         let _ = self.authority.set(authority);
+    }
+
+    /// Lets tokens of other issuers name callers; the first one stays.
+    pub fn set_tokens(&self, tokens: Arc<dyn Tokens>) {
+        let _ = self.tokens.set(tokens);
+    }
+
+    /// What finds out whom tokens of other issuers name, if any are trusted.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&Arc<dyn Tokens>> {
+        self.tokens.get()
     }
 
     /// The authority.

@@ -58,6 +58,7 @@ impl Credd {
             log_retention_commits: 1_000_000,
             credential_retention_days: 30,
             configured: Configured::default(),
+            issuers: Vec::new(),
         };
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();

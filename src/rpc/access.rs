@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::identify::{Identified, Identity, await_identity, identify};
 use super::permit::Admitted;
 use super::policy::{Access, access};
 use super::stopping::EndsWhenStopping;
@@ -54,7 +55,7 @@ pub struct AccessService<S> {
 
 impl<S> Service<Request<Body>> for AccessService<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
@@ -68,17 +69,36 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match admit(&self.shared, &request) {
-            Ok(Some(admitted)) => {
+            Ok(Entrance::Admitted(admitted)) => {
                 request.extensions_mut().insert(admitted);
                 let answer = self.inner.call(request);
                 Box::pin(async move { Ok(refine(answer.await?)) })
             }
-            Ok(None) => {
+            Ok(Entrance::Open) => {
                 let ending = self.shared.ending.clone();
                 let answer = self.inner.call(request);
                 Box::pin(async move {
                     let answer = refine(answer.await?);
                     Ok(answer.map(|body| Body::new(EndsWhenStopping::new(body, &ending))))
+                })
+            }
+            Ok(Entrance::Awaited(token, needs)) => {
+                let shared = Arc::clone(&self.shared);
+                // The one that is ready, and not its clone.
+                let next = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, next);
+                Box::pin(async move {
+                    let known = await_identity(&shared, &token).await;
+                    let admitted = known.and_then(|known| {
+                        let_in(shared.authority()?, known, needs, request.headers())
+                    });
+                    match admitted {
+                        Ok(admitted) => {
+                            request.extensions_mut().insert(admitted);
+                            Ok(refine(inner.call(request).await?))
+                        }
+                        Err(status) => Ok(status.into_http()),
+                    }
                 })
             }
             Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
@@ -90,23 +110,64 @@ where
 /// principal.
 pub const ON_BEHALF_OF: &str = "credd-on-behalf-of";
 
-/// The call, if the RPC needs a caller, and if the caller may call it somewhere.
-fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Admitted>, Status> {
+/// How a request gets in.
+enum Entrance {
+    /// Its RPC needs no caller.
+    Open,
+    /// Its caller may call the RPC somewhere.
+    Admitted(Admitted),
+    /// Who the caller is shows once the keys for this token have been fetched.
+    Awaited(String, Needs),
+}
+
+/// What an RPC needs of its caller.
+#[derive(Clone, Copy)]
+struct Needs {
+    permission: Permission,
+    /// Whether owners may call it who do not have the permission.
+    owners_may: bool,
+}
+
+fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Status> {
     let access = access(request.uri().path()).ok_or_else(status::unimplemented)?;
     check_metadata(request.headers())?;
     let (permission, owners_may) = match access {
-        Access::Open => return Ok(None),
+        Access::Open => return Ok(Entrance::Open),
         Access::Needs(permission) => (permission, false),
         Access::OwnerOr(permission) => (permission, true),
     };
+    let needs = Needs {
+        permission,
+        owners_may,
+    };
     let authority = shared.authority()?;
-    let (party, entry) = authenticate(authority, request.headers())?;
+    match identify(shared, authority, request)? {
+        Identity::Known(known) => {
+            let admitted = let_in(authority, known, needs, request.headers())?;
+            Ok(Entrance::Admitted(admitted))
+        }
+        Identity::Awaited(token) => Ok(Entrance::Awaited(token, needs)),
+    }
+}
+
+/// Lets a caller in who may call the RPC somewhere.
+fn let_in(
+    authority: &Authority,
+    (party, entry): Identified,
+    needs: Needs,
+    headers: &HeaderMap,
+) -> Result<Admitted, Status> {
+    let Needs {
+        permission,
+        owners_may,
+    } = needs;
+    let entry = entry.as_deref();
     let caller = Caller {
-        on_behalf_of: on_behalf_of(authority, &party, &entry, request.headers())?,
+        on_behalf_of: on_behalf_of(authority, &party, entry, headers)?,
         party,
     };
     let call = Call {
-        reach: authority.reach_with(&caller, Some(&entry), permission),
+        reach: authority.reach_with(&caller, entry, permission),
         caller,
         permission,
     };
@@ -116,7 +177,7 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Admitted>, S
         !owners.is_empty()
     };
     if !call.reach.is_empty() || owners_may && is_some_owner() {
-        Ok(Some(Admitted(Arc::new(call))))
+        Ok(Admitted(Arc::new(call)))
     } else {
         Err(status::permission_denied(permission.name()))
     }
@@ -126,7 +187,7 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Option<Admitted>, S
 fn on_behalf_of(
     authority: &Authority,
     party: &Party,
-    entry: &Entry,
+    entry: Option<&Entry>,
     headers: &HeaderMap,
 ) -> Result<Option<Party>, Status> {
     let mut values = headers.get_all(ON_BEHALF_OF).iter();
@@ -142,35 +203,13 @@ fn on_behalf_of(
         on_behalf_of: None,
     };
     let needed = Permission::OnBehalfOf;
-    if authority
-        .reach_with(&caller, Some(entry), needed)
-        .is_empty()
-    {
+    if authority.reach_with(&caller, entry, needed).is_empty() {
         return Err(status::permission_denied(needed.name()));
     }
     let name = OwnerPrincipal::parse(value.to_str().unwrap_or_default())
         .map_err(|InvalidText(rule)| status::invalid(&field, rule))?;
     let principal = Principal::trusted(Arc::clone(name.as_arc()));
     Ok(Some(authority.party(principal, KnownBy::Name)))
-}
-
-fn authenticate(authority: &Authority, headers: &HeaderMap) -> Result<(Party, Arc<Entry>), Status> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(status::unauthenticated());
-    };
-    value
-        .to_str()
-        .ok()
-        .and_then(bearer)
-        .and_then(|token| authority.authenticate(token))
-        .ok_or_else(status::unauthenticated)
-}
-
-/// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110 section 11.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// The values of metadata are printable ASCII, unless their name ends in `-bin`
@@ -197,19 +236,5 @@ fn refine(response: Response<Body>) -> Response<Body> {
     match status.code() {
         Code::OutOfRange | Code::Internal => status::refined(status).into_http(),
         _ => response,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bearer_is_found_whatever_the_case_of_its_scheme() {
-        assert_eq!(bearer("Bearer x"), Some("x"));
-        assert_eq!(bearer("bEARER x"), Some("x"));
-        assert_eq!(bearer("Basic x"), None);
-        assert_eq!(bearer("Bearer"), None);
-        assert_eq!(bearer(""), None);
     }
 }

@@ -16,6 +16,7 @@ use crate::authority::hub::LogError;
 use crate::authority::manage::{IssueError, NotRevealed};
 use crate::domain::credential::ShownState;
 use crate::domain::id::CredentialId;
+use crate::domain::jwt::JwtProblem;
 use crate::domain::names::InvalidText;
 
 const DOMAIN: &str = "credd";
@@ -84,7 +85,17 @@ pub fn unauthenticated() -> Status {
     with_reason(
         Code::Unauthenticated,
         "CALLER_UNKNOWN",
-        "present a good credential of credd's own tenant as `authorization: Bearer TOKEN`",
+        "present a good credential of credd's own tenant or a token of a trusted issuer as `authorization: Bearer TOKEN`, or a certificate that names you",
+    )
+}
+
+/// The token of another issuer names no caller.
+#[must_use]
+pub fn bad_token(problem: &JwtProblem) -> Status {
+    with_reason(
+        Code::Unauthenticated,
+        "CALLER_UNKNOWN",
+        format!("the token names no caller: {problem}"),
     )
 }
 

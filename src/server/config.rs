@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::authority::directory::Configured;
 use crate::authority::retention::Retention;
 use crate::authority::sweep::Keep;
+use crate::server::jwt::IssuerSettings;
 
 /// A credential authority: issues, verifies and revokes API credentials over
 /// gRPC.
@@ -44,6 +45,9 @@ pub struct Serve {
     /// What is configured of the directory.
     #[arg(skip)]
     pub configured: Configured,
+    /// The issuers whose tokens name callers.
+    #[arg(skip)]
+    pub issuers: Vec<IssuerSettings>,
     /// The address to listen on.
     #[arg(
         long,

@@ -32,6 +32,7 @@ use self::issuer::Issuer;
 use super::supervise::Supervisor;
 use crate::domain::jwt::{IssuerRules, JwtCaller, JwtProblem, Unverified};
 use crate::domain::time::{Clock, Timestamp};
+use crate::rpc::identify::{Checking, Tokens};
 
 /// Somebody whose tokens name callers.
 #[derive(Clone, Debug)]
@@ -205,15 +206,6 @@ impl Issuers {
         issuer.check(&token, self.clock.now())
     }
 
-    /// Whether a caller who was known is one still: the issuer is configured, and
-    /// the token has not ended.
-    #[must_use]
-    pub fn still_good(&self, caller: &JwtCaller, now: Timestamp) -> bool {
-        self.issuers
-            .get(caller.issuer())
-            .is_some_and(|issuer| caller.is_good(issuer.rules(), now))
-    }
-
     /// What there is to say of each issuer, in no order.
     pub fn status(&self) -> impl Iterator<Item = IssuerStatus> {
         self.issuers.values().map(|issuer| issuer.status())
@@ -224,6 +216,23 @@ impl Issuers {
         let token = Unverified::parse(token)?;
         let issuer = self.issuers.get(token.issuer());
         Ok((token, issuer.ok_or(JwtProblem::Issuer)?))
+    }
+}
+
+impl Tokens for Issuers {
+    fn caller_now(&self, token: &str) -> Result<JwtCaller, JwtProblem> {
+        self.caller_now(token)
+    }
+
+    fn caller<'a>(&'a self, token: &'a str) -> Checking<'a> {
+        Box::pin(self.caller(token))
+    }
+
+    fn good_until(&self, caller: &JwtCaller) -> Timestamp {
+        let issuer = self.issuers.get(caller.issuer());
+        issuer.map_or(caller.expires_at(), |issuer| {
+            caller.good_until(issuer.rules())
+        })
     }
 }
 

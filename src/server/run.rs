@@ -18,6 +18,7 @@ use super::config::{Init, Serve};
 use super::data_dir::DataDir;
 use super::health;
 use super::incoming::{self, Incoming};
+use super::jwt::Issuers;
 use super::listeners::{Listeners, Transport};
 use super::metrics;
 use super::open::{IfMissing, OpenError, Opened, open};
@@ -28,6 +29,7 @@ use crate::authority::directory::Configured;
 use crate::authority::retention::{self, Retention};
 use crate::authority::sweep::{Keep, Swept};
 use crate::authority::{Authority, Parts, Workers};
+use crate::domain::time::SystemClock;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::credential_service_server::CredentialServiceServer;
 use crate::proto::v1::directory_service_server::DirectoryServiceServer;
@@ -136,6 +138,7 @@ pub async fn run(
         Some(settings) => Some(follow_certificate(settings, &shared, &mut supervisor).await?),
         None => None,
     };
+    trust_issuers(config, &shared, &mut supervisor)?;
     let mut most = incoming::most_connections();
     if let Some(listener) = health_listener {
         most = most.saturating_sub(health::MAX_CONNECTIONS).max(1);
@@ -251,6 +254,20 @@ async fn serve_authority(
     report(health, ServingStatus::Serving).await;
     tracing::info!(%address, "serving");
     Err(supervisor.first_end().await.into())
+}
+
+/// Lets the tokens of issuers name callers.
+fn trust_issuers(
+    config: &Serve,
+    shared: &Shared,
+    supervisor: &mut Supervisor,
+) -> Result<(), Failure> {
+    if !config.issuers.is_empty() {
+        let issuers = Issuers::new(config.issuers.clone(), Arc::new(SystemClock))?;
+        issuers.start(supervisor, &shared.stopping);
+        shared.set_tokens(Arc::new(issuers));
+    }
+    Ok(())
 }
 
 /// TLS, with what keeps it up to date.

@@ -398,6 +398,7 @@ pub fn config(directory: &Path) -> Serve {
         log_retention_commits: 1_000_000,
         credential_retention_days: 30,
         configured: everything_to("credd:admin"),
+        issuers: Vec::new(),
     }
 }
 

@@ -77,14 +77,14 @@ impl JwtCaller {
         self.expires_at
     }
 
-    /// Whether the token has not ended yet: on or after the `exp` it has (RFC 7519
-    /// section 4.1.4), if the clocks of those who are under these rules may not
-    /// differ.
+    /// Until when the token is good: before the `exp` that it has (RFC 7519 section
+    /// 4.1.4), and a leeway later where the clocks of those who are under these
+    /// rules may differ.
     #[must_use]
-    pub fn is_good(&self, rules: &IssuerRules, now: Timestamp) -> bool {
-        // What would end after the last date never ends.
+    pub fn good_until(&self, rules: &IssuerRules) -> Timestamp {
         let end = self.expires_at.checked_add(rules.leeway());
-        end.is_none_or(|end| now < end)
+        // What would end after the last date never ends.
+        end.unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -183,7 +183,7 @@ impl<'a> Unverified<'a> {
             principal: self.principal()?,
             expires_at: self.expiry()?,
         };
-        if !caller.is_good(rules, now) {
+        if now >= caller.good_until(rules) {
             return Err(JwtProblem::Expired);
         }
         let latest = now.checked_add(rules.leeway()).unwrap_or(Timestamp::MAX);
