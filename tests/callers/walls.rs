@@ -1,0 +1,419 @@
+//! Tenants are walls: what is said of a record behind one is, to the byte, what is
+//! said of a record that is not there.
+
+use credd::proto::v1;
+use credd::proto::v1::presented::Credential;
+use prost::Message;
+
+use crate::caller::{Answer, Caller};
+use crate::requests::Names;
+use crate::support::raw::rpcs;
+use crate::world::{World, callers, nothing};
+
+/// Those of the table who have something on acme alone.
+const OF_ACME: [&str; 7] = [
+    "verifier", "auditor", "owner", "bearer", "jwt", "cert", "portal",
+];
+
+/// A request about records of others.
+struct Question {
+    what: &'static str,
+    rpc: String,
+    message: fn(&Question, &Names) -> Vec<u8>,
+}
+
+/// What a caller learns about records of these names, with their ids as those of
+/// `none`.
+async fn learned(caller: &Caller, question: &Question, of: &Names, none: &Names) -> Answer {
+    let message = (question.message)(question, of);
+    let answer = caller.answer(&question.rpc, message).await;
+    let answer = answer.replacing(&of.credential, &none.credential);
+    answer.replacing(&of.role, &none.role)
+}
+
+/// Asks about what is there and what is not until nothing changed in between:
+/// revisions go on as last uses are written.
+async fn compare(caller: &Caller, question: &Question, there: &Names, none: &Names) {
+    let mut before = learned(caller, question, none, none).await;
+    for _ in 0..100 {
+        let about = learned(caller, question, there, none).await;
+        let after = learned(caller, question, none, none).await;
+        if before == after {
+            assert_eq!(
+                about, after,
+                "{} learns something by {} ({})",
+                caller.name, question.rpc, question.what
+            );
+            return;
+        }
+        before = after;
+    }
+    panic!("the answers never stay the same: {}", question.rpc);
+}
+
+fn ask(what: &'static str, rpc: &str, message: fn(&Question, &Names) -> Vec<u8>) -> Question {
+    Question {
+        what,
+        rpc: rpc.to_owned(),
+        message,
+    }
+}
+
+/// A request for a verdict on a token, in each form in which it can be presented.
+fn presented(names: &Names, how: usize) -> v1::Presented {
+    let token = names.token.clone();
+    let header = |name: &str, text: String| {
+        Credential::Header(v1::RawHeader {
+            name: name.to_owned(),
+            value: Some(v1::raw_header::Value::Text(text)),
+        })
+    };
+    let credential = match how {
+        0 => Credential::Token(token),
+        1 => header("X-Key", token),
+        2 => header("Authorization", format!("Bearer {token}")),
+        _ => Credential::UsernamePassword(v1::UsernamePassword {
+            username: "jo".to_owned(),
+            password: token,
+        }),
+    };
+    v1::Presented {
+        credential: Some(credential),
+    }
+}
+
+fn verify(names: &Names, how: usize) -> v1::VerifyRequest {
+    v1::VerifyRequest {
+        presented: Some(presented(names, how)),
+        ..Default::default()
+    }
+}
+
+fn filter_of(names: &Names) -> v1::CredentialFilter {
+    v1::CredentialFilter {
+        tenant: names.tenant.clone(),
+        ..Default::default()
+    }
+}
+
+/// A list of acme's credentials that only those pass for whom something stands
+/// that is another tenant's.
+fn list(filter: v1::CredentialFilter) -> Vec<u8> {
+    let filter = v1::CredentialFilter {
+        tenant: "acme".to_owned(),
+        ..filter
+    };
+    v1::ListRequest {
+        filter: Some(filter),
+        include_unlisted: true,
+        include_total: true,
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+fn issue(names: &Names) -> v1::IssueRequest {
+    v1::IssueRequest {
+        tenant: "acme".to_owned(),
+        owner: "jo".to_owned(),
+        profile: names.profile.clone(),
+        label: "test".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// Every RPC about records of the tenant, and those that name one of them beside
+/// what is the caller's own.
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn questions() -> Vec<Question> {
+    let mut all: Vec<_> = rpcs()
+        .iter()
+        .map(|rpc| {
+            ask("a good request", rpc, |question, names| {
+                names.request(&question.rpc).expect("a request")
+            })
+        })
+        .collect();
+    all.extend([
+        ask("its profile", "CredentialService/Issue", |_, names| {
+            issue(names).encode_to_vec()
+        }),
+        ask("its role", "CredentialService/Issue", |_, names| {
+            v1::IssueRequest {
+                profile: "acme-keys".to_owned(),
+                roles: vec![names.role.clone()],
+                ..issue(names)
+            }
+            .encode_to_vec()
+        }),
+        ask("a dry run", "CredentialService/Issue", |_, names| {
+            v1::IssueRequest {
+                tenant: names.tenant.clone(),
+                owner: names.owner.clone(),
+                dry_run: true,
+                ..issue(names)
+            }
+            .encode_to_vec()
+        }),
+        ask("all of it", "CredentialService/List", |_, names| {
+            v1::ListRequest {
+                filter: Some(filter_of(names)),
+                include_total: true,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        ask("its owner", "CredentialService/List", |_, names| {
+            list(v1::CredentialFilter {
+                owner: names.owner.clone(),
+                ..Default::default()
+            })
+        }),
+        ask("its profile", "CredentialService/List", |_, names| {
+            list(v1::CredentialFilter {
+                profile: names.profile.clone(),
+                ..Default::default()
+            })
+        }),
+        ask("its role", "CredentialService/List", |_, names| {
+            list(v1::CredentialFilter {
+                role: names.role.clone(),
+                ..Default::default()
+            })
+        }),
+        ask("a revision", "CredentialService/Rotate", |_, names| {
+            v1::RotateRequest {
+                credential_id: names.credential.clone(),
+                end_overlap: true,
+                request_id: "6f7c2c3e-0d5e-4b7e-8f3c-2f0b8a4d9c11".to_owned(),
+                dry_run: true,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        ask("all of it", "CredentialService/Lock", |_, names| {
+            v1::LockRequest {
+                target: Some(v1::lock_request::Target::Filter(filter_of(names))),
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        ask("its owner", "CredentialService/Revoke", |_, names| {
+            v1::RevokeRequest {
+                target: Some(v1::revoke_request::Target::Filter(v1::CredentialFilter {
+                    owner: names.owner.clone(),
+                    ..filter_of(names)
+                })),
+                dry_run: true,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        ask("its role", "DirectoryService/PutOwner", |_, names| {
+            v1::PutOwnerRequest {
+                tenant: "acme".to_owned(),
+                name: "somebody".to_owned(),
+                roles: vec![names.role.clone()],
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        ask("its name", "DirectoryService/GetOwner", |_, names| {
+            v1::GetOwnerRequest {
+                tenant: "acme".to_owned(),
+                name: names.owner.clone(),
+            }
+            .encode_to_vec()
+        }),
+        ask("its name", "DirectoryService/DeleteOwner", |_, names| {
+            v1::DeleteOwnerRequest {
+                tenant: "acme".to_owned(),
+                name: names.spare_owner.clone(),
+                dry_run: true,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        ask("its name", "DirectoryService/GetRole", |_, names| {
+            v1::GetRoleRequest {
+                tenant: "acme".to_owned(),
+                name: names.role.clone(),
+            }
+            .encode_to_vec()
+        }),
+        ask("its name", "DirectoryService/DeleteRole", |_, names| {
+            v1::DeleteRoleRequest {
+                tenant: "acme".to_owned(),
+                name: names.role.clone(),
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        ask("its name", "DirectoryService/GetProfile", |_, names| {
+            v1::GetProfileRequest {
+                tenant: "acme".to_owned(),
+                name: names.profile.clone(),
+            }
+            .encode_to_vec()
+        }),
+        ask("for all", "DirectoryService/GetProfile", |_, names| {
+            v1::GetProfileRequest {
+                tenant: String::new(),
+                name: names.profile.clone(),
+            }
+            .encode_to_vec()
+        }),
+        ask("its name", "DirectoryService/DeleteProfile", |_, names| {
+            v1::DeleteProfileRequest {
+                tenant: "acme".to_owned(),
+                name: names.profile.clone(),
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+        ask(
+            "whom it binds",
+            "DirectoryService/GetBinding",
+            |_, names| {
+                v1::GetBindingRequest {
+                    principal: names.principal.clone(),
+                    role: "verifier".to_owned(),
+                    tenant: "acme".to_owned(),
+                }
+                .encode_to_vec()
+            },
+        ),
+        ask(
+            "whom it binds",
+            "DirectoryService/ListBindings",
+            |_, names| {
+                v1::ListBindingsRequest {
+                    principal: names.principal.clone(),
+                    ..Default::default()
+                }
+                .encode_to_vec()
+            },
+        ),
+        ask(
+            "whom it binds",
+            "DirectoryService/DeleteBinding",
+            |_, names| {
+                v1::DeleteBindingRequest {
+                    principal: names.principal.clone(),
+                    role: "verifier".to_owned(),
+                    tenant: "acme".to_owned(),
+                    ..Default::default()
+                }
+                .encode_to_vec()
+            },
+        ),
+        ask("no tenant", "VerificationService/Verify", |_, names| {
+            verify(names, 0).encode_to_vec()
+        }),
+        ask("its tenant", "VerificationService/Verify", |_, names| {
+            v1::VerifyRequest {
+                tenant: names.tenant.clone(),
+                ..verify(names, 0)
+            }
+            .encode_to_vec()
+        }),
+        ask("acme", "VerificationService/Verify", |_, names| {
+            v1::VerifyRequest {
+                tenant: "acme".to_owned(),
+                ..verify(names, 0)
+            }
+            .encode_to_vec()
+        }),
+        ask("its header", "VerificationService/Verify", |_, names| {
+            v1::VerifyRequest {
+                any_tenant: true,
+                ..verify(names, 1)
+            }
+            .encode_to_vec()
+        }),
+        ask("as a bearer", "VerificationService/Verify", |_, names| {
+            v1::VerifyRequest {
+                tenant: names.tenant.clone(),
+                permissions: vec!["feeds:read".to_owned()],
+                ..verify(names, 2)
+            }
+            .encode_to_vec()
+        }),
+        ask("as a password", "VerificationService/Verify", |_, names| {
+            v1::VerifyRequest {
+                any_tenant: true,
+                profiles: vec![names.profile.clone()],
+                ..verify(names, 3)
+            }
+            .encode_to_vec()
+        }),
+        ask("its profile", "VerificationService/Verify", |_, names| {
+            v1::VerifyRequest {
+                any_tenant: true,
+                profiles: vec![names.profile.clone()],
+                ..verify(names, 0)
+            }
+            .encode_to_vec()
+        }),
+        ask(
+            "its tenant",
+            "VerificationService/VerifyStream",
+            |_, names| {
+                v1::VerifyStreamRequest {
+                    correlation: 7,
+                    request: Some(v1::VerifyRequest {
+                        tenant: names.tenant.clone(),
+                        ..verify(names, 0)
+                    }),
+                }
+                .encode_to_vec()
+            },
+        ),
+        ask("a snapshot", "VerificationService/Watch", |_, names| {
+            v1::WatchRequest {
+                tenants: vec![names.tenant.clone()],
+                snapshot: true,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }),
+    ]);
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_behind_a_wall_is_as_if_it_were_not_there() {
+    let world = World::start().await;
+    let callers = callers(&world).await;
+    let globex = world.names("globex").await;
+    let (credential, token) = world.credential("verifier", &[]).await;
+    let credd = Names {
+        tenant: "credd".to_owned(),
+        owner: "verifier".to_owned(),
+        profile: "api-token".to_owned(),
+        role: "portal".to_owned(),
+        principal: "credd:admin".to_owned(),
+        credential,
+        token,
+        ..globex.clone()
+    };
+    // Behind the wall things are denied, too.
+    let denied = world.issue("globex", "gus").await;
+    world.admin.lock(&denied.id).await.unwrap();
+    let questions = questions();
+    for there in [&globex, &credd] {
+        let none = nothing(there);
+        for name in OF_ACME {
+            let caller = callers.iter().find(|caller| caller.name == name).unwrap();
+            for question in &questions {
+                let is_common = there.tenant == "credd" && question.what == "its profile";
+                let names_common = there.tenant == "credd" && question.what == "for all";
+                if !is_common && !names_common {
+                    compare(caller, question, there, &none).await;
+                }
+            }
+        }
+    }
+    drop(callers);
+    world.stop().await;
+}
