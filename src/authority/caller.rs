@@ -181,6 +181,9 @@ impl Authority {
 
     fn reach_of(&self, party: &Party, entry: Option<&Entry>, permission: Permission) -> Tenants {
         let (directory, names) = (self.index.directory(), self.index.names());
+        if self.is_disabled(party) {
+            return Tenants::NONE;
+        }
         let Some(held) = directory.held(party.principal.as_str()) else {
             return Tenants::NONE;
         };
@@ -202,6 +205,19 @@ impl Authority {
         Tenants::with(held, permission)
     }
 
+    /// Whether a party that is known by its name alone is an owner of credd's own
+    /// tenant whom somebody has disabled: no credential would let it in.
+    fn is_disabled(&self, party: &Party) -> bool {
+        let (directory, names) = (self.index.directory(), self.index.names());
+        let own = || {
+            let (scheme, name) = party.principal.as_str().split_once(':')?;
+            let credd = directory.tenant(Tenant::CREDD, names)?;
+            let own = directory.owner(credd, name, names);
+            own.filter(|_| scheme == Tenant::CREDD)
+        };
+        party.known_by == KnownBy::Name && own().is_some_and(|own| directory.owner_disabled(own))
+    }
+
     /// Whether a caller may do to this owner what owners may who need no
     /// permission. One who calls in the name of an owner must have it, or be the
     /// owner too.
@@ -214,7 +230,7 @@ impl Authority {
         }
         let names_owner = |party: &Party| {
             let owners = directory.owners_of_principal(party.principal.as_str());
-            owners.contains(&owner)
+            owners.contains(&owner) && !self.is_disabled(party)
         };
         let Caller {
             party,
