@@ -14,9 +14,12 @@ mod support;
 mod tls;
 
 mod caller;
+mod lists;
+mod parties;
 mod requests;
 mod signer;
 mod state;
+mod streams;
 mod table;
 mod walls;
 mod world;
