@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use credd::server::config::{Cli, Command};
+use credd::server::config::{Admin, Cli, Command};
 use credd::server::listeners::Transport;
 use credd::server::{panics, run, telemetry};
 
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Serve(config) => run::serve(config, &Transport::default()),
         Command::Init(config) => run::init(config),
+        Command::Admin(Admin::Recover(config)) => run::recover(config),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -34,6 +34,25 @@ pub enum Command {
     /// Creates the data directory, with a keyring, an empty store and the first
     /// administrator's token.
     Init(Init),
+    /// Helps those who administer credd.
+    #[command(subcommand)]
+    Admin(Admin),
+}
+
+/// What helps those who administer credd.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Makes another administrator and writes its token to the data directory,
+    /// where nobody can administer credd any more. The server must be stopped.
+    Recover(Recover),
+}
+
+/// How to make another administrator.
+#[derive(Clone, Debug, Args)]
+pub struct Recover {
+    /// Where the store is.
+    #[command(flatten)]
+    pub data: Data,
 }
 
 /// How to serve.

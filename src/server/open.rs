@@ -2,31 +2,21 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
+use super::administrator::{self, AdministratorError};
 use super::config::Data;
 use super::data_dir::{DataDir, DirLock, FileError};
 use super::keyring_file::{self, InvalidKeyringFile};
-use crate::authority::command::{Command, DirectoryCommand, IdSequence, NewId, Texts, What};
-use crate::authority::committer::{CommandError, How};
+use crate::authority::command::Command;
+use crate::authority::committer::CommandError;
 use crate::authority::directory::Configured;
 use crate::authority::feed::{Feed, FeedError};
 use crate::authority::hub::RingSize;
-use crate::authority::manage::{Asked, IssueError, NewCredential};
 use crate::authority::record::KeyChecks;
 use crate::authority::{Authority, Parts};
-use crate::domain::expiry::Wish;
 use crate::domain::keyring::{CheckValue, KeyVersion, Keyring};
-use crate::domain::names::{
-    Label, Owner, OwnerPrincipal, Principal, ProfileName, Reason, Role, Tenant,
-};
-use crate::domain::profile::built_in;
 use crate::domain::random::{self, RandomUnavailable, SystemRandom};
 use crate::domain::revision::StoreId;
-use crate::domain::rights::{Binding, Reach};
-use crate::domain::secret::Secret;
 use crate::domain::time::SystemClock;
-use crate::domain::token::{Generation, Kind, secret_text};
 use crate::store::sled::{OpenError as StoreOpenError, Options, SledStore};
 use crate::store::{Store, StoreError};
 
@@ -231,19 +221,18 @@ fn check_of(checks: &[(KeyVersion, CheckValue)], version: KeyVersion) -> Option<
 /// What a fresh store still lacks could not be added.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstStartError {
-    /// A file can't be written.
+    /// The keyring was not recorded.
+    #[error("the keyring was not recorded")]
+    Keyring(#[from] CommandError),
+    /// There is no first administrator.
     #[error(transparent)]
-    File(#[from] FileError),
-    /// The first administrator's credential was not issued.
-    #[error("the first administrator's credential was not issued")]
-    Issue(#[from] IssueError),
+    Administrator(#[from] AdministratorError),
 }
 
 impl Opened {
-    /// Records the keyring where that is new, and issues the first
-    /// administrator's credential where credd has no caller and the configuration
-    /// names no administrator: what a first start does,
-    /// and what is left of one that was interrupted.
+    /// Records the keyring where that is new, and makes the first administrator
+    /// where there is none: what a first start does, and what is left of one that
+    /// was interrupted.
     ///
     /// # Errors
     ///
@@ -254,76 +243,11 @@ impl Opened {
             sealing: self.parts.keyring.sealing_checks().collect(),
         };
         if self.recorded.as_ref() != Some(&checks) {
-            let recorded = authority.run(Command::RecordKeyring(checks)).await;
-            recorded.map_err(IssueError::Command)?;
+            authority.run(Command::RecordKeyring(checks)).await?;
         }
-        let (_, is_administered) = authority.index().read(|index| {
-            let directory = index.directory();
-            let credd = directory.tenant(Tenant::CREDD, index.names());
-            let has_callers =
-                credd.is_some_and(|credd| index.listing(|listing| listing.has_tenant(credd)));
-            has_callers || directory.configures_administrator()
-        });
-        if !is_administered {
-            self.issue_first_administrator(authority).await?;
+        if let Some(path) = administrator::first(&self.directory, authority).await? {
+            tracing::info!(path = %path.display(), "the first administrator's token is in a file");
         }
         Ok(())
     }
-
-    async fn bind_first_administrator(&self, authority: &Authority) -> Result<(), CommandError> {
-        let principal = Principal::credd(&first_administrator());
-        let what = What::PutBinding(Binding {
-            reach: Reach::All,
-            principal: OwnerPrincipal::trusted(Arc::clone(principal.as_arc())),
-            role: Role::trusted(Role::ADMINISTRATOR.into()),
-        });
-        let command = DirectoryCommand {
-            what,
-            reason: Reason::trusted("first start".into()),
-            by: Principal::system(),
-            expected: None,
-        };
-        let bound = authority.change_directory(command, How::BY_CREDD).await;
-        bound.map(drop)
-    }
-
-    /// The token is written before the credential is committed: a crash between
-    /// the two leaves a token that is good for nothing, and the next start
-    /// issues another.
-    async fn issue_first_administrator(
-        &self,
-        authority: &Authority,
-    ) -> Result<(), FirstStartError> {
-        let new = NewCredential {
-            tenant: Tenant::credd(),
-            owner: first_administrator(),
-            profile: ProfileName::trusted(built_in::API_TOKEN.into()),
-            texts: Texts {
-                label: Some(Label::trusted("first administrator".into())),
-                ..Texts::default()
-            },
-            expiry: Wish::Never,
-        };
-        let random = authority.random();
-        let secret = Secret::new(random::bytes(random).map_err(IssueError::Random)?);
-        let entropy = random::bytes(random).map_err(IssueError::Random)?;
-        let id = IdSequence::after(None).next(authority.now(), entropy);
-        let text = secret_text(Kind::ApiToken, id, Generation::FIRST, &secret);
-        let path = self.directory.admin_token();
-        let line = Zeroizing::new(format!("{}\n", text.expose()));
-        self.directory.write(&path, &line)?;
-        self.bind_first_administrator(authority)
-            .await
-            .map_err(IssueError::Command)?;
-        authority
-            .issue_as(new, Asked::by_credd(), NewId::Given(id), secret)
-            .await?;
-        tracing::info!(path = %path.display(), "the first administrator's token is in a file");
-        Ok(())
-    }
-}
-
-/// The owner of the first administrator's credential.
-fn first_administrator() -> Owner {
-    Owner::trusted("admin".into())
 }

@@ -14,7 +14,8 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::config::{Init, Serve};
+use super::administrator;
+use super::config::{Init, Recover, Serve};
 use super::data_dir::DataDir;
 use super::health;
 use super::incoming::{self, Incoming};
@@ -100,13 +101,39 @@ pub fn init(config: &Init) -> Result<(), Failure> {
         return Err(OpenError::Exists(directory.path().to_owned()).into());
     }
     let opened = open(&config.data, IfMissing::Create, Configured::default())?;
+    with_authority(opened, async |opened, authority| {
+        Ok(opened.complete(authority).await?)
+    })
+}
+
+/// Makes another administrator, where nobody can administer credd any more: writes
+/// a token to the data directory, which no server may have open.
+///
+/// # Errors
+///
+/// [`OpenError::InUse`] while a server runs; whatever else keeps it from that.
+pub fn recover(config: &Recover) -> Result<(), Failure> {
+    let opened = open(&config.data, IfMissing::Refuse, Configured::default())?;
+    with_authority(opened, async |opened, authority| {
+        let (owner, path) = administrator::recover(&opened.directory, authority).await?;
+        tracing::warn!(%owner, path = %path.display(), "made an administrator, whose token is in a file");
+        Ok(())
+    })
+}
+
+/// Does something with what a data directory holds, and ends when all of it is
+/// written.
+fn with_authority(
+    opened: Opened,
+    act: impl AsyncFnOnce(&Opened, &Authority) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     block_on(async {
         let mut supervisor = Supervisor::new();
         let authority = start_authority(&opened, &mut supervisor)?;
-        let completed = opened.complete(&authority).await;
+        let done = act(&opened, &authority).await;
         drop((authority, opened));
         supervisor.all_ends().await;
-        Ok(completed?)
+        done
     })
 }
 

@@ -157,6 +157,17 @@ impl Client {
         (issued.credential.unwrap().id, token_of(issued.secret))
     }
 
+    /// Issues a credential of an owner of credd's own tenant; returns its id and its
+    /// token.
+    pub async fn issue_caller_of(&self, owner: &str) -> (String, String) {
+        let request = v1::IssueRequest {
+            owner: owner.to_owned(),
+            ..token_request("credd")
+        };
+        let issued = self.issue(request).await.unwrap();
+        (issued.credential.unwrap().id, token_of(issued.secret))
+    }
+
     pub async fn lock(&self, id: &str) -> Result<v1::LockResponse, Status> {
         let request = lock_request(id);
         Ok(self.credentials.clone().lock(request).await?.into_inner())
