@@ -1,14 +1,14 @@
 //! Opening a data directory: keyring, store, index; and the first start.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::administrator::{self, AdministratorError};
-use super::config::Data;
+use super::config::Settings;
 use super::data_dir::{DataDir, DirLock, FileError};
 use super::keyring_file::{self, InvalidKeyringFile};
 use crate::authority::command::Command;
 use crate::authority::committer::CommandError;
-use crate::authority::directory::Configured;
 use crate::authority::feed::{Feed, FeedError};
 use crate::authority::hub::RingSize;
 use crate::authority::record::KeyChecks;
@@ -113,16 +113,14 @@ pub struct Opened {
 /// # Errors
 ///
 /// [`OpenError`]. A store that can't be opened is left as it is.
-pub fn open(
-    data: &Data,
-    if_missing: IfMissing,
-    configured: Configured,
-) -> Result<Opened, OpenError> {
-    let directory = DataDir::new(data.data_dir.clone());
+pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenError> {
+    let directory = DataDir::new(settings.store.data_dir.clone());
+    let keyring_path = settings.keyring.file.clone();
+    let keyring_path = keyring_path.unwrap_or_else(|| directory.keyring());
     let random = SystemRandom::new();
     let options = Options {
-        cache_bytes: data.store_cache_mib.saturating_mul(MIB),
-        reserve_bytes: data.disk_reserve_mib.saturating_mul(MIB),
+        cache_bytes: settings.store.cache_mib.saturating_mul(MIB),
+        reserve_bytes: settings.store.disk_reserve_mib.saturating_mul(MIB),
         ..Options::default()
     };
     let missing = || OpenError::NoStore(directory.path().to_owned());
@@ -138,7 +136,7 @@ pub fn open(
         return Err(missing());
     }
     // Before the store: a store without its keyring would be a loss.
-    let keyring = Arc::new(read_keyring(&directory, exists, &random)?);
+    let keyring = Arc::new(read_keyring(&directory, &keyring_path, exists, &random)?);
     let store = if exists {
         SledStore::open(&directory.store(), &options)?
     } else {
@@ -149,11 +147,12 @@ pub fn open(
     let loaded = Feed::load(Arc::clone(&store), RingSize::default())?;
     if let Some(recorded) = &loaded.keyring {
         check_keyring(&keyring, recorded).map_err(|problem| OpenError::WrongKeyring {
-            path: directory.keyring(),
+            path: keyring_path,
             problem,
         })?;
     }
     let index = loaded.feed.index();
+    let configured = settings.configured.clone();
     index.directory().configure(configured, index.names());
     let (revision, credentials) = loaded.feed.index().read(|index| index.len());
     tracing::info!(store = %store.id(), %revision, credentials, "loaded the store");
@@ -173,20 +172,23 @@ pub fn open(
 
 fn read_keyring(
     directory: &DataDir,
+    path: &Path,
     store_exists: bool,
     random: &SystemRandom,
 ) -> Result<Keyring, OpenError> {
-    let path = directory.keyring();
-    let text = match directory.read(&path)? {
+    let text = match directory.read(path)? {
         Some(text) => text,
-        None if store_exists => return Err(OpenError::NoKeyring(path)),
+        None if store_exists => return Err(OpenError::NoKeyring(path.to_owned())),
         None => {
             let text = keyring_file::generate(random)?;
-            directory.write(&path, &text)?;
+            directory.write(path, &text)?;
             text
         }
     };
-    keyring_file::parse(&text).map_err(|source| OpenError::Keyring { path, source })
+    keyring_file::parse(&text).map_err(|source| OpenError::Keyring {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Whether the keyring has every key that the store was used with.
