@@ -335,7 +335,11 @@ fn suggestion(key: &str, section: Option<&str>) -> String {
     const NEAR: f64 = 0.8;
     const ELSEWHERE: f64 = 0.1;
 
-    let nearness = |name: &str| strsim::jaro_winkler(name, key);
+    let nearness = |name: &str| match strsim::osa_distance(name, key) {
+        // One letter is wrong, or two are swapped: of short names that is much.
+        0 | 1 => 1.0,
+        _ => strsim::jaro_winkler(name, key),
+    };
     let sections = settings::all();
     let headers = sections
         .iter()

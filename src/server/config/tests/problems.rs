@@ -135,6 +135,7 @@ fn sections_are_checked_against_each_other() {
         ("[[server]]", "f:1:3: server: must be a table: [server]"),
         ("roles = [1]", "f:1:10: roles: must be an array of tables"),
         ("[server.more]", "f:1:9: server.more: unknown"),
+        ("[tsl]", "f:1:2: tsl: unknown; did you mean `[tls]`?"),
         (
             "[server]\ncertificate = \"\"",
             "f:2:1: server.certificate: unknown; did you mean `tls.certificate`?",
