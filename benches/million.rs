@@ -19,14 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use credd::authority::Authority;
-use credd::authority::directory::Configured;
 use credd::authority::list::{Filter, Order, Place, Whose};
 use credd::domain::credential::ShownState;
 use credd::domain::id::CredentialId;
 use credd::domain::time::Timestamp;
 use credd::server::data_dir::DataDir;
 use credd::server::open::{IfMissing, open};
-use support::serving::data;
+use support::serving::settings;
 use support::typical::{Population, id};
 use support::{Budget, Pairs, Table, median, preamble, seconds, setting};
 
@@ -44,12 +43,7 @@ fn main() {
     ));
 
     let (filling, ()) = seconds(|| {
-        let opened = open(
-            &data(directory.path()),
-            IfMissing::Create,
-            Configured::default(),
-        )
-        .unwrap();
+        let opened = open(&settings(directory.path()), IfMissing::Create).unwrap();
         let keyring = Arc::clone(&opened.parts.keyring);
         Population { count, keyring }.fill(&*opened.parts.store, 1000, TAIL);
     });
@@ -66,14 +60,8 @@ fn main() {
     let pairs = Pairs::measure(
         || {
             drop(last.take());
-            let (seconds, opened) = seconds(|| {
-                open(
-                    &data(directory.path()),
-                    IfMissing::Refuse,
-                    Configured::default(),
-                )
-                .unwrap()
-            });
+            let (seconds, opened) =
+                seconds(|| open(&settings(directory.path()), IfMissing::Refuse).unwrap());
             sizes.0 = opened.parts.feed.index().read(|index| index.len()).1;
             last = Some(opened);
             // What it takes to close is not part of a start.
@@ -97,12 +85,7 @@ fn main() {
     );
     table.print();
 
-    let opened = open(
-        &data(directory.path()),
-        IfMissing::Refuse,
-        Configured::default(),
-    )
-    .unwrap();
+    let opened = open(&settings(directory.path()), IfMissing::Refuse).unwrap();
     let (authority, _workers) = Authority::new(opened.parts.clone());
     list(
         &authority,
@@ -115,7 +98,7 @@ fn main() {
 
 /// Opens the database with sled alone and reads every pair.
 fn scan_with_sled(path: &Path) -> (sled::Db, usize) {
-    let cache = data(path).store_cache_mib << 20;
+    let cache = settings(path).store.cache_mib << 20;
     let config = sled::Config::new().path(path).flush_every_ms(None);
     let sled = config.cache_capacity(cache).open().unwrap();
     let mut read = 0;

@@ -33,7 +33,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use credd::authority::directory::Configured;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::verify_stream_response::Outcome;
 use credd::proto::v1::{
@@ -42,7 +41,8 @@ use credd::proto::v1::{
 };
 use credd::server::open::{IfMissing, open};
 use support::serving::{
-    Bearer, Client, Credd, NoOp, channel, connect, data, runtime, verify_presented, verify_request,
+    Bearer, Client, Credd, NoOp, channel, connect, runtime, settings, verify_presented,
+    verify_request,
 };
 use support::typical::Population;
 use support::{Budget, Mix, Pairs, Table, period, preamble, setting};
@@ -62,12 +62,7 @@ fn main() {
 
     let directory = tempfile::tempdir().unwrap();
     {
-        let opened = open(
-            &data(directory.path()),
-            IfMissing::Create,
-            Configured::default(),
-        )
-        .unwrap();
+        let opened = open(&settings(directory.path()), IfMissing::Create).unwrap();
         let keyring = Arc::clone(&opened.parts.keyring);
         Population { count, keyring }.fill(&*opened.parts.store, 1000, 0);
     }

@@ -3,19 +3,34 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use credd::server::config::{Cli, Command};
-use credd::server::listeners::Transport;
+use credd::server::config::{Admin, Cli, Command, Problems, Settings};
+use credd::server::supervise::Failure;
 use credd::server::{panics, run, telemetry};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    telemetry::start(&cli.log);
-    panics::end_the_process();
-    let outcome = match &cli.command {
-        Command::Serve(config) => run::serve(config, &Transport::default()),
-        Command::Init(config) => run::init(config),
+    let Cli { log, command } = Cli::parse();
+    match &command {
+        Command::Serve(layers) => end(layers.settings(&log), run::serve),
+        Command::Init(layers) => end(layers.settings(&log), run::init),
+        Command::Admin(Admin::Recover(layers)) => end(layers.settings(&log), run::recover),
+        Command::Config(command) => command.run(&log),
+    }
+}
+
+fn end(
+    settings: Result<Settings, Problems>,
+    task: fn(&Settings) -> Result<(), Failure>,
+) -> ExitCode {
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
     };
-    match outcome {
+    telemetry::start(settings.server.log.as_str());
+    panics::end_the_process();
+    match task(&settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = telemetry::chain(&*error), "credd ends");

@@ -1,6 +1,7 @@
 //! The process: its configuration, its data directory, its first start, what
 //! runs in it and how it ends.
 
+pub mod administrator;
 pub mod config;
 pub mod data_dir;
 pub mod health;

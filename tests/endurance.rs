@@ -17,10 +17,8 @@ use tonic_health::pb::health_client::HealthClient;
 /// A server that would wait an hour for the last call.
 async fn patient() -> Server {
     let directory = tempfile::tempdir().unwrap();
-    let config = credd::server::config::Serve {
-        shutdown_seconds: 3600,
-        ..config(directory.path())
-    };
+    let mut config = config(directory.path());
+    config.server.shutdown_seconds = 3600;
     Server::start_with(directory, config).await
 }
 
@@ -79,8 +77,8 @@ async fn a_full_disk_refuses_changes_and_nothing_else() {
     let directory = server.stop().await;
     // No disk has so much room. There is something to compact, which needs some.
     let mut config = config(directory.path());
-    config.data.disk_reserve_mib = u64::MAX;
-    config.log_retention_commits = 1;
+    config.store.disk_reserve_mib = u64::MAX;
+    config.retention.log_commits = 1;
     let server = Server::start_with(directory, config).await;
     for (id, token) in tokens {
         let refused = server.admin.revoke(&id).await.unwrap_err();

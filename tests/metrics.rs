@@ -12,10 +12,8 @@ use support::{Server, config, token_request};
 async fn what_ends_in_seven_and_thirty_days_is_counted_and_listed() {
     let directory = tempfile::tempdir().unwrap();
     let address = free_address();
-    let config = credd::server::config::Serve {
-        metrics_listen: Some(address),
-        ..config(directory.path())
-    };
+    let mut config = config(directory.path());
+    config.server.metrics_listen = Some(address);
     let server = Server::start_with(directory, config).await;
     for period in ["P1D", "P6D", "P8D", "P29D", "P31D", "P1Y"] {
         let request = v1::IssueRequest {

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use credd::authority::directory::Configured;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
 use credd::proto::v1::verification_service_server::{
     VerificationService, VerificationServiceServer,
@@ -16,7 +15,7 @@ use credd::proto::v1::{
     self, VerifyRequest, VerifyResponse, VerifyStreamRequest, VerifyStreamResponse, WatchRequest,
     WatchResponse,
 };
-use credd::server::config::{Data, Serve};
+use credd::server::config::{self, Settings};
 use credd::server::supervise::Failure;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -48,19 +47,8 @@ pub struct Credd {
 
 impl Credd {
     pub async fn start(directory: TempDir) -> Self {
-        let config = Serve {
-            data: data(directory.path()),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            metrics_listen: None,
-            allow_plaintext: false,
-            shutdown_seconds: 10,
-            log_retention_hours: 24,
-            log_retention_commits: 1_000_000,
-            credential_retention_days: 30,
-            configured: Configured::default(),
-            issuers: Vec::new(),
-        };
-        let listener = TcpListener::bind(config.listen).await.unwrap();
+        let config = settings(directory.path());
+        let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
@@ -97,11 +85,19 @@ impl Credd {
     }
 }
 
-pub fn data(directory: &Path) -> Data {
-    Data {
-        data_dir: directory.to_owned(),
-        disk_reserve_mib: 16,
-        store_cache_mib: 256,
+/// Loopback, any port, a small disk reserve.
+pub fn settings(directory: &Path) -> Settings {
+    Settings {
+        server: config::Server {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            ..Default::default()
+        },
+        store: config::Store {
+            data_dir: directory.to_owned(),
+            disk_reserve_mib: 16,
+            cache_mib: 256,
+        },
+        ..Default::default()
     }
 }
 

@@ -120,9 +120,9 @@ impl DataDir {
         }
     }
 
-    /// Writes a file of the directory with mode 0600: after it returned the
-    /// whole of it is durable, and whoever reads it sees all of it or what was
-    /// there before.
+    /// Writes a file with mode 0600, in the directory or elsewhere: after it
+    /// returned the whole of it is durable, and whoever reads it sees all of it
+    /// or what was there before.
     ///
     /// # Errors
     ///
@@ -139,7 +139,8 @@ impl DataDir {
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, path)?;
-            File::open(&self.0)?.sync_all()
+            let parent = path.parent().filter(|parent| *parent != Path::new(""));
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
         };
         write().map_err(FileError::of(path))
     }

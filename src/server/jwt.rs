@@ -35,7 +35,7 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::rpc::identify::{Checking, Tokens};
 
 /// Somebody whose tokens name callers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerSettings {
     /// What is asked of the tokens.
     pub rules: IssuerRules,
@@ -47,7 +47,7 @@ pub struct IssuerSettings {
 }
 
 /// Where the keys of an issuer are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwksSource {
     /// A file, which may be replaced.
     File(PathBuf),

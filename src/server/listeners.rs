@@ -4,18 +4,9 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
+use super::config::Settings;
 use super::supervise::Failure;
 use super::tls::TlsSettings;
-
-/// What can be set of it beside the address of the services.
-#[derive(Clone, Debug, Default)]
-pub struct Transport {
-    /// `None`: the services are in plaintext.
-    pub tls: Option<TlsSettings>,
-    /// The address on which health alone is served, in plaintext, for probes
-    /// that can't speak TLS; `None`: nowhere.
-    pub health_listen: Option<SocketAddr>,
-}
 
 /// What a server listens on.
 #[derive(Debug)]
@@ -29,17 +20,16 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Listens on these addresses.
+    /// Listens on the addresses that are configured.
     ///
     /// # Errors
     ///
     /// An address can't be listened on.
-    pub async fn bind(services: SocketAddr, transport: &Transport) -> Result<Self, Failure> {
-        let Transport { tls, health_listen } = transport;
+    pub async fn bind(settings: &Settings) -> Result<Self, Failure> {
         Ok(Self {
-            services: bind(services).await?,
-            tls: tls.clone(),
-            health: match *health_listen {
+            services: bind(settings.server.listen).await?,
+            tls: settings.tls.clone(),
+            health: match settings.server.health_listen {
                 Some(address) => Some(bind(address).await?),
                 None => None,
             },
@@ -58,7 +48,12 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+/// Listens on an address.
+///
+/// # Errors
+///
+/// It can't be listened on.
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|error| format!("can't listen on {address}: {error}").into())
 }

@@ -1,32 +1,22 @@
 //! Opening a data directory: keyring, store, index; and the first start.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
-use super::config::Data;
+use super::administrator::{self, AdministratorError};
+use super::config::Settings;
 use super::data_dir::{DataDir, DirLock, FileError};
 use super::keyring_file::{self, InvalidKeyringFile};
-use crate::authority::command::{Command, DirectoryCommand, IdSequence, NewId, Texts, What};
-use crate::authority::committer::{CommandError, How};
-use crate::authority::directory::Configured;
+use crate::authority::command::Command;
+use crate::authority::committer::CommandError;
 use crate::authority::feed::{Feed, FeedError};
 use crate::authority::hub::RingSize;
-use crate::authority::manage::{Asked, IssueError, NewCredential};
 use crate::authority::record::KeyChecks;
 use crate::authority::{Authority, Parts};
-use crate::domain::expiry::Wish;
 use crate::domain::keyring::{CheckValue, KeyVersion, Keyring};
-use crate::domain::names::{
-    Label, Owner, OwnerPrincipal, Principal, ProfileName, Reason, Role, Tenant,
-};
-use crate::domain::profile::built_in;
 use crate::domain::random::{self, RandomUnavailable, SystemRandom};
 use crate::domain::revision::StoreId;
-use crate::domain::rights::{Binding, Reach};
-use crate::domain::secret::Secret;
 use crate::domain::time::SystemClock;
-use crate::domain::token::{Generation, Kind, secret_text};
 use crate::store::sled::{OpenError as StoreOpenError, Options, SledStore};
 use crate::store::{Store, StoreError};
 
@@ -123,16 +113,14 @@ pub struct Opened {
 /// # Errors
 ///
 /// [`OpenError`]. A store that can't be opened is left as it is.
-pub fn open(
-    data: &Data,
-    if_missing: IfMissing,
-    configured: Configured,
-) -> Result<Opened, OpenError> {
-    let directory = DataDir::new(data.data_dir.clone());
+pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenError> {
+    let directory = DataDir::new(settings.store.data_dir.clone());
+    let keyring_path = settings.keyring.file.clone();
+    let keyring_path = keyring_path.unwrap_or_else(|| directory.keyring());
     let random = SystemRandom::new();
     let options = Options {
-        cache_bytes: data.store_cache_mib.saturating_mul(MIB),
-        reserve_bytes: data.disk_reserve_mib.saturating_mul(MIB),
+        cache_bytes: settings.store.cache_mib.saturating_mul(MIB),
+        reserve_bytes: settings.store.disk_reserve_mib.saturating_mul(MIB),
         ..Options::default()
     };
     let missing = || OpenError::NoStore(directory.path().to_owned());
@@ -148,7 +136,7 @@ pub fn open(
         return Err(missing());
     }
     // Before the store: a store without its keyring would be a loss.
-    let keyring = Arc::new(read_keyring(&directory, exists, &random)?);
+    let keyring = Arc::new(read_keyring(&directory, &keyring_path, exists, &random)?);
     let store = if exists {
         SledStore::open(&directory.store(), &options)?
     } else {
@@ -159,11 +147,12 @@ pub fn open(
     let loaded = Feed::load(Arc::clone(&store), RingSize::default())?;
     if let Some(recorded) = &loaded.keyring {
         check_keyring(&keyring, recorded).map_err(|problem| OpenError::WrongKeyring {
-            path: directory.keyring(),
+            path: keyring_path,
             problem,
         })?;
     }
     let index = loaded.feed.index();
+    let configured = settings.configured.clone();
     index.directory().configure(configured, index.names());
     let (revision, credentials) = loaded.feed.index().read(|index| index.len());
     tracing::info!(store = %store.id(), %revision, credentials, "loaded the store");
@@ -183,20 +172,23 @@ pub fn open(
 
 fn read_keyring(
     directory: &DataDir,
+    path: &Path,
     store_exists: bool,
     random: &SystemRandom,
 ) -> Result<Keyring, OpenError> {
-    let path = directory.keyring();
-    let text = match directory.read(&path)? {
+    let text = match directory.read(path)? {
         Some(text) => text,
-        None if store_exists => return Err(OpenError::NoKeyring(path)),
+        None if store_exists => return Err(OpenError::NoKeyring(path.to_owned())),
         None => {
             let text = keyring_file::generate(random)?;
-            directory.write(&path, &text)?;
+            directory.write(path, &text)?;
             text
         }
     };
-    keyring_file::parse(&text).map_err(|source| OpenError::Keyring { path, source })
+    keyring_file::parse(&text).map_err(|source| OpenError::Keyring {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Whether the keyring has every key that the store was used with.
@@ -231,19 +223,18 @@ fn check_of(checks: &[(KeyVersion, CheckValue)], version: KeyVersion) -> Option<
 /// What a fresh store still lacks could not be added.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstStartError {
-    /// A file can't be written.
+    /// The keyring was not recorded.
+    #[error("the keyring was not recorded")]
+    Keyring(#[from] CommandError),
+    /// There is no first administrator.
     #[error(transparent)]
-    File(#[from] FileError),
-    /// The first administrator's credential was not issued.
-    #[error("the first administrator's credential was not issued")]
-    Issue(#[from] IssueError),
+    Administrator(#[from] AdministratorError),
 }
 
 impl Opened {
-    /// Records the keyring where that is new, and issues the first
-    /// administrator's credential where credd has no caller and the configuration
-    /// names no administrator: what a first start does,
-    /// and what is left of one that was interrupted.
+    /// Records the keyring where that is new, and makes the first administrator
+    /// where there is none: what a first start does, and what is left of one that
+    /// was interrupted.
     ///
     /// # Errors
     ///
@@ -254,76 +245,11 @@ impl Opened {
             sealing: self.parts.keyring.sealing_checks().collect(),
         };
         if self.recorded.as_ref() != Some(&checks) {
-            let recorded = authority.run(Command::RecordKeyring(checks)).await;
-            recorded.map_err(IssueError::Command)?;
+            authority.run(Command::RecordKeyring(checks)).await?;
         }
-        let (_, is_administered) = authority.index().read(|index| {
-            let directory = index.directory();
-            let credd = directory.tenant(Tenant::CREDD, index.names());
-            let has_callers =
-                credd.is_some_and(|credd| index.listing(|listing| listing.has_tenant(credd)));
-            has_callers || directory.configures_administrator()
-        });
-        if !is_administered {
-            self.issue_first_administrator(authority).await?;
+        if let Some(path) = administrator::first(&self.directory, authority).await? {
+            tracing::info!(path = %path.display(), "the first administrator's token is in a file");
         }
         Ok(())
     }
-
-    async fn bind_first_administrator(&self, authority: &Authority) -> Result<(), CommandError> {
-        let principal = Principal::credd(&first_administrator());
-        let what = What::PutBinding(Binding {
-            reach: Reach::All,
-            principal: OwnerPrincipal::trusted(Arc::clone(principal.as_arc())),
-            role: Role::trusted(Role::ADMINISTRATOR.into()),
-        });
-        let command = DirectoryCommand {
-            what,
-            reason: Reason::trusted("first start".into()),
-            by: Principal::system(),
-            expected: None,
-        };
-        let bound = authority.change_directory(command, How::BY_CREDD).await;
-        bound.map(drop)
-    }
-
-    /// The token is written before the credential is committed: a crash between
-    /// the two leaves a token that is good for nothing, and the next start
-    /// issues another.
-    async fn issue_first_administrator(
-        &self,
-        authority: &Authority,
-    ) -> Result<(), FirstStartError> {
-        let new = NewCredential {
-            tenant: Tenant::credd(),
-            owner: first_administrator(),
-            profile: ProfileName::trusted(built_in::API_TOKEN.into()),
-            texts: Texts {
-                label: Some(Label::trusted("first administrator".into())),
-                ..Texts::default()
-            },
-            expiry: Wish::Never,
-        };
-        let random = authority.random();
-        let secret = Secret::new(random::bytes(random).map_err(IssueError::Random)?);
-        let entropy = random::bytes(random).map_err(IssueError::Random)?;
-        let id = IdSequence::after(None).next(authority.now(), entropy);
-        let text = secret_text(Kind::ApiToken, id, Generation::FIRST, &secret);
-        let path = self.directory.admin_token();
-        let line = Zeroizing::new(format!("{}\n", text.expose()));
-        self.directory.write(&path, &line)?;
-        self.bind_first_administrator(authority)
-            .await
-            .map_err(IssueError::Command)?;
-        authority
-            .issue_as(new, Asked::by_credd(), NewId::Given(id), secret)
-            .await?;
-        tracing::info!(path = %path.display(), "the first administrator's token is in a file");
-        Ok(())
-    }
-}
-
-/// The owner of the first administrator's credential.
-fn first_administrator() -> Owner {
-    Owner::trusted("admin".into())
 }

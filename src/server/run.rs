@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,12 +13,13 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::config::{Init, Serve};
+use super::administrator;
+use super::config::Settings;
 use super::data_dir::DataDir;
 use super::health;
 use super::incoming::{self, Incoming};
 use super::jwt::Issuers;
-use super::listeners::{Listeners, Transport};
+use super::listeners::{self, Listeners};
 use super::metrics;
 use super::open::{IfMissing, OpenError, Opened, open};
 use super::supervise::{Failure, Supervisor};
@@ -42,10 +42,6 @@ use crate::rpc::verification::Verification;
 use crate::store::StoreError;
 use crate::store::sled::SledStore;
 
-/// The most bytes of a request's message.
-const MAX_REQUEST: usize = 1 << 20;
-/// The most streams at once on a connection.
-const MAX_STREAMS: u32 = 1024;
 /// How long a connection may take to begin HTTP/2.
 const PREFACE_TIME: Duration = Duration::from_secs(10);
 /// How often a silent connection is asked whether it is alive, and how long it
@@ -70,21 +66,13 @@ const SERVICES: [&str; 4] = [
 /// # Errors
 ///
 /// Whatever keeps the server from starting or from going on.
-pub fn serve(config: &Serve, transport: &Transport) -> Result<(), Failure> {
-    let is_open = transport.tls.is_none() && !config.listen.ip().is_loopback();
-    if is_open && !config.allow_plaintext {
-        return Err(format!(
-            "{} is not a loopback address, and plaintext would show secrets to whoever sees the traffic: \
-             serve on loopback, or with TLS, or allow it with --allow-plaintext",
-            config.listen
-        )
-        .into());
-    }
+pub fn serve(settings: &Settings) -> Result<(), Failure> {
+    refuse_what_is_not_built(settings)?;
     incoming::raise_descriptor_limit();
     block_on(async {
-        let listeners = Listeners::bind(config.listen, transport).await?;
+        let listeners = Listeners::bind(settings).await?;
         let stop = stop_signal()?;
-        run(config, listeners, stop).await
+        run(settings, listeners, stop).await
     })
 }
 
@@ -94,19 +82,50 @@ pub fn serve(config: &Serve, transport: &Transport) -> Result<(), Failure> {
 ///
 /// [`OpenError::Exists`] if there is a store; whatever else keeps it from being
 /// created.
-pub fn init(config: &Init) -> Result<(), Failure> {
-    let directory = DataDir::new(config.data.data_dir.clone());
+pub fn init(settings: &Settings) -> Result<(), Failure> {
+    let directory = DataDir::new(settings.store.data_dir.clone());
     if SledStore::exists(&directory.store()).map_err(OpenError::Store)? {
         return Err(OpenError::Exists(directory.path().to_owned()).into());
     }
-    let opened = open(&config.data, IfMissing::Create, Configured::default())?;
+    let opened = open(settings, IfMissing::Create)?;
+    with_authority(opened, async |opened, authority| {
+        Ok(opened.complete(authority).await?)
+    })
+}
+
+/// Makes another administrator, where nobody can administer credd any more: writes
+/// a token to the data directory, which no server may have open.
+///
+/// # Errors
+///
+/// [`OpenError::InUse`] while a server runs; whatever else keeps it from that.
+pub fn recover(settings: &Settings) -> Result<(), Failure> {
+    // Of the directory only what is stored: what is configured may be what is wrong.
+    let settings = Settings {
+        configured: Configured::default(),
+        ..settings.clone()
+    };
+    let opened = open(&settings, IfMissing::Refuse)?;
+    with_authority(opened, async |opened, authority| {
+        let (owner, path) = administrator::recover(&opened.directory, authority).await?;
+        tracing::warn!(%owner, path = %path.display(), "made an administrator, whose token is in a file");
+        Ok(())
+    })
+}
+
+/// Does something with what a data directory holds, and ends when all of it is
+/// written.
+fn with_authority(
+    opened: Opened,
+    act: impl AsyncFnOnce(&Opened, &Authority) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     block_on(async {
         let mut supervisor = Supervisor::new();
         let authority = start_authority(&opened, &mut supervisor)?;
-        let completed = opened.complete(&authority).await;
+        let done = act(&opened, &authority).await;
         drop((authority, opened));
         supervisor.all_ends().await;
-        Ok(completed?)
+        done
     })
 }
 
@@ -118,7 +137,7 @@ pub fn init(config: &Init) -> Result<(), Failure> {
 ///
 /// Whatever keeps the server from starting or from going on.
 pub async fn run(
-    config: &Serve,
+    settings: &Settings,
     listeners: impl Into<Listeners>,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
@@ -128,6 +147,7 @@ pub async fn run(
         health: health_listener,
     } = listeners.into();
     let address = listener.local_addr()?;
+    let limits = &settings.limits;
     let shared = Shared::default();
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::NotServing).await;
@@ -138,7 +158,7 @@ pub async fn run(
         Some(settings) => Some(follow_certificate(settings, &shared, &mut supervisor).await?),
         None => None,
     };
-    trust_issuers(config, &shared, &mut supervisor)?;
+    trust_issuers(settings, &shared, &mut supervisor)?;
     let mut most = incoming::most_connections();
     if let Some(listener) = health_listener {
         most = most.saturating_sub(health::MAX_CONNECTIONS).max(1);
@@ -146,25 +166,29 @@ pub async fn run(
         let service = health_service.clone();
         health::serve(listener, service, &shared, &closing, &mut supervisor);
     }
+    if limits.max_connections > 0 {
+        most = most.min(limits.max_connections);
+    }
     let (accepted, connections) = mpsc::channel(1);
     let server = {
         let closing = closing.clone().cancelled_owned();
         let routes = Routes::new(health_service)
             .add_service(
                 CredentialServiceServer::new(Credentials::new(shared.clone()))
-                    .max_decoding_message_size(MAX_REQUEST),
+                    .max_decoding_message_size(limits.max_message_bytes),
             )
             .add_service(
                 DirectoryServiceServer::new(DirectoryRpc::new(shared.clone()))
-                    .max_decoding_message_size(MAX_REQUEST),
+                    .max_decoding_message_size(limits.max_message_bytes),
             )
             .add_service(
                 VerificationServiceServer::new(Verification::new(shared.clone()))
-                    .max_decoding_message_size(MAX_REQUEST),
+                    .max_decoding_message_size(limits.max_message_bytes),
             )
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
-        http2(MAX_STREAMS)
+        http2(limits.max_streams_per_connection)
+            .http2_max_header_list_size(Some(limits.max_header_bytes))
             .layer(AccessLayer::new(shared.clone()))
             .add_routes(routes)
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), closing)
@@ -183,7 +207,7 @@ pub async fn run(
     });
 
     let outcome = tokio::select! {
-        outcome = serve_authority(config, address, tls, &shared, &health, &mut supervisor) => outcome,
+        outcome = serve_authority(settings, address, tls, &shared, &health, &mut supervisor) => outcome,
         () = stop => Ok(()),
     };
 
@@ -194,7 +218,7 @@ pub async fn run(
     let ending = shared.ending.clone();
     // The authority's workers end when the last call has let go of it.
     drop(shared);
-    let bound = Duration::from_secs(config.shutdown_seconds);
+    let bound = Duration::from_secs(settings.server.shutdown_seconds);
     let all_end = async {
         if timeout(GRACE, supervisor.all_ends()).await.is_err() {
             ending.cancel();
@@ -210,7 +234,7 @@ pub async fn run(
 /// Loads the store, says that the server is ready, and waits until something
 /// ends that must not.
 async fn serve_authority(
-    config: &Serve,
+    settings: &Settings,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
     shared: &Shared,
@@ -222,28 +246,30 @@ async fn serve_authority(
     } else {
         IfMissing::Refuse
     };
-    let data = config.data.clone();
-    let configured = config.configured.clone();
-    let opened = tokio::task::spawn_blocking(move || open(&data, if_missing, configured));
-    let opened = opened.await??;
+    let opened = {
+        let settings = settings.clone();
+        tokio::task::spawn_blocking(move || open(&settings, if_missing)).await??
+    };
     let authority = start_authority(&opened, supervisor)?;
     opened.complete(&authority).await?;
     supervisor.task(
         "log retention",
-        keep_log_short(opened.parts, config.retention(), shared.stopping.clone()),
+        keep_log_short(
+            opened.parts,
+            settings.retention.log(),
+            shared.stopping.clone(),
+        ),
     );
     supervisor.task(
         "sweep",
         sweep(
             Arc::clone(&authority),
-            config.keep(),
+            settings.retention.keep(),
             shared.stopping.clone(),
         ),
     );
-    if let Some(address) = config.metrics_listen {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("can't listen on {address}: {error}"))?;
+    if let Some(address) = settings.server.metrics_listen {
+        let listener = listeners::bind(address).await?;
         let address = listener.local_addr()?;
         tracing::info!(%address, "answering /metrics");
         let stopping = shared.stopping.clone();
@@ -258,12 +284,12 @@ async fn serve_authority(
 
 /// Lets the tokens of issuers name callers.
 fn trust_issuers(
-    config: &Serve,
+    settings: &Settings,
     shared: &Shared,
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
-    if !config.issuers.is_empty() {
-        let issuers = Issuers::new(config.issuers.clone(), Arc::new(SystemClock))?;
+    if !settings.jwt_issuers.is_empty() {
+        let issuers = Issuers::new(settings.jwt_issuers.clone(), Arc::new(SystemClock))?;
         issuers.start(supervisor, &shared.stopping);
         shared.set_tokens(Arc::new(issuers));
     }
@@ -287,6 +313,32 @@ pub(super) fn http2(streams: u32) -> Server {
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .max_concurrent_streams(Some(streams))
+}
+
+/// A setting that does nothing must not look as if it did.
+fn refuse_what_is_not_built(settings: &Settings) -> Result<(), Failure> {
+    let limits = &settings.limits;
+    let unbuilt = [
+        ("audit.file", settings.audit.file.is_some()),
+        (
+            "limits.requests_per_second_per_caller",
+            limits.requests_per_second_per_caller > 0,
+        ),
+        (
+            "limits.credentials_per_tenant",
+            limits.credentials_per_tenant > 0,
+        ),
+        (
+            "limits.credentials_per_owner",
+            limits.credentials_per_owner > 0,
+        ),
+    ];
+    let used = unbuilt.into_iter().filter(|(_, is_used)| *is_used);
+    let used: Vec<_> = used.map(|(name, _)| name).collect();
+    if used.is_empty() {
+        return Ok(());
+    }
+    Err(format!("this version can't serve with {}", used.join(", ")).into())
 }
 
 /// An authority with its workers.

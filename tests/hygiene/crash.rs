@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use credd::domain::secret::{Secret, SecretText};
@@ -27,15 +26,8 @@ async fn a_server_that_panics() {
     };
     telemetry::start("trace");
     panics::end_the_process();
-    let config = crate::support::config(Path::new(&directory));
     let directory = tempfile::TempDir::new_in(&directory).unwrap();
-    let config = credd::server::config::Serve {
-        data: credd::server::config::Data {
-            data_dir: directory.path().to_owned(),
-            ..config.data
-        },
-        ..config
-    };
+    let config = crate::support::config(directory.path());
     let server = Server::start_with(directory, config).await;
     let token = read_token(server.directory.path());
     let (client, revealer) = revealing(&server.admin, server.address).await;

@@ -223,6 +223,7 @@ async fn revealing(admin: &Client, address: std::net::SocketAddr) -> (Client, St
     let permissions = [
         "credd.credentials.*",
         "credd.owners.*",
+        "credd.permissions.give",
         "credd.verify",
         "credd.watch",
     ];

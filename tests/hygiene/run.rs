@@ -3,7 +3,7 @@
 
 use crate::secrets::Needles;
 use crate::support::metrics::{free_address, scrape};
-use crate::support::program::{Program, serve, signal};
+use crate::support::program::{Program, serve_everything, signal};
 use crate::support::{Client, read_token};
 use crate::{Remembering, revealing, wrong};
 
@@ -40,7 +40,7 @@ async fn no_secret_stands_in_the_data_directory_in_the_log_in_metrics_or_in_an_e
     let directory = tempfile::tempdir().unwrap();
     let metrics = free_address();
     let traced = || {
-        let mut command = serve(&[], directory.path());
+        let mut command = serve_everything(&[], directory.path());
         command.args(["--log", "trace", "--metrics-listen", &metrics.to_string()]);
         command
     };

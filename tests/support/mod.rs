@@ -21,7 +21,7 @@ use credd::proto::v1;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::directory_service_client::DirectoryServiceClient;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
-use credd::server::config::{Data, Serve};
+use credd::server::config::{self, Settings};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -154,6 +154,17 @@ impl Client {
             })
             .await
             .unwrap();
+        (issued.credential.unwrap().id, token_of(issued.secret))
+    }
+
+    /// Issues a credential of an owner of credd's own tenant; returns its id and its
+    /// token.
+    pub async fn issue_caller_of(&self, owner: &str) -> (String, String) {
+        let request = v1::IssueRequest {
+            owner: owner.to_owned(),
+            ..token_request("credd")
+        };
+        let issued = self.issue(request).await.unwrap();
         (issued.credential.unwrap().id, token_of(issued.secret))
     }
 
@@ -333,8 +344,8 @@ impl Server {
     }
 
     /// Starts a server with this configuration, whose data is in `directory`.
-    pub async fn start_with(directory: TempDir, config: Serve) -> Self {
-        let listener = TcpListener::bind(config.listen).await.unwrap();
+    pub async fn start_with(directory: TempDir, config: Settings) -> Self {
+        let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let mut running = tokio::spawn(async move {
@@ -383,22 +394,19 @@ impl Server {
 }
 
 /// A configuration for tests: loopback, any port, a small disk reserve.
-pub fn config(directory: &Path) -> Serve {
-    Serve {
-        data: Data {
+pub fn config(directory: &Path) -> Settings {
+    Settings {
+        server: config::Server {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            ..Default::default()
+        },
+        store: config::Store {
             data_dir: directory.to_owned(),
             disk_reserve_mib: 16,
-            store_cache_mib: 64,
+            cache_mib: 64,
         },
-        listen: "127.0.0.1:0".parse().unwrap(),
-        metrics_listen: None,
-        allow_plaintext: false,
-        shutdown_seconds: 10,
-        log_retention_hours: 24,
-        log_retention_commits: 1_000_000,
-        credential_retention_days: 30,
         configured: everything_to("credd:admin"),
-        issuers: Vec::new(),
+        ..Default::default()
     }
 }
 

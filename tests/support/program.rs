@@ -46,6 +46,24 @@ pub fn serve(wrapper: &[&str], data_dir: &Path) -> Command {
     command
 }
 
+/// The same, where the first administrator has every permission.
+pub fn serve_everything(wrapper: &[&str], data_dir: &Path) -> Command {
+    let file = data_dir.join("credd.toml");
+    let text = "
+        [[roles]]
+        name = \"everything\"
+        permissions = [\"credd.*\"]
+        [[bindings]]
+        principal = \"credd:admin\"
+        role = \"everything\"
+        tenant = \"*\"
+    ";
+    std::fs::write(&file, text).unwrap();
+    let mut command = serve(wrapper, data_dir);
+    command.arg("--config").arg(file);
+    command
+}
+
 impl Program {
     /// Starts a command.
     pub fn start(mut command: Command) -> Self {

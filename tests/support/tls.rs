@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use credd::server::config::Serve;
+use credd::server::config::Settings;
 use credd::server::listeners::Listeners;
 use credd::server::supervise::Failure;
 use credd::server::tls::TlsSettings;
@@ -268,7 +268,7 @@ impl TlsServer {
     /// The same, with a configuration that was changed.
     pub(crate) async fn start_with(
         settings: TlsSettings,
-        change: impl FnOnce(Serve) -> Serve,
+        change: impl FnOnce(Settings) -> Settings,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = change(config(directory.path()));

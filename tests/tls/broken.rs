@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use credd::server::listeners::Transport;
 use credd::server::run;
 use credd::server::tls::{LoadError, Tls, TlsSettings};
 
@@ -162,24 +161,16 @@ async fn a_server_does_not_start_with_files_that_cannot_be_used() {
 }
 
 #[test]
-fn only_plaintext_needs_leave_off_loopback() {
+fn tls_needs_no_leave_off_loopback() {
     let directory = tempfile::tempdir().unwrap();
-    let config = credd::server::config::Serve {
-        listen: "0.0.0.0:0".parse().unwrap(),
-        ..config(directory.path())
-    };
-    let plain = run::serve(&config, &Transport::default()).unwrap_err();
-    assert!(plain.to_string().contains("plaintext"), "{plain}");
-
-    // It goes on to read files that are not there.
     let pki = Pki::new();
-    let transport = Transport {
-        tls: Some(TlsSettings {
-            key: pki.volume.path("none"),
-            ..pki.settings()
-        }),
-        health_listen: None,
-    };
-    let tls = run::serve(&config, &transport).unwrap_err();
+    let mut config = config(directory.path());
+    config.server.listen = "0.0.0.0:0".parse().unwrap();
+    config.tls = Some(TlsSettings {
+        key: pki.volume.path("none"),
+        ..pki.settings()
+    });
+    // It goes on to read files that are not there.
+    let tls = run::serve(&config).unwrap_err();
     assert!(tls.downcast_ref::<LoadError>().is_some(), "{tls}");
 }

@@ -143,12 +143,9 @@ async fn authorities_of_clients_are_rotated_and_connections_stand() {
 async fn metrics_say_when_the_certificate_that_is_shown_ends() {
     let mut pki = Pki::new();
     let metrics = free_address();
-    let server = TlsServer::start_with(pki.settings(), |config| {
-        let metrics_listen = Some(metrics);
-        credd::server::config::Serve {
-            metrics_listen,
-            ..config
-        }
+    let server = TlsServer::start_with(pki.settings(), |mut config| {
+        config.server.metrics_listen = Some(metrics);
+        config
     })
     .await;
     let says = async |seconds: i64| {

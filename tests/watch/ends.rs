@@ -196,7 +196,7 @@ async fn a_verify_stream_whose_client_never_pauses_ends_when_the_server_stops() 
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());
     // It is the stream that has to end, and not the server's patience.
-    config.shutdown_seconds = 3600;
+    config.server.shutdown_seconds = 3600;
     let mut server = Server::start_with(directory, config).await;
     let (_, presented) = server.admin.issue_token("acme").await;
     let (questions, mut answers) = verify_stream(&server.admin).await;

@@ -112,7 +112,7 @@ async fn a_token_from_before_the_log_is_reset_and_one_from_within_it_is_not() {
 
 async fn restart_with_short_log(directory: TempDir) -> Server {
     let mut config = config(directory.path());
-    config.log_retention_commits = 5;
+    config.retention.log_commits = 5;
     Server::start_with(directory, config).await
 }
 

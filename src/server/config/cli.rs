@@ -1,0 +1,231 @@
+//! The command line. Its flags for settings come from the table of settings.
+
+use std::env;
+use std::fs;
+use std::io::{self, Write as _};
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+
+use super::check::{self, Settings};
+use super::documented;
+use super::problem::{Place, Problem, Problems};
+use super::read::{File, Sources};
+use super::settings;
+use super::table::Setting;
+use super::values::Form;
+
+/// A credential authority: issues, verifies and revokes API credentials over
+/// gRPC.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// What to log, whatever is done.
+    #[command(flatten)]
+    pub log: Flags<OfLog>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves gRPC. On a loopback address the first start creates the data
+    /// directory.
+    Serve(Layers<OfServer>),
+    /// Creates the data directory, with a keyring, an empty store and the first
+    /// administrator's token.
+    Init(Layers<OfStore>),
+    /// Helps those who administer credd.
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Checks or shows what can be configured.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What helps those who administer credd.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Makes another administrator and writes its token to the data directory,
+    /// where nobody can administer credd any more. The server must be stopped.
+    Recover(Layers<OfStore>),
+}
+
+/// What can be done with configurations.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Reads a configuration as `serve` does, and says all that is wrong with
+    /// it.
+    Check(Layers<OfServer>),
+    /// Prints a file with every setting, commented.
+    Default,
+}
+
+/// What the command line says of a configuration: the file, and what is stronger
+/// than the file.
+#[derive(Clone, Debug, Args)]
+pub struct Layers<S: Scope> {
+    /// The file of the configuration. Unset: no file is read.
+    #[arg(long, env = "CREDD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags<S>,
+}
+
+/// Settings that were given as flags: those of a scope.
+#[derive(Clone, Debug)]
+pub struct Flags<S> {
+    given: Vec<(&'static str, String)>,
+    scope: PhantomData<S>,
+}
+
+/// Which settings a command has flags for.
+pub trait Scope {
+    /// Whether the flags may stand before and after the command.
+    const ANYWHERE: bool = false;
+
+    /// Whether this is one of the settings.
+    fn has(setting: &Setting) -> bool;
+}
+
+/// Every setting that has a flag, but what to log.
+#[derive(Clone, Debug)]
+pub enum OfServer {}
+
+/// Where the store is, and what it may use.
+#[derive(Clone, Debug)]
+pub enum OfStore {}
+
+/// What to log.
+#[derive(Clone, Debug)]
+pub enum OfLog {}
+
+impl Scope for OfServer {
+    fn has(setting: &Setting) -> bool {
+        !OfLog::has(setting)
+    }
+}
+
+impl Scope for OfStore {
+    fn has(setting: &Setting) -> bool {
+        ["store", "keyring"].contains(&setting.section)
+    }
+}
+
+impl Scope for OfLog {
+    const ANYWHERE: bool = true;
+
+    fn has(setting: &Setting) -> bool {
+        setting.name() == "server.log"
+    }
+}
+
+impl<S: Scope> Layers<S> {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
+    pub fn settings(&self, log: &Flags<OfLog>) -> Result<Settings, Problems> {
+        let (file, unreadable) = match &self.config {
+            None => (None, None),
+            Some(path) => {
+                let read = fs::read_to_string(path);
+                let error = read.as_ref().err().map(io::Error::to_string);
+                let (path, text) = (path.clone(), read.unwrap_or_default());
+                (Some(File { path, text }), error)
+            }
+        };
+        let flags = [self.flags.given.as_slice(), &log.given].concat();
+        let read = check::settings(Sources {
+            file: file.as_ref(),
+            variable: &|name| env::var_os(name),
+            flags: &flags,
+        });
+        let Some(error) = unreadable else { return read };
+        let mut list = vec![Problem {
+            place: Place::WholeFile,
+            subject: String::new(),
+            text: format!("can't be read: {error}"),
+        }];
+        list.extend(read.err().into_iter().flat_map(|problems| problems.list));
+        Err(Problems {
+            file: self.config.clone(),
+            list,
+        })
+    }
+}
+
+impl ConfigCommand {
+    /// Does it.
+    #[must_use]
+    pub fn run(&self, log: &Flags<OfLog>) -> ExitCode {
+        let text = match self {
+            Self::Default => documented::file(),
+            Self::Check(layers) => match (layers.settings(log), &layers.config) {
+                (Ok(_), Some(path)) => format!("{} is valid\n", path.display()),
+                (Ok(_), None) => "flags and environment are valid; no file was named\n".to_owned(),
+                (Err(problems), _) => {
+                    eprintln!("{problems}");
+                    return ExitCode::FAILURE;
+                }
+            },
+        };
+        match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// The settings of a scope, with their flags.
+fn flags<S: Scope>() -> impl Iterator<Item = (&'static str, Setting)> {
+    let sections = settings::all().into_iter();
+    let settings = sections.flat_map(|section| section.settings);
+    settings
+        .filter(S::has)
+        .filter_map(|setting| Some((setting.flag?, setting)))
+}
+
+impl<S: Scope> Args for Flags<S> {
+    fn augment_args(mut command: clap::Command) -> clap::Command {
+        for (flag, setting) in flags::<S>() {
+            let mut arg = Arg::new(flag)
+                .long(flag)
+                .global(S::ANYWHERE)
+                .help(documented::help(&setting))
+                .value_name(setting.placeholder);
+            if setting.form == Form::Boolean {
+                arg = arg
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true");
+            }
+            command = command.arg(arg);
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<S: Scope> FromArgMatches for Flags<S> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let value = |(flag, _)| Some((flag, matches.get_one::<String>(flag)?.clone()));
+        Ok(Self {
+            given: flags::<S>().filter_map(value).collect(),
+            scope: PhantomData,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

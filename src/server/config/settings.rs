@@ -1,0 +1,225 @@
+//! The settings: each row is one.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::jwt_values::{Audience, FetchedFrom, Issuer, usual_algorithms};
+use super::table::{SectionRows, section, tables};
+use super::values::{AuditFile, LogDirectives};
+use crate::authority::retention::Retention as LogRetention;
+use crate::authority::sweep::Keep;
+use crate::domain::jwt::Algorithm;
+use crate::domain::names::{Description, OwnerPrincipal, Role};
+use crate::domain::permission::CreddGrant;
+use crate::domain::rights::Reach;
+
+/// All sections, in the order of the documented file.
+#[must_use]
+pub fn all() -> Vec<SectionRows> {
+    vec![
+        SectionRows::of::<Server>(),
+        SectionRows::of::<TlsRows>(),
+        SectionRows::of::<Store>(),
+        SectionRows::of::<Keyring>(),
+        SectionRows::of::<Retention>(),
+        SectionRows::of::<RoleRow>(),
+        SectionRows::of::<BindingRow>(),
+        SectionRows::of::<JwtIssuerRow>(),
+        SectionRows::of::<Audit>(),
+        SectionRows::of::<Limits>(),
+    ]
+}
+
+section! {
+    /// Where the server listens, what it logs, and how it ends.
+    Server = "server" {
+        /// Where gRPC is served. An address that is not loopback needs TLS, or
+        /// `allow_plaintext`.
+        listen: SocketAddr = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 7420), flag("listen");
+        /// Where `/metrics` is answered, over plain HTTP. Unset: nowhere.
+        metrics_listen: Option<SocketAddr> = None, flag("metrics-listen"), example("\"127.0.0.1:7421\"");
+        /// Where the health service alone is served, in plaintext, for probes.
+        /// Unset: nowhere but at `listen`.
+        health_listen: Option<SocketAddr> = None, flag("health-listen"), example("\"127.0.0.1:7422\"");
+        /// Serves without TLS on an address that is not loopback: whoever sees
+        /// the traffic then sees secrets.
+        allow_plaintext: bool = false, flag("allow-plaintext");
+        /// How long calls may go on after the server was told to stop, in
+        /// seconds.
+        shutdown_seconds: u64 = 10, flag("shutdown-seconds"), range(0..=3600);
+        /// What to log, on standard error: `error`, `warn`, `info`, `debug`,
+        /// `trace`, or directives such as `info,credd::store=debug`.
+        log: LogDirectives = LogDirectives::info(), flag("log");
+    }
+}
+
+section! {
+    /// TLS: on where `certificate` and `key` are given. The files are PEM, and
+    /// are read again when they change.
+    TlsRows = "tls" {
+        /// The file of the server's certificate, and of those between it and
+        /// its root.
+        certificate: Option<PathBuf> = None, flag("tls-certificate"), example("\"/etc/credd/tls/tls.crt\"");
+        /// The file of the certificate's private key.
+        key: Option<PathBuf> = None, flag("tls-key"), example("\"/etc/credd/tls/tls.key\"");
+        /// The file of the certificates that sign those of clients. Unset:
+        /// clients are not asked for certificates.
+        client_ca: Option<PathBuf> = None, flag("tls-client-ca"), example("\"/etc/credd/tls/ca.crt\"");
+        /// Refuses clients without a certificate; needs `client_ca`.
+        require_client_certificate: bool = false, flag("tls-require-client-certificate");
+        /// How long a handshake may take, in seconds.
+        handshake_seconds: u64 = 10, flag("tls-handshake-seconds"), range(1..=300);
+        /// How often it is looked whether the files changed, in seconds.
+        reload_seconds: u64 = 10, flag("tls-reload-seconds"), range(1..=86_400);
+    }
+}
+
+section! {
+    /// Where the store is, and what it may use.
+    Store = "store" {
+        /// The directory of the store, of the keyring if it is nowhere else,
+        /// and of the first administrator's token.
+        data_dir: PathBuf = PathBuf::from("./credd-data"), flag("data-dir");
+        /// What must stay free on the disk, in MiB: changes that would leave
+        /// less are refused.
+        disk_reserve_mib: u64 = 256, flag("disk-reserve-mib"), range(0..=1_048_576);
+        /// What the store may cache, in MiB; a hint.
+        cache_mib: u64 = 256, flag("store-cache-mib"), range(1..=1_048_576);
+    }
+}
+
+section! {
+    /// The server's keys.
+    Keyring = "keyring" {
+        /// The file of the keys. It is made with the store where there is none.
+        /// Unset: `keyring.toml` in the data directory.
+        file: Option<PathBuf> = None, flag("keyring-file"), example("\"/etc/credd/keyring.toml\"");
+    }
+}
+
+section! {
+    /// How long what is over is kept.
+    Retention = "retention" {
+        /// The log of changes is kept for this many hours: for so long a Watch
+        /// can be taken up.
+        log_hours: u64 = 24, flag("log-retention-hours"), range(0..=87_600);
+        /// The log of changes has at most this many commits.
+        log_commits: u64 = 1_000_000, flag("log-retention-commits"), range(1..=1_000_000_000);
+        /// Revoked and expired credentials are removed after this many days.
+        credential_days: u64 = 30, flag("credential-retention-days"), range(0..=36_500);
+        /// Audit events are removed after this many days.
+        audit_days: u64 = 365, flag("audit-retention-days"), range(1..=36_500);
+    }
+}
+
+tables! {
+    /// A role of the tenant `credd`, beside `administrator`, `auditor` and
+    /// `verifier`: what callers of credd who have it may do.
+    RoleRow = "roles" {
+        /// The name that bindings give.
+        name: Role, unique(), example("\"issuer\"");
+        /// A longer text for people.
+        description: Description = Description::default();
+        /// What it permits: permissions on credd, by name, or all that begin so.
+        permissions: Vec<CreddGrant>, range(1..=64), example("[\"credd.credentials.issue\", \"credd.owners.*\"]");
+    }
+}
+
+tables! {
+    /// Gives a caller a role, on one tenant or on all. Where the configuration
+    /// binds an administrator, a first start makes no `admin.token`.
+    BindingRow = "bindings" {
+        /// The caller: `credd:OWNER`, `jwt:ISSUER#SUBJECT`, `spiffe://...` or
+        /// `dns:NAME`.
+        principal: OwnerPrincipal, example("\"spiffe://example.org/ns/shop/sa/portal\"");
+        /// A role of the tenant `credd`.
+        role: Role, example("\"verifier\"");
+        /// The tenant on which the caller has the role; `*`: on all.
+        tenant: Reach, example("\"acme\"");
+    }
+}
+
+tables! {
+    /// An issuer of JSON Web Tokens by which callers are known, as
+    /// `jwt:ISSUER#SUBJECT`. Its keys come from a file or from a URL.
+    JwtIssuerRow = "jwt_issuers" {
+        /// The issuer, exactly as in the claim `iss`.
+        issuer: Issuer, unique(), example("\"https://kubernetes.default.svc.cluster.local\"");
+        /// Tokens must be for one of these: the claim `aud`.
+        audiences: Vec<Audience>, range(1..=64), example("[\"credd\"]");
+        /// The algorithms that its tokens may be signed with.
+        algorithms: Vec<Algorithm> = usual_algorithms(), range(1..=9);
+        /// The file of its keys, a JSON Web Key Set.
+        jwks_file: Option<PathBuf> = None, example("\"/etc/credd/jwks.json\"");
+        /// Where its keys are fetched from.
+        jwks_url: Option<FetchedFrom> = None, example("\"https://kubernetes.default.svc/openid/v1/jwks\"");
+        /// With `jwks_url`: the file of the certificates, in PEM, that sign the
+        /// server's. Unset: those that the system trusts.
+        jwks_ca_file: Option<PathBuf> = None, example("\"/var/run/secrets/kubernetes.io/serviceaccount/ca.crt\"");
+        /// With `jwks_url`: the file of the bearer token to fetch with. Unset:
+        /// none.
+        jwks_token_file: Option<PathBuf> = None, example("\"/var/run/secrets/kubernetes.io/serviceaccount/token\"");
+        /// How often the keys are read anew, in seconds.
+        refresh_seconds: u64 = 300, range(10..=43_200);
+        /// How far the clocks of credd and the issuer may be apart, in seconds.
+        leeway_seconds: u64 = 0, range(0..=300);
+    }
+}
+
+section! {
+    /// Where audit events go, beside the store.
+    Audit = "audit" {
+        /// The file to which each event is written as a line of JSON; `-`:
+        /// standard output. Unset: none.
+        file: Option<AuditFile> = None, flag("audit-file"), example("\"-\"");
+    }
+}
+
+section! {
+    /// What callers and tenants may use.
+    Limits = "limits" {
+        /// The most bytes of a request's message.
+        max_message_bytes: usize = 1 << 20, flag("max-message-bytes"), range(1024..=67_108_864);
+        /// The most bytes of a request's headers.
+        max_header_bytes: u32 = 16 << 10, flag("max-header-bytes"), range(1024..=1_048_576);
+        /// The most connections at once; 0: as many as the process may have
+        /// descriptors for.
+        max_connections: usize = 0, flag("max-connections"), range(0..=1_000_000);
+        /// The most calls at once on a connection.
+        max_streams_per_connection: u32 = 1024, flag("max-streams-per-connection"), range(1..=65_536);
+        /// The most calls at once on all connections, streams left out.
+        max_concurrent_requests: usize = 4096, flag("max-concurrent-requests"), range(1..=1_000_000);
+        /// How many calls a caller may make in a second; 0: no limit.
+        requests_per_second_per_caller: u32 = 0, flag("requests-per-second-per-caller"), range(0..=1_000_000);
+        /// How many calls a caller may make at once after a pause; 0: as many as
+        /// in a second.
+        burst_per_caller: u32 = 0, flag("burst-per-caller"), range(0..=1_000_000);
+        /// The most credentials of a tenant; 0: no limit.
+        credentials_per_tenant: u64 = 0, flag("credentials-per-tenant"), range(0..=1_000_000_000);
+        /// The most credentials of an owner; 0: no limit.
+        credentials_per_owner: u64 = 0, flag("credentials-per-owner"), range(0..=1_000_000_000);
+    }
+}
+
+impl Retention {
+    /// How long what is over is kept. The trace of a removed credential outlives
+    /// the log of changes.
+    #[must_use]
+    pub const fn keep(&self) -> Keep {
+        let log = self.log_hours.saturating_mul(3600);
+        Keep {
+            over: Duration::from_secs(self.credential_days.saturating_mul(24 * 3600)),
+            trace: Duration::from_secs(log.saturating_add(24 * 3600)),
+        }
+    }
+
+    /// How much of the log of changes is kept.
+    #[must_use]
+    pub const fn log(&self) -> LogRetention {
+        LogRetention {
+            age: Duration::from_secs(self.log_hours.saturating_mul(3600)),
+            commits: self.log_commits,
+        }
+    }
+}
