@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::caller::Origin;
+use super::caller::{May, Origin};
 use super::command::{Answer, Command, Context, Decision, IdSequence, Refusal, decide, giving};
 use super::feed::{Feed, FeedError};
 use super::index::Index;
@@ -334,7 +334,7 @@ impl Committer {
             let decided = if waits {
                 None
             } else {
-                match decide_for(&overlay, job, &mut context) {
+                match decide_for(&index, &overlay, job, &mut context) {
                     Ok(decision) if job.how.dry => Some(Ok(Decided {
                         changes: !decision.writes.is_empty(),
                         answer: decision.answer,
@@ -366,14 +366,17 @@ impl Committer {
     }
 }
 
-/// Decides a command, unless it gives what its caller does not have.
+/// Decides a command, unless its caller may ask for it no more, or it gives what the
+/// caller does not have.
 fn decide_for(
+    index: &Index,
     overlay: &Overlay<'_>,
     job: &Job,
     context: &mut Context<'_>,
 ) -> Result<Decision, Refusal> {
     let decision = decide(overlay, &job.command, context)?;
     if let Origin::Call(call) = &job.how.origin {
+        May(index).check(call, &decision.writes, context.now)?;
         giving::check(overlay, &call.caller, &decision.writes)?;
     }
     Ok(decision)
