@@ -15,7 +15,9 @@ mod tls;
 
 mod caller;
 mod lists;
+mod odd;
 mod parties;
+mod race;
 mod requests;
 mod signer;
 mod state;

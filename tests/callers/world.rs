@@ -47,7 +47,7 @@ impl World {
         };
         let issuer = signer.publish(&pki.volume.path("jwks.json"));
         let server = TlsServer::start_with(settings, |mut config| {
-            config.issuers.push(issuer);
+            config.jwt_issuers.push(issuer);
             config
         })
         .await;
