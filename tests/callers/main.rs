@@ -14,11 +14,13 @@ mod support;
 mod tls;
 
 mod caller;
+mod escalation;
 mod lists;
 mod odd;
 mod parties;
 mod race;
 mod requests;
+mod rights;
 mod signer;
 mod state;
 mod streams;
