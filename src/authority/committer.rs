@@ -378,6 +378,10 @@ fn decide_for(
     if let Origin::Call(call) = &job.how.origin {
         May(index).check(call, &decision.writes, context.now)?;
         giving::check(overlay, &call.caller, &decision.writes)?;
+        // The answer to a request that was carried out before.
+        if let (Answer::Secret(with), []) = (&decision.answer, decision.writes.as_slice()) {
+            giving::check_secret(overlay, &call.caller, with.credential.credential())?;
+        }
     }
     Ok(decision)
 }
