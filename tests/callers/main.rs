@@ -14,11 +14,13 @@ mod support;
 mod tls;
 
 mod caller;
+mod clock;
 mod escalation;
 mod lists;
 mod odd;
 mod parties;
 mod race;
+mod replays;
 mod requests;
 mod rights;
 mod signer;
