@@ -67,7 +67,7 @@ fn wrong_names<T: Message>(of: impl Fn(&str, &str, &str) -> T) -> Vec<Case<T>> {
     let (principal, role, tenant) = ("credd:jo", "verifier", "acme");
     let mut cases = Vec::new();
     for bad in bad_principals() {
-        let what = format!("the principal {:.40?}", bad);
+        let what = format!("the principal {bad:.40?}");
         cases.push(case(what, of(&bad, role, tenant), &["principal"]));
     }
     for bad in bad_names() {

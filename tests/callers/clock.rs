@@ -13,6 +13,7 @@ use crate::signer::now;
 use crate::support::{Client, soon};
 
 const HOUR: Duration = Duration::from_hours(1);
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// A stream of questions about one credential.
 struct Asking {
@@ -76,11 +77,11 @@ async fn streams_end_with_the_caller_s_credential_or_its_overlap() {
     }
     let last = server.client(&new.secret()).await;
     let mut lasting = Asking::start(&last, &held).await;
-    server.clock.advance(HOUR - Duration::from_millis(1));
+    server.clock.advance(HOUR.saturating_sub(MOMENT));
     for (_, asking) in &mut ending {
         asking.ask().await.unwrap();
     }
-    server.clock.advance(Duration::from_millis(1));
+    server.clock.advance(MOMENT);
     for (client, asking) in &mut ending {
         let status = asking.ask().await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);

@@ -13,12 +13,15 @@ mod support;
 #[path = "../support/tls.rs"]
 mod tls;
 
+mod asks;
 mod caller;
 mod clock;
 mod escalation;
+mod frames;
 mod lists;
 mod odd;
 mod parties;
+mod questions;
 mod race;
 mod replays;
 mod requests;

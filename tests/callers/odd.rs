@@ -5,23 +5,20 @@ use credd::proto::v1;
 use http::{Method, Request, Version};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 use tonic::body::Body;
 use tower::{Service as _, ServiceExt as _};
 
 use crate::caller::Caller;
-use crate::requests::Names;
 use crate::support::raw::rpcs;
 use crate::support::{lock_request, soon};
-use crate::tls::{HELLO, Stream};
 use crate::world::{World, callers};
 
 /// How a request ends: its HTTP status and its gRPC status, if it has one.
 type End = (u16, Option<i32>);
 
 /// A message as gRPC puts it in a body.
-fn framed(message: &[u8], compressed: bool) -> Bytes {
+pub(crate) fn framed(message: &[u8], compressed: bool) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u8(compressed.into());
     bytes.put_u32(u32::try_from(message.len()).unwrap());
@@ -44,8 +41,7 @@ async fn send(caller: &Caller, request: Request<Bytes>) -> End {
     (parts.status.as_u16(), status)
 }
 
-fn post(path: &str, body: Bytes) -> http::request::Builder {
-    let _ = body;
+fn post(path: &str) -> http::request::Builder {
     Request::builder()
         .method(Method::POST)
         .version(Version::HTTP_2)
@@ -57,8 +53,8 @@ fn is_ok(end: End) -> bool {
     end.1 == Some(0)
 }
 
-const GRPC: &str = "application/grpc";
-const LOCK: &str = "/credd.v1.CredentialService/Lock";
+pub(crate) const GRPC: &str = "application/grpc";
+pub(crate) const LOCK: &str = "/credd.v1.CredentialService/Lock";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_is_not_written_as_it_should_be_is_no_rpc() {
@@ -95,7 +91,7 @@ async fn a_path_that_is_not_written_as_it_should_be_is_no_rpc() {
         "/*",
     ] {
         for authorization in [None, Some(&admin)] {
-            let mut request = post(path, body.clone()).header("content-type", GRPC);
+            let mut request = post(path).header("content-type", GRPC);
             if let Some(value) = authorization {
                 request = request.header("authorization", value);
             }
@@ -107,7 +103,7 @@ async fn a_path_that_is_not_written_as_it_should_be_is_no_rpc() {
     // A query is no part of the path.
     for query in ["?", "?x=1", "?/grpc.health.v1.Health/Check"] {
         let path = format!("{LOCK}{query}");
-        let request = post(&path, body.clone()).header("content-type", GRPC);
+        let request = post(&path).header("content-type", GRPC);
         let end = send(&nobody, request.body(body.clone()).unwrap()).await;
         assert_eq!(end.1, Some(Code::Unauthenticated as i32), "{path}");
     }
@@ -173,7 +169,7 @@ async fn no_method_content_type_or_header_lets_somebody_in() {
     ];
     for token in &tokens {
         let new = |method: Method, kind: &str| {
-            let mut request = post(LOCK, Bytes::new()).method(method);
+            let mut request = post(LOCK).method(method);
             request = request.header("content-type", kind);
             match token {
                 Some(token) => request.header("authorization", format!("Bearer {token}")),
@@ -214,270 +210,9 @@ async fn no_method_content_type_or_header_lets_somebody_in() {
     world.stop().await;
 }
 
-async fn is_locked(world: &World, id: &str) -> bool {
+pub(crate) async fn is_locked(world: &World, id: &str) -> bool {
     let credential = world.admin.get(id).await.unwrap();
     credential.state() == v1::CredentialState::Locked
-}
-
-/// A header without compression (RFC 7541 section 6.2.2).
-fn literal(block: &mut BytesMut, name: &str, value: &str) {
-    block.put_u8(0);
-    for text in [name, value] {
-        // A length of more than 126 goes on in the next bytes (section 5.1).
-        let length = text.len();
-        if length < 127 {
-            block.put_u8(u8::try_from(length).unwrap());
-        } else {
-            block.put_u8(127);
-            let mut rest = length - 127;
-            while rest >= 128 {
-                block.put_u8(u8::try_from(rest % 128 + 128).unwrap());
-                rest /= 128;
-            }
-            block.put_u8(u8::try_from(rest).unwrap());
-        }
-        block.put_slice(text.as_bytes());
-    }
-}
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// A frame of stream 1 (RFC 9113 section 4.1).
-fn frame(kind: u8, flags: u8, payload: &[u8]) -> BytesMut {
-    let mut frame = BytesMut::new();
-    frame.put_uint(payload.len() as u64, 3);
-    frame.put_u8(kind);
-    frame.put_u8(flags);
-    frame.put_u32(1);
-    frame.put_slice(payload);
-    frame
-}
-
-/// Whether the request is over: answered, reset, or the connection with it.
-async fn is_over(stream: &mut Stream) -> bool {
-    let mut head = [0; 9];
-    if stream.read_exact(&mut head).await.is_err() {
-        return true;
-    }
-    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-    let mut payload = vec![0; usize::try_from(length).unwrap()];
-    if stream.read_exact(&mut payload).await.is_err() {
-        return true;
-    }
-    let (kind, flags, of) = (head[3], head[4], head[8]);
-    let ends = of == 1 && [DATA, HEADERS].contains(&kind) && flags & END_STREAM != 0;
-    ends || kind == GOAWAY || (of == 1 && kind == RST_STREAM)
-}
-
-/// How a request is sent: which frames, of which headers.
-struct Odd {
-    what: &'static str,
-    frames: Vec<BytesMut>,
-    gets_in: bool,
-}
-
-fn headers_of(headers: &[(&str, &str)]) -> BytesMut {
-    let mut block = BytesMut::new();
-    for (name, value) in headers {
-        literal(&mut block, name, value);
-    }
-    block
-}
-
-fn odd(what: &'static str, headers: &[(&str, &str)], body: &[u8]) -> Odd {
-    Odd {
-        what,
-        frames: vec![
-            frame(HEADERS, END_HEADERS, &headers_of(headers)),
-            frame(DATA, END_STREAM, body),
-        ],
-        gets_in: false,
-    }
-}
-
-/// Odd requests that would lock a credential if they got in.
-fn oddities(bearer: &str, body: &[u8]) -> Vec<Odd> {
-    const CHECK: &str = "/grpc.health.v1.Health/Check";
-
-    let post = [
-        (":method", "POST"),
-        (":scheme", "https"),
-        (":authority", "credd.test"),
-    ];
-    let path = [(":path", LOCK)];
-    let rest = [("te", "trailers"), ("content-type", GRPC)];
-    let authorized = [("authorization", bearer)];
-    let known = [&post[..], &path, &rest, &authorized].concat();
-    let unknown = [&post[..], &path, &rest].concat();
-    let (_, token) = bearer.split_once(' ').unwrap();
-    let with = |more: &[(&'static str, &str)]| {
-        let mut all: Vec<(&str, &str)> = unknown.clone();
-        let more: Vec<(&str, String)> = more.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
-        let mut block = headers_of(&all);
-        for (name, value) in &more {
-            literal(&mut block, name, value);
-        }
-        all.clear();
-        Odd {
-            what: "",
-            frames: vec![
-                frame(HEADERS, END_HEADERS, &block),
-                frame(DATA, END_STREAM, body),
-            ],
-            gets_in: false,
-        }
-    };
-    let named = |what, odd: Odd| Odd { what, ..odd };
-    let block = headers_of(&known);
-    let (one, other) = block.split_at(block.len() - 20);
-    vec![
-        named("in another case", with(&[("Authorization", bearer)])),
-        named(
-            "with a space before",
-            with(&[("authorization", &format!(" {bearer}"))]),
-        ),
-        named(
-            "with a NUL",
-            with(&[("authorization", &format!("{bearer}\0"))]),
-        ),
-        named(
-            "with a line feed",
-            with(&[("authorization", &format!("{bearer}\nx: y"))]),
-        ),
-        named(
-            "in two parts",
-            with(&[("authorization", "Bearer"), ("authorization", token)]),
-        ),
-        named("with a colon", with(&[("authorization:", bearer)])),
-        named(
-            "with a NUL in its name",
-            with(&[("authorization\0", bearer)]),
-        ),
-        named("as a pseudo-header", with(&[(":authorization", bearer)])),
-        odd(
-            "two paths",
-            &[&post[..], &[(":path", CHECK)], &path, &rest].concat(),
-            body,
-        ),
-        odd(
-            "two paths, the other first",
-            &[&post[..], &path, &[(":path", CHECK)], &rest].concat(),
-            body,
-        ),
-        odd(
-            "a path after other headers",
-            &[&post[..], &rest, &path].concat(),
-            body,
-        ),
-        odd(
-            "an absolute path",
-            &[
-                &post[..],
-                &[(
-                    ":path",
-                    "https://credd.test/credd.v1.CredentialService/Lock",
-                )],
-                &rest,
-            ]
-            .concat(),
-            body,
-        ),
-        odd("no path", &[&post[..], &rest].concat(), body),
-        odd(
-            "an empty path",
-            &[&post[..], &[(":path", "")], &rest].concat(),
-            body,
-        ),
-        odd(
-            "a status",
-            &[&post[..], &path, &[(":status", "200")], &rest].concat(),
-            body,
-        ),
-        odd(
-            "an extended CONNECT",
-            &[
-                &[
-                    (":method", "CONNECT"),
-                    (":protocol", "websocket"),
-                    (":scheme", "https"),
-                    (":authority", "credd.test"),
-                ][..],
-                &path,
-                &rest,
-            ]
-            .concat(),
-            body,
-        ),
-        odd(
-            "a userinfo",
-            &[
-                &[
-                    (":method", "POST"),
-                    (":scheme", "https"),
-                    (":authority", "admin@credd.test"),
-                ][..],
-                &path,
-                &rest,
-            ]
-            .concat(),
-            body,
-        ),
-        Odd {
-            what: "a bearer among the trailers",
-            frames: vec![
-                frame(HEADERS, END_HEADERS, &headers_of(&unknown)),
-                frame(DATA, 0, body),
-                frame(HEADERS, END_HEADERS | END_STREAM, &headers_of(&authorized)),
-            ],
-            gets_in: false,
-        },
-        // So that it shows that the others could.
-        Odd {
-            what: "headers in two frames",
-            frames: vec![
-                frame(HEADERS, 0, one),
-                frame(CONTINUATION, END_HEADERS, other),
-                frame(DATA, END_STREAM, body),
-            ],
-            gets_in: true,
-        },
-        Odd {
-            gets_in: true,
-            ..odd("nothing odd", &known, body)
-        },
-    ]
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_odd_frames_let_somebody_in() {
-    let world = World::start().await;
-    let bearer = format!("Bearer {}", world.server.token);
-    let count = oddities(&bearer, &[]).len();
-    for n in 0..count {
-        let Names { credential, .. } = world.names("acme").await;
-        let body = framed(&lock_request(&credential).encode_to_vec(), false);
-        let Odd {
-            what,
-            frames,
-            gets_in,
-        } = oddities(&bearer, &body).swap_remove(n);
-        let knocker = world.pki.knocker(None);
-        let mut stream = knocker.shake_hands(world.server.address).await.unwrap();
-        let mut bytes = BytesMut::from(HELLO);
-        for frame in frames {
-            bytes.extend_from_slice(&frame);
-        }
-        stream.write_all(&bytes).await.unwrap();
-        soon(what, async { while !is_over(&mut stream).await {} }).await;
-        assert_eq!(is_locked(&world, &credential).await, gets_in, "{what}");
-    }
-    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
