@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use credd::authority::caller::{Call, Caller, KnownBy, Origin};
-use credd::authority::command::Texts;
+use credd::authority::command::{Quotas, Texts};
 use credd::authority::committer::How;
 use credd::authority::directory::Configured;
 use credd::authority::feed::Feed;
@@ -158,6 +158,7 @@ fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
         keyring: Population::new(0).keyring,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom::new()),
+        quotas: Quotas::default(),
     });
     let Workers { committer, uses } = workers;
     let thread = std::thread::Builder::new().name("committer".to_owned());

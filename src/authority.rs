@@ -40,6 +40,7 @@ pub mod uses;
 pub mod verify;
 pub mod watch;
 
+use command::Quotas;
 use committer::{Commands, Committer};
 use feed::Feed;
 use hub::{Hub, LogError, LogReader};
@@ -87,6 +88,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The source of secrets.
     pub random: Arc<dyn Random>,
+    /// How many credentials there may be.
+    pub quotas: Quotas,
 }
 
 impl Authority {
@@ -99,6 +102,7 @@ impl Authority {
             keyring,
             clock,
             random,
+            quotas,
         } = parts;
         let (commands, committer) = Committer::new(
             Arc::clone(&store),
@@ -106,6 +110,7 @@ impl Authority {
             Arc::clone(&keyring),
             Arc::clone(&clock),
             Arc::clone(&random),
+            quotas,
         );
         let (uses, use_writer) = Uses::new(commands.clone(), Arc::clone(feed.index()));
         let authority = Self {

@@ -30,6 +30,7 @@ mod ids;
 mod issue;
 mod known;
 mod life;
+mod quota;
 mod request;
 mod upkeep;
 
@@ -38,6 +39,7 @@ pub use ids::{IdSequence, NewId};
 pub use issue::{Import, ImportItem, ImportedSecret, Issue, Texts};
 pub use known::{Known, KnownOwner, KnownRecord};
 pub use life::{Changes, ReportLeak, Rotate, SetState, Update, sealing_context};
+pub use quota::Quotas;
 pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
 
 /// A change that somebody asks for.
@@ -138,6 +140,10 @@ pub trait View {
     fn callers(&self) -> Vec<Known>;
     /// Every credential of an owner that is of a profile, of whatever version.
     fn of_owner(&self, owner: &OwnerRef, profile: &ProfileFamily) -> Vec<Known>;
+    /// How many credentials of a tenant are not revoked.
+    fn count_of_tenant(&self, tenant: &Tenant) -> u64;
+    /// The same of an owner.
+    fn count_of_owner(&self, owner: &OwnerRef) -> u64;
     /// Whether a secret that was made elsewhere is held already.
     fn holds_imported(&self, mac: &Mac) -> bool;
     /// A request that was carried out, and the commit that did.
@@ -200,6 +206,8 @@ pub struct Context<'a> {
     pub keyring: &'a Keyring,
     /// The source of nonces.
     pub random: &'a dyn Random,
+    /// How many credentials there may be.
+    pub quotas: Quotas,
     /// Ids for new credentials.
     pub ids: &'a mut IdSequence,
 }
@@ -333,6 +341,9 @@ pub enum Refusal {
     /// Another owner of the tenant has the principal.
     #[error("another owner of the tenant has the principal {0}")]
     PrincipalTaken(String),
+    /// There are as many credentials as there may be.
+    #[error("the {} has as many credentials as it may have", .0.name())]
+    QuotaExceeded(Thing),
     /// Too many commands wait for the same record. It may be asked for again.
     #[error("too many changes of the same record are waiting")]
     Crowded,

@@ -27,7 +27,9 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::caller::Origin;
-use super::command::{Answer, Command, Context, Decision, IdSequence, Refusal, decide, giving};
+use super::command::{
+    Answer, Command, Context, Decision, IdSequence, Quotas, Refusal, decide, giving,
+};
 use super::feed::{Feed, FeedError};
 use super::index::Index;
 use super::overlay::Overlay;
@@ -191,6 +193,7 @@ pub struct Committer {
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    quotas: Quotas,
     ids: IdSequence,
 }
 
@@ -209,6 +212,7 @@ impl Committer {
         keyring: Arc<Keyring>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        quotas: Quotas,
     ) -> (Commands, Self) {
         let (commands, jobs) = mpsc::channel(QUEUE);
         let (_, greatest) = feed.index().read(|index| index.greatest_id());
@@ -219,6 +223,7 @@ impl Committer {
             keyring,
             clock,
             random,
+            quotas,
             ids: IdSequence::after(greatest),
         };
         (Commands(commands), committer)
@@ -315,6 +320,7 @@ impl Committer {
             now: self.clock.now(),
             keyring: &self.keyring,
             random: &*self.random,
+            quotas: self.quotas,
             ids: &mut self.ids,
         };
         let mut group = Group::default();

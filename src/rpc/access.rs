@@ -11,8 +11,9 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::identify::{Identified, Identity, await_identity, identify};
+use super::limits::Place;
 use super::permit::Admitted;
-use super::policy::{Access, access};
+use super::policy::{Access, access, load};
 use super::stopping::EndsWhenStopping;
 use super::{Shared, status};
 use crate::authority::Authority;
@@ -69,10 +70,13 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match admit(&self.shared, &request) {
-            Ok(Entrance::Admitted(admitted)) => {
+            Ok(Entrance::Admitted(admitted, place)) => {
                 request.extensions_mut().insert(admitted);
                 let answer = self.inner.call(request);
-                Box::pin(async move { Ok(refine(answer.await?)) })
+                Box::pin(async move {
+                    let _held_meanwhile = place;
+                    Ok(refine(answer.await?))
+                })
             }
             Ok(Entrance::Open) => {
                 let ending = self.shared.ending.clone();
@@ -89,11 +93,9 @@ where
                 let mut inner = std::mem::replace(&mut self.inner, next);
                 Box::pin(async move {
                     let known = await_identity(&shared, &token).await;
-                    let admitted = known.and_then(|known| {
-                        let_in(shared.authority()?, known, needs, request.headers())
-                    });
+                    let admitted = known.and_then(|known| let_in(&shared, known, needs, &request));
                     match admitted {
-                        Ok(admitted) => {
+                        Ok((admitted, _held_meanwhile)) => {
                             request.extensions_mut().insert(admitted);
                             Ok(refine(inner.call(request).await?))
                         }
@@ -115,7 +117,7 @@ enum Entrance {
     /// Its RPC needs no caller.
     Open,
     /// Its caller may call the RPC somewhere.
-    Admitted(Admitted),
+    Admitted(Admitted, Place),
     /// Who the caller is shows once the keys for this token have been fetched.
     Awaited(String, Needs),
 }
@@ -143,27 +145,29 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Status> {
     let authority = shared.authority()?;
     match identify(shared, authority, request)? {
         Identity::Known(known) => {
-            let admitted = let_in(authority, known, needs, request.headers())?;
-            Ok(Entrance::Admitted(admitted))
+            let (admitted, place) = let_in(shared, known, needs, request)?;
+            Ok(Entrance::Admitted(admitted, place))
         }
         Identity::Awaited(token) => Ok(Entrance::Awaited(token, needs)),
     }
 }
 
-/// Lets a caller in who may call the RPC somewhere.
+/// Lets a caller in who may call the RPC somewhere, if there is a place.
 fn let_in(
-    authority: &Authority,
+    shared: &Shared,
     (party, entry): Identified,
     needs: Needs,
-    headers: &HeaderMap,
-) -> Result<Admitted, Status> {
+    request: &Request<Body>,
+) -> Result<(Admitted, Place), Status> {
+    let authority = shared.authority()?;
+    shared.limits.count(party.symbol)?;
     let Needs {
         permission,
         owners_may,
     } = needs;
     let entry = entry.as_deref();
     let caller = Caller {
-        on_behalf_of: on_behalf_of(authority, &party, entry, headers)?,
+        on_behalf_of: on_behalf_of(authority, &party, entry, request.headers())?,
         party,
     };
     let call = Call {
@@ -177,7 +181,8 @@ fn let_in(
         !owners.is_empty()
     };
     if !call.reach.is_empty() || owners_may && is_some_owner() {
-        Ok(Admitted(Arc::new(call)))
+        let place = shared.limits.place(load(request.uri().path()))?;
+        Ok((Admitted(Arc::new(call)), place))
     } else {
         Err(status::permission_denied(permission.name()))
     }

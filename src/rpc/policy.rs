@@ -1,5 +1,6 @@
 //! Who may call what: the one table.
 
+use super::limits::Load;
 use crate::domain::permission::Permission;
 
 /// What a caller needs to be let through to an RPC.
@@ -73,6 +74,17 @@ pub fn access(path: &str) -> Option<Access> {
         | "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo" => Open,
         _ => return None,
     })
+}
+
+/// How much the RPC at this path asks for.
+#[must_use]
+pub fn load(path: &str) -> Load {
+    match path.rsplit_once('/').map_or("", |(_, rpc)| rpc) {
+        "Verify" => Load::Verdict,
+        "VerifyStream" | "Watch" => Load::Stream,
+        rpc if rpc.starts_with("List") => Load::Reading,
+        _ => Load::Managing,
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ use crate::rpc::Shared;
 use crate::rpc::access::AccessLayer;
 use crate::rpc::credentials::Credentials;
 use crate::rpc::directory::DirectoryRpc;
+use crate::rpc::limits::Limits as CallLimits;
 use crate::rpc::verification::Verification;
 use crate::store::StoreError;
 use crate::store::sled::SledStore;
@@ -148,7 +149,7 @@ pub async fn run(
     } = listeners.into();
     let address = listener.local_addr()?;
     let limits = &settings.limits;
-    let shared = Shared::default();
+    let shared = Shared::limited_to(CallLimits::new(limits.calls()));
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::NotServing).await;
 
@@ -268,6 +269,10 @@ async fn serve_authority(
             shared.stopping.clone(),
         ),
     );
+    supervisor.task(
+        "limits",
+        forget_idle_callers(Arc::clone(&shared.limits), shared.stopping.clone()),
+    );
     if let Some(address) = settings.server.metrics_listen {
         let listener = listeners::bind(address).await?;
         let address = listener.local_addr()?;
@@ -317,22 +322,7 @@ pub(super) fn http2(streams: u32) -> Server {
 
 /// A setting that does nothing must not look as if it did.
 fn refuse_what_is_not_built(settings: &Settings) -> Result<(), Failure> {
-    let limits = &settings.limits;
-    let unbuilt = [
-        ("audit.file", settings.audit.file.is_some()),
-        (
-            "limits.requests_per_second_per_caller",
-            limits.requests_per_second_per_caller > 0,
-        ),
-        (
-            "limits.credentials_per_tenant",
-            limits.credentials_per_tenant > 0,
-        ),
-        (
-            "limits.credentials_per_owner",
-            limits.credentials_per_owner > 0,
-        ),
-    ];
+    let unbuilt = [("audit.file", settings.audit.file.is_some())];
     let used = unbuilt.into_iter().filter(|(_, is_used)| *is_used);
     let used: Vec<_> = used.map(|(name, _)| name).collect();
     if used.is_empty() {
@@ -372,6 +362,17 @@ async fn sweep(
             Err(CommandError::StoreFailed | CommandError::Stopping) => return Ok(()),
             Err(error) => tracing::warn!(%error, "the upkeep waits for the next time"),
         }
+    }
+    Ok(())
+}
+
+async fn forget_idle_callers(
+    limits: Arc<CallLimits>,
+    stopping: CancellationToken,
+) -> Result<(), Failure> {
+    let mut ticks = tokio::time::interval(SWEEP_PERIOD);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        limits.forget_idle();
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use credd::authority::command::{NewId, SetState, Texts};
+use credd::authority::command::{NewId, Quotas, SetState, Texts};
 use credd::authority::feed::{Feed, FeedError};
 use credd::authority::hub::RingSize;
 use credd::authority::manage::{Asked, NewCredential};
@@ -89,6 +89,7 @@ impl InProcess {
             keyring: Arc::new(Keyring::new(&key, &key).unwrap()),
             clock,
             random: Arc::new(SystemRandom::new()),
+            quotas: Quotas::default(),
         });
         let Workers { committer, uses } = workers;
         let committer = thread::Builder::new()
