@@ -2,10 +2,12 @@
 //! become messages, errors become statuses.
 
 pub mod access;
+pub mod audit;
 pub mod convert;
 pub mod credentials;
 pub mod directory;
 pub mod identify;
+pub mod noting;
 pub mod page_token;
 pub mod peer;
 pub mod permit;

@@ -219,7 +219,6 @@ fn no_token_is_made_where_an_administrator_is_bound() {
 fn a_server_does_not_start_with_what_it_can_not_do() {
     let directory = tempfile::tempdir().unwrap();
     let unbuilt = [
-        "[audit]\nfile = \"-\"\n",
         "[limits]\nrequests_per_second_per_caller = 1\n",
         "[limits]\ncredentials_per_tenant = 1\n",
         "[limits]\ncredentials_per_owner = 1\n",

@@ -14,6 +14,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::administrator;
+use super::audit::{self, Output};
 use super::config::Settings;
 use super::data_dir::DataDir;
 use super::health;
@@ -31,11 +32,13 @@ use crate::authority::sweep::{Keep, Swept};
 use crate::authority::{Authority, Parts, Workers};
 use crate::domain::time::SystemClock;
 use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::credential_service_server::CredentialServiceServer;
 use crate::proto::v1::directory_service_server::DirectoryServiceServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
 use crate::rpc::access::AccessLayer;
+use crate::rpc::audit::AuditRpc;
 use crate::rpc::credentials::Credentials;
 use crate::rpc::directory::DirectoryRpc;
 use crate::rpc::verification::Verification;
@@ -54,8 +57,9 @@ const RETENTION_PERIOD: Duration = Duration::from_mins(1);
 /// How often it is looked for what has expired and what is over.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
+    "credd.v1.AuditService",
     "credd.v1.CredentialService",
     "credd.v1.DirectoryService",
     "credd.v1.VerificationService",
@@ -174,6 +178,10 @@ pub async fn run(
         let closing = closing.clone().cancelled_owned();
         let routes = Routes::new(health_service)
             .add_service(
+                AuditServiceServer::new(AuditRpc::new(shared.clone()))
+                    .max_decoding_message_size(limits.max_message_bytes),
+            )
+            .add_service(
                 CredentialServiceServer::new(Credentials::new(shared.clone()))
                     .max_decoding_message_size(limits.max_message_bytes),
             )
@@ -268,6 +276,13 @@ async fn serve_authority(
             shared.stopping.clone(),
         ),
     );
+    if let Some(file) = settings.audit.file.clone() {
+        let log = Arc::clone(authority.audit().log());
+        supervisor.task("audit copy", audit::export(log, Output(file)));
+    }
+    let keep = settings.retention.audit();
+    let keep_short = audit::keep_short(Arc::clone(&authority), keep, shared.stopping.clone());
+    supervisor.task("audit retention", keep_short);
     if let Some(address) = settings.server.metrics_listen {
         let listener = listeners::bind(address).await?;
         let address = listener.local_addr()?;
@@ -319,7 +334,6 @@ pub(super) fn http2(streams: u32) -> Server {
 fn refuse_what_is_not_built(settings: &Settings) -> Result<(), Failure> {
     let limits = &settings.limits;
     let unbuilt = [
-        ("audit.file", settings.audit.file.is_some()),
         (
             "limits.requests_per_second_per_caller",
             limits.requests_per_second_per_caller > 0,
@@ -347,10 +361,18 @@ fn start_authority(
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Authority>, Failure> {
     let (authority, workers) = Authority::new(opened.parts.clone());
-    let Workers { committer, uses } = workers;
+    let Workers {
+        committer,
+        uses,
+        audit,
+    } = workers;
     supervisor.thread("committer", move || Ok(committer.run()?))?;
     supervisor.task("last use", async move {
         uses.run().await;
+        Ok(())
+    });
+    supervisor.task("audit", async move {
+        audit.run().await;
         Ok(())
     });
     Ok(Arc::new(authority))

@@ -7,6 +7,20 @@ use crate::domain::token::Kind;
 /// The outcome of what was done as it was asked.
 pub const OK: &str = "OK";
 
+/// The outcomes of the uses of credentials that were denied although the secret was
+/// the right one, and of secrets that were retired.
+pub const USES: [&str; 6] = [
+    "REVOKED",
+    "LOCKED",
+    "TENANT_DISABLED",
+    "OWNER_DISABLED",
+    "EXPIRED",
+    RETIRED_SECRET,
+];
+
+/// The outcome of the use of a secret that was retired.
+pub const RETIRED_SECRET: &str = "RETIRED_SECRET";
+
 /// The most credentials that one event names.
 pub const MOST_CREDENTIALS: usize = 50;
 /// The most bytes of the details of an event.
@@ -118,6 +132,12 @@ impl Event {
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.outcome == OK
+    }
+
+    /// Whether it tells of the use of one credential.
+    #[must_use]
+    pub fn is_use(&self) -> bool {
+        USES.contains(&self.outcome.as_str())
     }
 
     /// The same event as it may be written: within the bounds of a record, and
