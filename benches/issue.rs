@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use credd::authority::audit::Trace;
 use credd::authority::caller::{Call, Caller, KnownBy, Origin};
 use credd::authority::command::{Quotas, Texts};
 use credd::authority::committer::How;
@@ -160,10 +161,15 @@ fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
         random: Arc::new(SystemRandom::new()),
         quotas: Quotas::default(),
     });
-    let Workers { committer, uses } = workers;
+    let Workers {
+        committer,
+        uses,
+        audit,
+    } = workers;
     let thread = std::thread::Builder::new().name("committer".to_owned());
     thread.spawn(|| committer.run().unwrap()).unwrap();
     runtime.spawn(uses.run());
+    runtime.spawn(audit.run());
     Arc::new(authority)
 }
 
@@ -196,6 +202,7 @@ fn asked(authority: &Authority) -> Asked {
         },
         permission: Permission::Issue,
         reach: Tenants::All,
+        trace: Trace::new("credd.v1.CredentialService/Issue", None, ""),
     };
     Asked {
         how: How {

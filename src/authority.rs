@@ -17,6 +17,7 @@ use crate::domain::revision::{Position, StoreId};
 use crate::domain::time::{Clock, Timestamp};
 use crate::store::Store;
 
+pub mod audit;
 pub mod caller;
 pub mod command;
 pub mod committer;
@@ -40,6 +41,7 @@ pub mod uses;
 pub mod verify;
 pub mod watch;
 
+use audit::{Audit, AuditWriter};
 use command::Quotas;
 use committer::{Commands, Committer};
 use feed::Feed;
@@ -60,6 +62,7 @@ pub struct Authority {
     log: Arc<LogReader>,
     commands: Commands,
     uses: Uses,
+    audit: Audit,
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -73,6 +76,8 @@ pub struct Workers {
     pub committer: Committer,
     /// To be run as a task.
     pub uses: UseWriter,
+    /// To be run as a task.
+    pub audit: AuditWriter,
 }
 
 /// What an authority works with.
@@ -113,6 +118,13 @@ impl Authority {
             quotas,
         );
         let (uses, use_writer) = Uses::new(commands.clone(), Arc::clone(feed.index()));
+        let (audit, audit_writer) = Audit::new(
+            Arc::clone(&store),
+            feed.audit_head(),
+            commands.clone(),
+            Arc::clone(&keyring),
+            Arc::clone(&clock),
+        );
         let authority = Self {
             store: store.id(),
             index: Arc::clone(feed.index()),
@@ -120,6 +132,7 @@ impl Authority {
             log: Arc::new(LogReader::new(store, Arc::clone(feed.index()))),
             commands,
             uses,
+            audit,
             keyring,
             clock,
             random,
@@ -127,6 +140,7 @@ impl Authority {
         let workers = Workers {
             committer,
             uses: use_writer,
+            audit: audit_writer,
         };
         (authority, workers)
     }
@@ -141,6 +155,12 @@ impl Authority {
     #[must_use]
     pub const fn index(&self) -> &Arc<Index> {
         &self.index
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The keys.

@@ -2,11 +2,13 @@
 //! become messages, errors become statuses.
 
 pub mod access;
+pub mod audit;
 pub mod convert;
 pub mod credentials;
 pub mod directory;
 pub mod identify;
 pub mod limits;
+pub mod noting;
 pub mod page_token;
 pub mod peer;
 pub mod permit;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::audit::{Erasure, Trimming};
 use super::directory::KnownProfile;
 use super::record::{
     KeyChecks, Record, RequestName, RequestRecord, credential_key, owner_key, request_key,
 };
+use crate::domain::audit::Event;
 use crate::domain::credential::{Credential, Stored, Use, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
@@ -32,6 +34,7 @@ mod known;
 mod life;
 mod quota;
 mod request;
+mod reveal;
 mod upkeep;
 
 pub use directory::{DirectoryCommand, PutOwner, PutProfile, PutRole, PutTenant, What};
@@ -41,6 +44,7 @@ pub use known::{Known, KnownOwner, KnownRecord};
 pub use life::{Changes, ReportLeak, Rotate, SetState, Update, sealing_context};
 pub use quota::Quotas;
 pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
+pub use reveal::{NotRevealed, Reveal};
 
 /// A change that somebody asks for.
 #[derive(Clone, Debug)]
@@ -55,6 +59,8 @@ pub enum Command {
     Update(Box<Update>),
     /// Gives one a new secret.
     Rotate(Box<Rotate>),
+    /// Shows the secret of one again.
+    Reveal(Reveal),
     /// Locks one whose secret was found where it should not be.
     ReportLeak(ReportLeak),
     /// Changes a tenant, an owner, a role or a profile.
@@ -69,6 +75,12 @@ pub enum Command {
     Forget(Vec<CredentialId>, Vec<RequestName>),
     /// Records what the keyring must hold.
     RecordKeyring(KeyChecks),
+    /// Tells the audit log of what was counted.
+    RecordEvents(Vec<Event>),
+    /// Erases what records of the audit log say.
+    EraseEvents(Erasure),
+    /// Removes the oldest part of the audit log.
+    TrimAudit(Trimming),
 }
 
 impl Command {
@@ -89,14 +101,19 @@ impl Command {
                 keys.push(credential_key(rotate.id));
                 keys
             }
+            Self::Reveal(reveal) => vec![credential_key(reveal.id)],
             Self::ReportLeak(report) => vec![credential_key(report.id)],
             Self::TellExpiry(ids) | Self::Remove(ids) => {
                 ids.iter().map(|id| credential_key(*id)).collect()
             }
             Self::Directory(command) => command.subjects(),
-            Self::Import(_) | Self::RecordUses(_) | Self::Forget(..) | Self::RecordKeyring(_) => {
-                Vec::new()
-            }
+            Self::Import(_)
+            | Self::RecordUses(_)
+            | Self::Forget(..)
+            | Self::RecordKeyring(_)
+            | Self::RecordEvents(_)
+            | Self::EraseEvents(_)
+            | Self::TrimAudit(_) => Vec::new(),
         }
     }
 
@@ -344,6 +361,9 @@ pub enum Refusal {
     /// There are as many credentials as there may be.
     #[error("the {} has as many credentials as it may have", .0.name())]
     QuotaExceeded(Thing),
+    /// The secret is not shown again.
+    #[error("the secret of credential {0} is not shown: {1}")]
+    NotRevealed(CredentialId, NotRevealed),
     /// Too many commands wait for the same record. It may be asked for again.
     #[error("too many changes of the same record are waiting")]
     Crowded,
@@ -405,6 +425,7 @@ pub fn decide(
         Command::SetState(ask) => life::set_state(view, ask, context.now),
         Command::Update(ask) => life::update(view, ask, context.now),
         Command::Rotate(ask) => life::rotate(view, ask, context),
+        Command::Reveal(ask) => reveal::reveal(view, ask, context),
         Command::ReportLeak(ask) => life::report_leak(view, ask, context.now),
         Command::Directory(ask) => directory::decide(view, ask, context.now),
         Command::RecordUses(uses) => Ok(upkeep::record_uses(view, uses)),
@@ -413,6 +434,15 @@ pub fn decide(
         Command::Forget(credentials, requests) => Ok(upkeep::forget(credentials, requests)),
         Command::RecordKeyring(checks) => Ok(Decision {
             writes: vec![Record::Keyring(Some(checks.clone()))],
+            answer: Answer::Nothing,
+        }),
+        Command::RecordEvents(_) => Ok(Decision::nothing(Answer::Nothing)),
+        Command::EraseEvents(erasure) => Ok(Decision {
+            writes: erasure.writes(),
+            answer: Answer::Nothing,
+        }),
+        Command::TrimAudit(trimming) => Ok(Decision {
+            writes: trimming.writes(),
             answer: Answer::Nothing,
         }),
     }

@@ -73,6 +73,7 @@ impl<'a> Overlay<'a> {
                 Record::Uses(..)
                 | Record::Request(..)
                 | Record::Keyring(_)
+                | Record::Audit(..)
                 | Record::Credential(_, None)
                 | Record::Tenant(_, None)
                 | Record::Owner(_, None)

@@ -66,6 +66,13 @@ pub fn access(path: &str) -> Option<Access> {
             _ => return None,
         });
     }
+    if let Some(rpc) = path.strip_prefix("/credd.v1.AuditService/") {
+        return Some(match rpc {
+            "ListEvents" | "VerifyChain" => Needs(Permission::ReadAudit),
+            "EraseEvents" => Needs(Permission::EraseAudit),
+            _ => return None,
+        });
+    }
     Some(match path {
         "/grpc.health.v1.Health/Check"
         | "/grpc.health.v1.Health/Watch"
@@ -113,11 +120,12 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rpcs, 39);
+        assert_eq!(rpcs, 42);
         for service in [
             "CredentialService",
             "VerificationService",
             "DirectoryService",
+            "AuditService",
         ] {
             assert_eq!(access(&format!("/credd.v1.{service}/Nothing")), None);
         }
@@ -139,6 +147,7 @@ mod tests {
                 Permission::Reveal,
                 Permission::UnlockLeaked,
                 Permission::OnBehalfOf,
+                Permission::EraseAudit,
             ];
             let spared = spared.contains(permission);
             assert_eq!(

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::authority::command::{Refusal, Thing};
+use crate::authority::command::{NotRevealed, Refusal, Thing};
 use crate::authority::committer::CommandError;
 use crate::authority::hub::LogError;
-use crate::authority::manage::{IssueError, NotRevealed};
+use crate::authority::manage::IssueError;
 use crate::domain::credential::ShownState;
 use crate::domain::id::CredentialId;
 use crate::domain::jwt::JwtProblem;
@@ -307,6 +307,7 @@ fn of_refusal(refusal: &Refusal) -> Status {
         Refusal::ProfileExists => (FailedPrecondition, "PROFILE_EXISTS"),
         Refusal::PrincipalTaken(_) => (AlreadyExists, "PRINCIPAL_TAKEN"),
         Refusal::QuotaExceeded(_) => (Code::ResourceExhausted, "QUOTA_EXCEEDED"),
+        Refusal::NotRevealed(id, why) => return not_revealed(*id, *why),
         Refusal::Crowded => {
             return with_retry(
                 Code::ResourceExhausted,
@@ -333,8 +334,7 @@ pub fn unknown(thing: Thing) -> Status {
 }
 
 /// A secret that is not shown again.
-#[must_use]
-pub fn not_revealed(id: CredentialId, error: NotRevealed) -> Status {
+fn not_revealed(id: CredentialId, error: NotRevealed) -> Status {
     let failed = |reason: &str, why: &str| {
         with_reason(
             Code::FailedPrecondition,
@@ -343,8 +343,6 @@ pub fn not_revealed(id: CredentialId, error: NotRevealed) -> Status {
         )
     };
     match error {
-        NotRevealed::NotFound => not_found(id),
-        NotRevealed::Refused(refusal) => of_refusal(&refusal),
         NotRevealed::State(ShownState::Locked) => failed("CREDENTIAL_LOCKED", "it is locked"),
         NotRevealed::State(ShownState::Revoked) => failed("CREDENTIAL_REVOKED", "it is revoked"),
         NotRevealed::State(ShownState::Expired | ShownState::Active) => {

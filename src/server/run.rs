@@ -14,6 +14,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::administrator;
+use super::audit::{self, Output};
 use super::config::Settings;
 use super::data_dir::DataDir;
 use super::health;
@@ -31,11 +32,13 @@ use crate::authority::sweep::{Keep, Swept};
 use crate::authority::{Authority, Parts, Workers};
 use crate::domain::time::SystemClock;
 use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::credential_service_server::CredentialServiceServer;
 use crate::proto::v1::directory_service_server::DirectoryServiceServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
 use crate::rpc::access::AccessLayer;
+use crate::rpc::audit::AuditRpc;
 use crate::rpc::credentials::Credentials;
 use crate::rpc::directory::DirectoryRpc;
 use crate::rpc::limits::Limits as CallLimits;
@@ -55,8 +58,9 @@ const RETENTION_PERIOD: Duration = Duration::from_mins(1);
 /// How often it is looked for what has expired and what is over.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
+    "credd.v1.AuditService",
     "credd.v1.CredentialService",
     "credd.v1.DirectoryService",
     "credd.v1.VerificationService",
@@ -68,7 +72,6 @@ const SERVICES: [&str; 4] = [
 ///
 /// Whatever keeps the server from starting or from going on.
 pub fn serve(settings: &Settings) -> Result<(), Failure> {
-    refuse_what_is_not_built(settings)?;
     incoming::raise_descriptor_limit();
     block_on(async {
         let listeners = Listeners::bind(settings).await?;
@@ -175,6 +178,10 @@ pub async fn run(
         let closing = closing.clone().cancelled_owned();
         let routes = Routes::new(health_service)
             .add_service(
+                AuditServiceServer::new(AuditRpc::new(shared.clone()))
+                    .max_decoding_message_size(limits.max_message_bytes),
+            )
+            .add_service(
                 CredentialServiceServer::new(Credentials::new(shared.clone()))
                     .max_decoding_message_size(limits.max_message_bytes),
             )
@@ -273,6 +280,13 @@ async fn serve_authority(
         "limits",
         forget_idle_callers(Arc::clone(&shared.limits), shared.stopping.clone()),
     );
+    if let Some(file) = settings.audit.file.clone() {
+        let log = Arc::clone(authority.audit().log());
+        supervisor.task("audit copy", audit::export(log, Output(file)));
+    }
+    let keep = settings.retention.audit();
+    let keep_short = audit::keep_short(Arc::clone(&authority), keep, shared.stopping.clone());
+    supervisor.task("audit retention", keep_short);
     if let Some(address) = settings.server.metrics_listen {
         let listener = listeners::bind(address).await?;
         let address = listener.local_addr()?;
@@ -320,27 +334,24 @@ pub(super) fn http2(streams: u32) -> Server {
         .max_concurrent_streams(Some(streams))
 }
 
-/// A setting that does nothing must not look as if it did.
-fn refuse_what_is_not_built(settings: &Settings) -> Result<(), Failure> {
-    let unbuilt = [("audit.file", settings.audit.file.is_some())];
-    let used = unbuilt.into_iter().filter(|(_, is_used)| *is_used);
-    let used: Vec<_> = used.map(|(name, _)| name).collect();
-    if used.is_empty() {
-        return Ok(());
-    }
-    Err(format!("this version can't serve with {}", used.join(", ")).into())
-}
-
 /// An authority with its workers.
 fn start_authority(
     opened: &Opened,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Authority>, Failure> {
     let (authority, workers) = Authority::new(opened.parts.clone());
-    let Workers { committer, uses } = workers;
+    let Workers {
+        committer,
+        uses,
+        audit,
+    } = workers;
     supervisor.thread("committer", move || Ok(committer.run()?))?;
     supervisor.task("last use", async move {
         uses.run().await;
+        Ok(())
+    });
+    supervisor.task("audit", async move {
+        audit.run().await;
         Ok(())
     });
     Ok(Arc::new(authority))

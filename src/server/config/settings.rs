@@ -217,6 +217,12 @@ impl Retention {
         }
     }
 
+    /// How long audit events are kept.
+    #[must_use]
+    pub const fn audit(&self) -> Duration {
+        Duration::from_secs(self.audit_days.saturating_mul(24 * 3600))
+    }
+
     /// How much of the log of changes is kept.
     #[must_use]
     pub const fn log(&self) -> LogRetention {

@@ -175,7 +175,7 @@ impl World {
             Record::Binding(key, record) => {
                 set(&mut self.bindings, key, record.as_ref(), revision);
             }
-            Record::Keyring(_) => (),
+            Record::Keyring(_) | Record::Audit(..) => (),
         }
     }
 
