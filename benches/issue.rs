@@ -25,8 +25,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use credd::authority::audit::Trace;
 use credd::authority::caller::{Call, Caller, KnownBy, Origin};
-use credd::authority::command::Texts;
+use credd::authority::command::{Quotas, Texts};
 use credd::authority::committer::How;
 use credd::authority::directory::Configured;
 use credd::authority::feed::Feed;
@@ -158,11 +159,17 @@ fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
         keyring: Population::new(0).keyring,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom::new()),
+        quotas: Quotas::default(),
     });
-    let Workers { committer, uses } = workers;
+    let Workers {
+        committer,
+        uses,
+        audit,
+    } = workers;
     let thread = std::thread::Builder::new().name("committer".to_owned());
     thread.spawn(|| committer.run().unwrap()).unwrap();
     runtime.spawn(uses.run());
+    runtime.spawn(audit.run());
     Arc::new(authority)
 }
 
@@ -195,6 +202,7 @@ fn asked(authority: &Authority) -> Asked {
         },
         permission: Permission::Issue,
         reach: Tenants::All,
+        trace: Trace::new("credd.v1.CredentialService/Issue", None, ""),
     };
     Asked {
         how: How {

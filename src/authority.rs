@@ -17,6 +17,7 @@ use crate::domain::revision::{Position, StoreId};
 use crate::domain::time::{Clock, Timestamp};
 use crate::store::Store;
 
+pub mod audit;
 pub mod caller;
 pub mod command;
 pub mod committer;
@@ -40,6 +41,8 @@ pub mod uses;
 pub mod verify;
 pub mod watch;
 
+use audit::{Audit, AuditWriter};
+use command::Quotas;
 use committer::{Commands, Committer};
 use feed::Feed;
 use hub::{Hub, LogError, LogReader};
@@ -59,6 +62,7 @@ pub struct Authority {
     log: Arc<LogReader>,
     commands: Commands,
     uses: Uses,
+    audit: Audit,
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -72,6 +76,8 @@ pub struct Workers {
     pub committer: Committer,
     /// To be run as a task.
     pub uses: UseWriter,
+    /// To be run as a task.
+    pub audit: AuditWriter,
 }
 
 /// What an authority works with.
@@ -87,6 +93,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The source of secrets.
     pub random: Arc<dyn Random>,
+    /// How many credentials there may be.
+    pub quotas: Quotas,
 }
 
 impl Authority {
@@ -99,6 +107,7 @@ impl Authority {
             keyring,
             clock,
             random,
+            quotas,
         } = parts;
         let (commands, committer) = Committer::new(
             Arc::clone(&store),
@@ -106,8 +115,16 @@ impl Authority {
             Arc::clone(&keyring),
             Arc::clone(&clock),
             Arc::clone(&random),
+            quotas,
         );
         let (uses, use_writer) = Uses::new(commands.clone(), Arc::clone(feed.index()));
+        let (audit, audit_writer) = Audit::new(
+            Arc::clone(&store),
+            feed.audit_head(),
+            commands.clone(),
+            Arc::clone(&keyring),
+            Arc::clone(&clock),
+        );
         let authority = Self {
             store: store.id(),
             index: Arc::clone(feed.index()),
@@ -115,6 +132,7 @@ impl Authority {
             log: Arc::new(LogReader::new(store, Arc::clone(feed.index()))),
             commands,
             uses,
+            audit,
             keyring,
             clock,
             random,
@@ -122,6 +140,7 @@ impl Authority {
         let workers = Workers {
             committer,
             uses: use_writer,
+            audit: audit_writer,
         };
         (authority, workers)
     }
@@ -136,6 +155,12 @@ impl Authority {
     #[must_use]
     pub const fn index(&self) -> &Arc<Index> {
         &self.index
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The keys.

@@ -4,6 +4,7 @@
 //! runtime: time is an argument ([`time::Timestamp`]) and randomness a trait
 //! ([`random::Random`]), so that every rule can be reached by a property test.
 
+pub mod audit;
 pub mod base62;
 pub mod calendar;
 pub mod credential;

@@ -2,10 +2,13 @@
 //! become messages, errors become statuses.
 
 pub mod access;
+pub mod audit;
 pub mod convert;
 pub mod credentials;
 pub mod directory;
 pub mod identify;
+pub mod limits;
+pub mod noting;
 pub mod page_token;
 pub mod peer;
 pub mod permit;
@@ -22,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use self::identify::Tokens;
+use self::limits::Limits;
 use crate::authority::Authority;
 
 /// What the services share: the authority, once it is loaded, and the wish to
@@ -30,6 +34,8 @@ use crate::authority::Authority;
 pub struct Shared {
     authority: Arc<OnceLock<Arc<Authority>>>,
     tokens: Arc<OnceLock<Arc<dyn Tokens>>>,
+    /// What callers may ask for.
+    pub limits: Arc<Limits>,
     /// Cancelled when long streams are to end.
     pub stopping: CancellationToken,
     /// Cancelled a moment later, when the streams of health and reflection are
@@ -38,6 +44,15 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Where callers are kept to these limits.
+    #[must_use]
+    pub fn limited_to(limits: Limits) -> Self {
+        Self {
+            limits: Arc::new(limits),
+            ..Self::default()
+        }
+    }
+
     /// Makes the authority available; the first one stays.
     pub fn set_authority(&self, authority: Arc<Authority>) {
         let _ = self.authority.set(authority);

@@ -2,6 +2,7 @@
 //! runs in it and how it ends.
 
 pub mod administrator;
+pub mod audit;
 pub mod config;
 pub mod data_dir;
 pub mod health;

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::Authority;
+use super::audit::Trace;
 use super::directory::OwnerNumber;
 use super::entry::Entry;
 use super::names::Symbol;
@@ -62,7 +63,7 @@ pub struct Caller {
 }
 
 /// A call that was let in.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Call {
     /// Who calls.
     pub caller: Caller,
@@ -70,6 +71,8 @@ pub struct Call {
     pub permission: Permission,
     /// The tenants on which the caller has it.
     pub reach: Tenants,
+    /// What the audit log notes of it.
+    pub trace: Trace,
 }
 
 /// Where a command comes from.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::audit::{Erasure, Trimming};
 use super::directory::KnownProfile;
 use super::record::{
     KeyChecks, Record, RequestName, RequestRecord, credential_key, owner_key, request_key,
 };
+use crate::domain::audit::Event;
 use crate::domain::credential::{Credential, Stored, Use, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
@@ -31,7 +33,9 @@ mod ids;
 mod issue;
 mod known;
 mod life;
+mod quota;
 mod request;
+mod reveal;
 mod upkeep;
 
 pub use directory::{DirectoryCommand, PutOwner, PutProfile, PutRole, PutTenant, What};
@@ -39,7 +43,9 @@ pub use ids::{IdSequence, NewId};
 pub use issue::{Import, ImportItem, ImportedSecret, Issue, Texts};
 pub use known::{Known, KnownOwner, KnownRecord};
 pub use life::{Changes, ReportLeak, Rotate, SetState, Update, sealing_context};
+pub use quota::Quotas;
 pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
+pub use reveal::{NotRevealed, Reveal};
 
 /// A change that somebody asks for.
 #[derive(Clone, Debug)]
@@ -54,6 +60,8 @@ pub enum Command {
     Update(Box<Update>),
     /// Gives one a new secret.
     Rotate(Box<Rotate>),
+    /// Shows the secret of one again.
+    Reveal(Reveal),
     /// Locks one whose secret was found where it should not be.
     ReportLeak(ReportLeak),
     /// Changes a tenant, an owner, a role or a profile.
@@ -68,6 +76,12 @@ pub enum Command {
     Forget(Vec<CredentialId>, Vec<RequestName>),
     /// Records what the keyring must hold.
     RecordKeyring(KeyChecks),
+    /// Tells the audit log of what was counted.
+    RecordEvents(Vec<Event>),
+    /// Erases what records of the audit log say.
+    EraseEvents(Erasure),
+    /// Removes the oldest part of the audit log.
+    TrimAudit(Trimming),
 }
 
 impl Command {
@@ -88,14 +102,19 @@ impl Command {
                 keys.push(credential_key(rotate.id));
                 keys
             }
+            Self::Reveal(reveal) => vec![credential_key(reveal.id)],
             Self::ReportLeak(report) => vec![credential_key(report.id)],
             Self::TellExpiry(ids) | Self::Remove(ids) => {
                 ids.iter().map(|id| credential_key(*id)).collect()
             }
             Self::Directory(command) => command.subjects(),
-            Self::Import(_) | Self::RecordUses(_) | Self::Forget(..) | Self::RecordKeyring(_) => {
-                Vec::new()
-            }
+            Self::Import(_)
+            | Self::RecordUses(_)
+            | Self::Forget(..)
+            | Self::RecordKeyring(_)
+            | Self::RecordEvents(_)
+            | Self::EraseEvents(_)
+            | Self::TrimAudit(_) => Vec::new(),
         }
     }
 
@@ -139,6 +158,10 @@ pub trait View {
     fn callers(&self) -> Vec<Known>;
     /// Every credential of an owner that is of a profile, of whatever version.
     fn of_owner(&self, owner: &OwnerRef, profile: &ProfileFamily) -> Vec<Known>;
+    /// How many credentials of a tenant are not revoked.
+    fn count_of_tenant(&self, tenant: &Tenant) -> u64;
+    /// The same of an owner.
+    fn count_of_owner(&self, owner: &OwnerRef) -> u64;
     /// Whether a secret that was made elsewhere is held already.
     fn holds_imported(&self, mac: &Mac) -> bool;
     /// A request that was carried out, and the commit that did.
@@ -201,6 +224,8 @@ pub struct Context<'a> {
     pub keyring: &'a Keyring,
     /// The source of nonces.
     pub random: &'a dyn Random,
+    /// How many credentials there may be.
+    pub quotas: Quotas,
     /// Ids for new credentials.
     pub ids: &'a mut IdSequence,
 }
@@ -340,6 +365,12 @@ pub enum Refusal {
     /// Another owner of the tenant has the principal.
     #[error("another owner of the tenant has the principal {0}")]
     PrincipalTaken(String),
+    /// There are as many credentials as there may be.
+    #[error("the {} has as many credentials as it may have", .0.name())]
+    QuotaExceeded(Thing),
+    /// The secret is not shown again.
+    #[error("the secret of credential {0} is not shown: {1}")]
+    NotRevealed(CredentialId, NotRevealed),
     /// Too many commands wait for the same record. It may be asked for again.
     #[error("too many changes of the same record are waiting")]
     Crowded,
@@ -401,6 +432,7 @@ pub fn decide(
         Command::SetState(ask) => life::set_state(view, ask, context.now),
         Command::Update(ask) => life::update(view, ask, context.now),
         Command::Rotate(ask) => life::rotate(view, ask, context),
+        Command::Reveal(ask) => reveal::reveal(view, ask, context),
         Command::ReportLeak(ask) => life::report_leak(view, ask, context.now),
         Command::Directory(ask) => directory::decide(view, ask, context.now),
         Command::RecordUses(uses) => Ok(upkeep::record_uses(view, uses)),
@@ -409,6 +441,15 @@ pub fn decide(
         Command::Forget(credentials, requests) => Ok(upkeep::forget(credentials, requests)),
         Command::RecordKeyring(checks) => Ok(Decision {
             writes: vec![Record::Keyring(Some(checks.clone()))],
+            answer: Answer::Nothing,
+        }),
+        Command::RecordEvents(_) => Ok(Decision::nothing(Answer::Nothing)),
+        Command::EraseEvents(erasure) => Ok(Decision {
+            writes: erasure.writes(),
+            answer: Answer::Nothing,
+        }),
+        Command::TrimAudit(trimming) => Ok(Decision {
+            writes: trimming.writes(),
             answer: Answer::Nothing,
         }),
     }

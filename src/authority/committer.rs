@@ -26,14 +26,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::audit::told::{Told, told};
 use super::caller::{May, Origin};
-use super::command::{Answer, Command, Context, Decision, IdSequence, Refusal, decide, giving};
+use super::command::{
+    Answer, Command, Context, Decision, IdSequence, Quotas, Refusal, View as _, decide, giving,
+};
 use super::feed::{Feed, FeedError};
 use super::index::Index;
 use super::overlay::Overlay;
 use super::record::Record;
+use super::record::audit::{self, AuditKey, AuditRecord};
+use crate::domain::audit::{ChainNumber, Entry, Event, Head, Payload};
 use crate::domain::keyring::Keyring;
-use crate::domain::random::Random;
+use crate::domain::random::{self, Random, RandomUnavailable};
 use crate::domain::revision::Revision;
 use crate::domain::time::Clock;
 use crate::store::{Batch, Expect, Guard, Store, StoreError, Write};
@@ -191,6 +196,7 @@ pub struct Committer {
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    quotas: Quotas,
     ids: IdSequence,
 }
 
@@ -209,6 +215,7 @@ impl Committer {
         keyring: Arc<Keyring>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        quotas: Quotas,
     ) -> (Commands, Self) {
         let (commands, jobs) = mpsc::channel(QUEUE);
         let (_, greatest) = feed.index().read(|index| index.greatest_id());
@@ -219,6 +226,7 @@ impl Committer {
             keyring,
             clock,
             random,
+            quotas,
             ids: IdSequence::after(greatest),
         };
         (Commands(commands), committer)
@@ -275,7 +283,7 @@ impl Committer {
     fn run_group(&mut self, waiting: &mut VecDeque<Job>) -> Result<(), FeedError> {
         for _ in 0..ATTEMPTS {
             let mut group = self.decide_group(waiting);
-            if group.keys.is_empty() {
+            if group.batch.writes.is_empty() {
                 let revision = self.feed.index().applied().revision;
                 group.answer(waiting, Ok(revision));
                 return Ok(());
@@ -315,6 +323,7 @@ impl Committer {
             now: self.clock.now(),
             keyring: &self.keyring,
             random: &*self.random,
+            quotas: self.quotas,
             ids: &mut self.ids,
         };
         let mut group = Group::default();
@@ -338,11 +347,13 @@ impl Committer {
                     Ok(decision) if job.how.dry => Some(Ok(Decided {
                         changes: !decision.writes.is_empty(),
                         answer: decision.answer,
+                        told: false,
                     })),
                     Ok(decision) if group.holds_any_key_of(&decision) => None,
                     Ok(decision) => {
                         overlay.add(&decision);
-                        Some(Ok(group.add(decision, &index)))
+                        let events = told(&job.how, &job.command, &decision, context.now);
+                        Some(Ok(group.add(decision, &index, &job.how, events)))
                     }
                     Err(refusal) => Some(Err(refusal)),
                 }
@@ -362,6 +373,10 @@ impl Committer {
                 .decided
                 .push(is_crowded.then_some(Err(Refusal::Crowded)));
         }
+        let head = *self.feed.audit_head().borrow();
+        if let Err(error) = group.tell(head, &*self.random) {
+            group.refuse(&Refusal::Random(error));
+        }
         group
     }
 }
@@ -374,9 +389,14 @@ fn decide_for(
     job: &Job,
     context: &mut Context<'_>,
 ) -> Result<Decision, Refusal> {
+    if let (Command::Reveal(ask), Origin::Call(call)) = (&job.command, &job.how.origin)
+        && let Some(known) = overlay.credential(ask.id)
+    {
+        giving::check_secret(overlay, &call.caller, known.credential())?;
+    }
     let decision = decide(overlay, &job.command, context)?;
     if let Origin::Call(call) = &job.how.origin {
-        May(index).check(call, &decision.writes, context.now)?;
+        May(index).check(call, &decision, context.now)?;
         giving::check(overlay, &call.caller, &decision.writes)?;
         // The answer to a request that was carried out before.
         if let (Answer::Secret(with), []) = (&decision.answer, decision.writes.as_slice()) {
@@ -409,6 +429,8 @@ impl Default for Gather {
 struct Group {
     batch: Batch,
     keys: HashSet<Bytes>,
+    /// What the audit log is told.
+    told: Told,
     /// For each waiting command in turn: its answer; `None` if it has to wait
     /// for the next group.
     decided: Vec<Option<Result<Decided, Refusal>>>,
@@ -419,6 +441,8 @@ struct Group {
 struct Decided {
     answer: Answer,
     changes: bool,
+    /// Whether the commit tells of it.
+    told: bool,
 }
 
 impl Group {
@@ -427,8 +451,10 @@ impl Group {
         keys.any(|key| self.keys.contains(&key))
     }
 
-    fn add(&mut self, decision: Decision, index: &Index) -> Decided {
+    fn add(&mut self, decision: Decision, index: &Index, how: &How, events: Vec<Event>) -> Decided {
         let changes = !decision.writes.is_empty();
+        let told = !events.is_empty();
+        self.told.add(&how.origin, events);
         for record in decision.writes {
             let key = record.key();
             // What is deleted is the trace of a credential that was removed, which the
@@ -449,6 +475,46 @@ impl Group {
         Decided {
             answer: decision.answer,
             changes,
+            told,
+        }
+    }
+
+    /// Adds what is told of its commands to the batch, after the head of the audit
+    /// log.
+    fn tell(&mut self, mut head: Head, random: &dyn Random) -> Result<(), RandomUnavailable> {
+        let first = self.batch.writes.len();
+        for event in self.told.take() {
+            let payload = Payload {
+                salt: random::bytes(random)?,
+                bytes: audit::write_event(&event.fit()),
+            };
+            let entry = Entry::after(ChainNumber::FIRST, &head, self.batch.at, payload);
+            head = entry.head();
+            let record = AuditRecord {
+                entry,
+                revision: None,
+            };
+            self.batch.writes.push(Write {
+                key: AuditKey::Entry(ChainNumber::FIRST, head.sequence).to_bytes(),
+                value: Some(audit::write_entry(&record)),
+            });
+        }
+        if let Some(write) = self.batch.writes.get(first) {
+            // Nobody else has written on.
+            self.batch.guards.push(Guard {
+                key: write.key.clone(),
+                expect: Expect::Absent,
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses every command that was decided.
+    fn refuse(&mut self, refusal: &Refusal) {
+        self.batch.writes.clear();
+        self.batch.guards.clear();
+        for decided in self.decided.iter_mut().flatten() {
+            *decided = Err(refusal.clone());
         }
     }
 
@@ -466,11 +532,23 @@ impl Group {
             let answer = match (committed, decided) {
                 (Err(error), _) => Err(error.clone()),
                 (Ok(_), Err(refusal)) => Err(CommandError::Refused(refusal)),
-                (Ok(revision), Ok(Decided { answer, changes })) => Ok(Done {
-                    answer,
-                    revision,
-                    changes,
-                }),
+                (
+                    Ok(revision),
+                    Ok(Decided {
+                        answer,
+                        changes,
+                        told,
+                    }),
+                ) => {
+                    if let (true, Origin::Call(call)) = (told, &job.how.origin) {
+                        call.trace.set_told();
+                    }
+                    Ok(Done {
+                        answer,
+                        revision,
+                        changes,
+                    })
+                }
             };
             // Nobody waits for it any more: it was carried out all the same.
             let _ = job.answer.send(answer);

@@ -330,6 +330,23 @@ impl Entry {
         current.into_iter().chain(overlapping)
     }
 
+    /// Whether it has, or had of late, other secrets than the current one.
+    #[must_use]
+    pub fn has_earlier_secrets(&self) -> bool {
+        let rare = self.rare.as_deref();
+        rare.is_some_and(|rare| !rare.retired.is_empty() || rare.overlap.is_some())
+    }
+
+    /// The secret of this number that came before the current one: retired, or in an
+    /// overlap, which may have ended.
+    #[must_use]
+    pub fn earlier_secret(&self, generation: Generation) -> Option<&HeldSecret> {
+        let rare = self.rare.as_deref()?;
+        let overlap = rare.overlap.as_ref().map(|overlap| &overlap.secret);
+        let mut earlier = rare.retired.iter().chain(overlap);
+        earlier.find(|held| held.generation == generation)
+    }
+
     /// From when on it is denied.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {

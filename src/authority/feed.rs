@@ -10,10 +10,13 @@ use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
+use super::audit::head::LastSeen;
 use super::hub::{Hub, Published, RingSize, records_of};
 use super::index::{Index, Writer};
 use super::record::{KeyChecks, Record, UnreadableRecord};
+use crate::domain::audit::Head;
 use crate::domain::revision::{Position, Revision};
 use crate::store::{Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError};
 
@@ -23,6 +26,8 @@ pub struct Feed {
     store: Arc<dyn Store>,
     index: Arc<Index>,
     hub: Arc<Hub>,
+    /// Where the audit log ends.
+    audit: watch::Sender<Head>,
     /// Held while commits are applied: whoever holds it is the one writer.
     turn: Mutex<()>,
 }
@@ -90,10 +95,15 @@ impl Feed {
         let start = store.snapshot()?;
         let mut keyring = None;
         let mut found = Contents::default();
+        let mut audited = LastSeen::default();
         scan(&*store, |entries| {
+            audited.see(entries);
             index.apply(Position::START, |writer| {
                 for entry in entries {
                     found.add(&entry.key, entry.revision);
+                    if LastSeen::is_audit(entry) {
+                        continue;
+                    }
                     let record = Record::decode(&entry.key, Some(&entry.value), index.names())?;
                     if let Record::Keyring(checks) = &record {
                         keyring.clone_from(checks);
@@ -115,6 +125,7 @@ impl Feed {
         index.apply(start, |_| ());
         let feed = Self {
             hub: Arc::new(Hub::new(start, ring)),
+            audit: watch::Sender::new(audited.head(store.id())?),
             index,
             store,
             turn: Mutex::new(()),
@@ -141,6 +152,13 @@ impl Feed {
     #[must_use]
     pub const fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    /// Where the audit log ends, as of the last commit that was applied, to read and
+    /// to wait for.
+    #[must_use]
+    pub fn audit_head(&self) -> watch::Receiver<Head> {
+        self.audit.subscribe()
     }
 
     /// Applies commits until that of `revision` is applied, or, if it is `None`,
@@ -172,11 +190,22 @@ impl Feed {
     fn apply(&self, commit: &Commit) -> Result<(), FeedError> {
         let records = records_of(commit, self.index.names())?;
         let published = Published::new(commit.position, &records);
+        let audited = super::audit::head::after(&records)?;
         self.index.apply(commit.position, |writer| {
             for record in records {
                 write(&writer, record, commit.position.revision);
             }
         });
+        if let Some(head) = audited {
+            let is_later = |before: &mut Head| {
+                let later = head.sequence > before.sequence;
+                if later {
+                    *before = head;
+                }
+                later
+            };
+            self.audit.send_if_modified(is_later);
+        }
         self.hub.publish(published);
         Ok(())
     }
@@ -229,6 +258,7 @@ fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
             directory.put_binding(&binding, record, revision, names);
         }
         Record::Request(name, record) => writer.set_request(name, record, revision),
-        Record::Keyring(_) => (),
+        // The index has no part in what is told of changes.
+        Record::Keyring(_) | Record::Audit(..) => (),
     }
 }

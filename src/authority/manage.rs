@@ -3,21 +3,18 @@
 use std::sync::Arc;
 
 use super::Authority;
-use super::caller::Caller;
 use super::command::{
-    Answer, Command, DirectoryCommand, Import, Issue, Known, NewId, Refusal, Request, Rotate,
-    SetState, Texts, Thing, Update, WithSecret, giving, sealing_context,
+    Answer, Command, DirectoryCommand, Import, Issue, Known, NewId, Refusal, Request, Reveal,
+    Rotate, SetState, Texts, Update, WithSecret,
 };
 use super::committer::{CommandError, Done, How};
 use super::directory::KnownProfile;
 use super::entry::Entry;
 use super::impact::Impact;
 use super::list::{Filter, Order, Place, Whose};
-use super::overlay::Overlay;
-use crate::domain::credential::{Credential, ShownState, Stored, Uses};
+use crate::domain::credential::{Credential, Stored, Uses};
 use crate::domain::expiry::Wish;
 use crate::domain::id::{CredentialId, RequestId};
-use crate::domain::judge::Verdict;
 use crate::domain::names::{Owner, Principal, ProfileName, Reason, Tenant};
 use crate::domain::random::{self, RandomUnavailable};
 use crate::domain::revision::Revision;
@@ -120,23 +117,6 @@ pub enum IssueError {
     /// There is no secret to be had; nothing changed.
     #[error(transparent)]
     Random(#[from] RandomUnavailable),
-}
-
-/// Why a secret is not shown again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotRevealed {
-    /// There is no such credential.
-    NotFound,
-    /// The caller may not have it.
-    Refused(Refusal),
-    /// Its state is another than ACTIVE.
-    State(ShownState),
-    /// Its owner or its tenant is disabled.
-    Disabled(Thing),
-    /// It is kept nowhere.
-    NotViewable,
-    /// It can't be opened: the store or the keyring is not what it was.
-    Unreadable,
 }
 
 impl Authority {
@@ -400,41 +380,15 @@ impl Authority {
         }
     }
 
-    /// The current secret of a credential that can be viewed again, and the
-    /// revision as of which it is that.
+    /// The current secret of a credential that can be viewed again. The audit log
+    /// tells of it by then.
     ///
     /// # Errors
     ///
-    /// [`NotRevealed`].
-    pub fn reveal(
-        &self,
-        id: CredentialId,
-        caller: &Caller,
-    ) -> Result<(Shown, Secret, Revision), NotRevealed> {
-        let now = self.now();
-        let (revision, entry) = self.index.read(|index| index.credential(id));
-        let entry = entry.ok_or(NotRevealed::NotFound)?;
-        let (names, directory) = (self.index.names(), self.index.directory());
-        let verdict = entry.facts(names, directory).standing(now);
-        let shown = self.show(&entry);
-        let credential = &shown.stored.credential;
-        giving::check_secret(&Overlay::new(&self.index), caller, credential)
-            .map_err(NotRevealed::Refused)?;
-        match credential.shown_state(now) {
-            ShownState::Active => (),
-            state => return Err(NotRevealed::State(state)),
-        }
-        match verdict {
-            Verdict::TenantDisabled => return Err(NotRevealed::Disabled(Thing::Tenant)),
-            Verdict::OwnerDisabled => return Err(NotRevealed::Disabled(Thing::Owner)),
-            _ => (),
-        }
-        let sealed = credential.sealed.as_ref().ok_or(NotRevealed::NotViewable)?;
-        let context = sealing_context(id, credential.secret.generation);
-        let opened = self.keyring.open(&context, sealed).ok();
-        let bytes = opened.and_then(|bytes| bytes.as_slice().try_into().ok());
-        let secret = Secret::new(bytes.ok_or(NotRevealed::Unreadable)?);
-        Ok((shown, secret, revision))
+    /// [`CommandError`].
+    pub async fn reveal(&self, reveal: Reveal, how: How) -> Result<Issued, CommandError> {
+        let done = self.commands.run(Command::Reveal(reveal), how).await?;
+        self.with_secret(done)
     }
 
     /// What makes a request safe to send again: `rpc`, `tenant` and `request` are

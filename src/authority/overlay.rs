@@ -73,6 +73,7 @@ impl<'a> Overlay<'a> {
                 Record::Uses(..)
                 | Record::Request(..)
                 | Record::Keyring(_)
+                | Record::Audit(..)
                 | Record::Credential(_, None)
                 | Record::Tenant(_, None)
                 | Record::Owner(_, None)
@@ -105,6 +106,20 @@ impl<'a> Overlay<'a> {
         let pending = self.credentials.values().filter(|c| pending(c));
         let pending = pending.map(|credential| Known::Pending(Arc::clone(credential)));
         committed.chain(pending).collect()
+    }
+
+    /// How many are not revoked, when `committed` are before the group.
+    fn count_with_pending(&self, committed: u64, of: impl Fn(&Credential) -> bool) -> u64 {
+        let pending = self
+            .credentials
+            .values()
+            .filter(|credential| of(credential));
+        pending.fold(committed, |count, credential| {
+            let before = self.read(|index| index.credential(credential.id));
+            let was = before.is_some_and(|entry| entry.standing() != State::Revoked);
+            let is = credential.standing() != State::Revoked;
+            (count + u64::from(is)).saturating_sub(u64::from(was))
+        })
     }
 
     fn known_profile(reference: &ProfileRef, record: &ProfileRecord) -> Arc<KnownProfile> {
@@ -182,6 +197,37 @@ impl View for Overlay<'_> {
             credential.tenant == owner.tenant
                 && credential.owner == owner.name
                 && credential.profile.family == *profile
+        })
+    }
+
+    fn count_of_tenant(&self, tenant: &Tenant) -> u64 {
+        let committed = self.read(|index| {
+            let number = index.directory().tenant(tenant.as_str(), index.names());
+            number.map_or(0, |number| index.listing(|listing| listing.live(number)))
+        });
+        self.count_with_pending(committed, |credential| credential.tenant == *tenant)
+    }
+
+    fn count_of_owner(&self, owner: &OwnerRef) -> u64 {
+        let committed = self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let number = directory
+                .tenant(owner.tenant.as_str(), names)
+                .and_then(|tenant| directory.owner(tenant, owner.name.as_str(), names));
+            let Some(number) = number else {
+                return 0;
+            };
+            index.listing(|listing| {
+                let ids = following(listing.of_owner(number), CredentialId::MIN);
+                let live = ids.filter(|id| {
+                    let entry = index.credential(*id);
+                    entry.is_some_and(|entry| entry.standing() != State::Revoked)
+                });
+                live.count() as u64
+            })
+        });
+        self.count_with_pending(committed, |credential| {
+            credential.tenant == owner.tenant && credential.owner == owner.name
         })
     }
 

@@ -2,6 +2,8 @@
 //!
 //! | key | value |
 //! | --- | --- |
+//! | `a` + chain (8 bytes) | an `AuditAnchorRecord` |
+//! | `a` + chain (8 bytes) + number (8 bytes) | an `AuditRecord` |
 //! | `c` + id (16 bytes) | a `CredentialRecord` |
 //! | `u` + id (16 bytes) | a `UsesRecord` |
 //! | `t` + name | a `TenantRecord` |
@@ -34,10 +36,12 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Generation;
 use crate::proto::store as stored;
 
+pub mod audit;
 mod credential;
 mod directory;
 mod profile;
 
+use audit::{AUDIT, AuditKey};
 pub use profile::to_message as profile_message;
 
 /// The format in which records are written, and the newest that is read.
@@ -76,6 +80,8 @@ pub enum Record {
     Request(RequestName, Option<Arc<RequestRecord>>),
     /// What the keyring must hold.
     Keyring(Option<KeyChecks>),
+    /// A part of the audit log, as bytes: see [`audit`].
+    Audit(AuditKey, Option<Bytes>),
 }
 
 /// A MAC of a caller and the id that it gave a request.
@@ -216,6 +222,7 @@ impl Record {
             Self::Binding(binding, _) => binding_key(binding),
             Self::Request(name, _) => request_key(name),
             Self::Keyring(_) => keyring_key(),
+            Self::Audit(key, _) => key.to_bytes(),
         }
     }
 
@@ -250,6 +257,7 @@ impl Record {
             Self::Keyring(record) => record
                 .as_ref()
                 .map(|record| envelope(&write_checks(record))),
+            Self::Audit(_, value) => value.clone(),
         }
     }
 
@@ -328,6 +336,7 @@ impl Record {
                 let read = |value| read_checks(open_envelope(value)?);
                 Ok(Self::Keyring(value.map(read).transpose()?))
             }
+            AUDIT => Ok(Self::Audit(AuditKey::parse(rest)?, value.cloned())),
             _ => Err("a key of a kind that this version of credd does not know".to_owned()),
         }
     }

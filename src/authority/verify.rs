@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::Aside;
 use super::caller::Caller;
 use super::entry::Entry;
 use super::index::Reader;
@@ -58,6 +59,8 @@ pub struct Answer {
     pub valid_for: Duration,
     /// The revision as of which it is true.
     pub revision: Revision,
+    /// What the audit log may want to know.
+    pub aside: Option<Aside>,
 }
 
 /// A credential whose secret was presented.
@@ -119,16 +122,19 @@ impl Authority {
                 return (Answer::no(invalid, self.index.revision()), now);
             }
         };
-        let (revision, (verdict, found)) = self.index.read(|index| {
+        let (revision, (verdict, found, entry)) = self.index.read(|index| {
             let entry = index.credential(claim.id);
             let facts = entry
                 .as_deref()
                 .map(|entry| entry.facts(index.names(), index.directory()));
             let admits = || admits(question, entry.as_deref(), index);
             let proof = judge::prove(&claim, facts.as_ref(), &*self.keyring, now, admits);
-            standing(question, entry.as_ref(), facts.as_ref(), proof, index, now)
+            let (verdict, found) =
+                standing(question, entry.as_ref(), facts.as_ref(), proof, index, now);
+            (verdict, found, entry)
         });
-        (answer(verdict, found, revision, now), now)
+        let aside = Aside::of(verdict, entry, || Some(claim));
+        (answer(verdict, found, revision, aside, now), now)
     }
 
     /// Judges a text that credd can't have issued: it may have been imported.
@@ -149,19 +155,23 @@ impl Authority {
         }
         let hash = sha256(secret.as_bytes());
         let macs: Vec<_> = self.keyring.macs_of_imported(kind, &hash).collect();
-        let (revision, (verdict, found)) = self.index.read(|index| {
+        let (revision, (verdict, found, entry)) = self.index.read(|index| {
             let held = macs
                 .iter()
                 .find_map(|mac| Some((mac, index.imported(mac)?)));
             let Some((mac, entry)) = held else {
-                return (Verdict::Invalid(Cause::Malformed(malformed)), None);
+                return (Verdict::Invalid(Cause::Malformed(malformed)), None, None);
             };
             let facts = entry.facts(index.names(), index.directory());
             let admits = || admits(question, Some(&entry), index);
             let proof = judge::prove_imported(mac, name, Some(&facts), now, admits);
-            standing(question, Some(&entry), Some(&facts), proof, index, now)
+            let (verdict, found) =
+                standing(question, Some(&entry), Some(&facts), proof, index, now);
+            (verdict, found, Some(entry))
         });
-        answer(verdict, found, revision, now)
+        // A secret that was made elsewhere names no credential once it is retired.
+        let aside = Aside::of(verdict, entry, || None);
+        answer(verdict, found, revision, aside, now)
     }
 }
 
@@ -238,16 +248,21 @@ fn answer(
     verdict: Verdict,
     found: Option<(Found, Option<Timestamp>)>,
     revision: Revision,
+    aside: Option<Aside>,
     now: Timestamp,
 ) -> Answer {
     let Some((found, ends_at)) = found else {
-        return Answer::no(verdict, revision);
+        return Answer {
+            aside,
+            ..Answer::no(verdict, revision)
+        };
     };
     Answer {
         verdict,
         valid_for: judge::valid_for(found.entry.expires_at(), ends_at, now, VALID_FOR),
         found: Some(found),
         revision,
+        aside: None,
     }
 }
 
@@ -258,6 +273,7 @@ impl Answer {
             found: None,
             valid_for: Duration::ZERO,
             revision,
+            aside: None,
         }
     }
 }

@@ -147,13 +147,14 @@ impl Role {
 
     /// The roles of credd's own tenant, and what they permit.
     ///
-    /// An administrator may do all but three things: show a secret again, unlock by
-    /// hand what leaked, and call in the name of others.
+    /// An administrator may do all but four things: show a secret again, unlock by
+    /// hand what leaked, call in the name of others, and erase what the audit log
+    /// says.
     pub const BUILT_IN_CREDD: [(&'static str, &'static [&'static str]); 3] = [
         (
             Self::ADMINISTRATOR,
             &[
-                "credd.audit.*",
+                "credd.audit.read",
                 "credd.bindings.*",
                 "credd.credentials.import",
                 "credd.credentials.issue",

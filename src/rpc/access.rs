@@ -11,10 +11,11 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::identify::{Identified, Identity, await_identity, identify};
+use super::limits::Place;
 use super::permit::Admitted;
-use super::policy::{Access, access};
+use super::policy::{Access, access, load};
 use super::stopping::EndsWhenStopping;
-use super::{Shared, status};
+use super::{Shared, noting, status};
 use crate::authority::Authority;
 use crate::authority::caller::{Call, Caller, KnownBy, Party};
 use crate::authority::entry::Entry;
@@ -69,10 +70,16 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match admit(&self.shared, &request) {
-            Ok(Entrance::Admitted(admitted)) => {
+            Ok(Entrance::Admitted(admitted, place)) => {
+                let (shared, call) = (Arc::clone(&self.shared), Arc::clone(&admitted.0));
                 request.extensions_mut().insert(admitted);
                 let answer = self.inner.call(request);
-                Box::pin(async move { Ok(refine(answer.await?)) })
+                Box::pin(async move {
+                    let _held_meanwhile = place;
+                    let answer = refine(answer.await?);
+                    noting::answered(&shared, &call, &answer);
+                    Ok(answer)
+                })
             }
             Ok(Entrance::Open) => {
                 let ending = self.shared.ending.clone();
@@ -89,19 +96,25 @@ where
                 let mut inner = std::mem::replace(&mut self.inner, next);
                 Box::pin(async move {
                     let known = await_identity(&shared, &token).await;
-                    let admitted = known.and_then(|known| {
-                        let_in(shared.authority()?, known, needs, request.headers())
-                    });
+                    let admitted = known
+                        .map_err(Refused::from)
+                        .and_then(|known| let_in(&shared, known, needs, &request));
                     match admitted {
-                        Ok(admitted) => {
+                        Ok((admitted, _held_meanwhile)) => {
+                            let call = Arc::clone(&admitted.0);
                             request.extensions_mut().insert(admitted);
-                            Ok(refine(inner.call(request).await?))
+                            let answer = refine(inner.call(request).await?);
+                            noting::answered(&shared, &call, &answer);
+                            Ok(answer)
                         }
-                        Err(status) => Ok(status.into_http()),
+                        Err(refused) => Ok(refused.noted(&shared, &request).into_http()),
                     }
                 })
             }
-            Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
+            Err(refused) => {
+                let status = refused.noted(&self.shared, &request);
+                Box::pin(std::future::ready(Ok(status.into_http())))
+            }
         }
     }
 }
@@ -115,7 +128,7 @@ enum Entrance {
     /// Its RPC needs no caller.
     Open,
     /// Its caller may call the RPC somewhere.
-    Admitted(Admitted),
+    Admitted(Admitted, Place),
     /// Who the caller is shows once the keys for this token have been fetched.
     Awaited(String, Needs),
 }
@@ -128,7 +141,39 @@ struct Needs {
     owners_may: bool,
 }
 
-fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Status> {
+/// A call that is not let in.
+struct Refused {
+    status: Status,
+    /// Who calls, if that is known.
+    caller: Option<Box<Caller>>,
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self {
+            status,
+            caller: None,
+        }
+    }
+}
+
+impl Refused {
+    fn of(caller: &Caller, status: Status) -> Self {
+        Self {
+            status,
+            caller: Some(Box::new(caller.clone())),
+        }
+    }
+
+    /// The answer, once the audit log was told of it.
+    fn noted(self, shared: &Shared, request: &Request<Body>) -> Status {
+        let Self { status, caller } = self;
+        noting::refused(shared, request, caller.as_deref(), &status);
+        status
+    }
+}
+
+fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Refused> {
     let access = access(request.uri().path()).ok_or_else(status::unimplemented)?;
     check_metadata(request.headers())?;
     let (permission, owners_may) = match access {
@@ -143,33 +188,42 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Status> {
     let authority = shared.authority()?;
     match identify(shared, authority, request)? {
         Identity::Known(known) => {
-            let admitted = let_in(authority, known, needs, request.headers())?;
-            Ok(Entrance::Admitted(admitted))
+            let (admitted, place) = let_in(shared, known, needs, request)?;
+            Ok(Entrance::Admitted(admitted, place))
         }
         Identity::Awaited(token) => Ok(Entrance::Awaited(token, needs)),
     }
 }
 
-/// Lets a caller in who may call the RPC somewhere.
+/// Lets a caller in who may call the RPC somewhere, if there is a place.
 fn let_in(
-    authority: &Authority,
+    shared: &Shared,
     (party, entry): Identified,
     needs: Needs,
-    headers: &HeaderMap,
-) -> Result<Admitted, Status> {
+    request: &Request<Body>,
+) -> Result<(Admitted, Place), Refused> {
+    let authority = shared.authority()?;
     let Needs {
         permission,
         owners_may,
     } = needs;
     let entry = entry.as_deref();
     let caller = Caller {
-        on_behalf_of: on_behalf_of(authority, &party, entry, headers)?,
         party,
+        on_behalf_of: None,
+    };
+    let counted = shared.limits.count(caller.party.symbol);
+    counted.map_err(|status| Refused::of(&caller, status))?;
+    let user = on_behalf_of(authority, &caller, entry, request.headers());
+    let caller = Caller {
+        on_behalf_of: user.map_err(|status| Refused::of(&caller, status))?,
+        ..caller
     };
     let call = Call {
         reach: authority.reach_with(&caller, entry, permission),
         caller,
         permission,
+        trace: noting::trace(request),
     };
     let is_some_owner = || {
         let directory = authority.index().directory();
@@ -177,16 +231,19 @@ fn let_in(
         !owners.is_empty()
     };
     if !call.reach.is_empty() || owners_may && is_some_owner() {
-        Ok(Admitted(Arc::new(call)))
+        let place = shared.limits.place(load(request.uri().path()));
+        let place = place.map_err(|status| Refused::of(&call.caller, status))?;
+        Ok((Admitted(Arc::new(call)), place))
     } else {
-        Err(status::permission_denied(permission.name()))
+        let denied = status::permission_denied(permission.name());
+        Err(Refused::of(&call.caller, denied))
     }
 }
 
 /// In whose name somebody calls, if that is another, and if they may.
 fn on_behalf_of(
     authority: &Authority,
-    party: &Party,
+    caller: &Caller,
     entry: Option<&Entry>,
     headers: &HeaderMap,
 ) -> Result<Option<Party>, Status> {
@@ -198,12 +255,8 @@ fn on_behalf_of(
     if values.next().is_some() {
         return Err(status::invalid(&field, "must stand once"));
     }
-    let caller = Caller {
-        party: party.clone(),
-        on_behalf_of: None,
-    };
     let needed = Permission::OnBehalfOf;
-    if authority.reach_with(&caller, entry, needed).is_empty() {
+    if authority.reach_with(caller, entry, needed).is_empty() {
         return Err(status::permission_denied(needed.name()));
     }
     let name = OwnerPrincipal::parse(value.to_str().unwrap_or_default())

@@ -13,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Presented};
 use crate::proto::v1;
 
+pub mod audit;
 pub mod credential;
 pub mod directory;
 pub mod filter;

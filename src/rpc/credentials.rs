@@ -68,7 +68,7 @@ impl CredentialService for Credentials {
         &self,
         request: Request<v1::RevealRequest>,
     ) -> Result<Response<v1::RevealResponse>, Status> {
-        secrets::reveal(self, request)
+        secrets::reveal(self, request).await
     }
 
     async fn lock(

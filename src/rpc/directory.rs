@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::limits::reading;
 use super::page_token::Binding;
 use super::permit::Admitted;
 use super::status::{self, Violations};
@@ -204,7 +205,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListTenantsRequest>,
     ) -> Result<Response<v1::ListTenantsResponse>, Status> {
-        tenants::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| tenants::list(self, request))
     }
 
     async fn delete_tenant(
@@ -246,7 +248,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListOwnersRequest>,
     ) -> Result<Response<v1::ListOwnersResponse>, Status> {
-        owners::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| owners::list(self, request))
     }
 
     async fn delete_owner(
@@ -295,7 +298,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListRolesRequest>,
     ) -> Result<Response<v1::ListRolesResponse>, Status> {
-        roles::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| roles::list(self, request))
     }
 
     async fn delete_role(
@@ -323,7 +327,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListProfilesRequest>,
     ) -> Result<Response<v1::ListProfilesResponse>, Status> {
-        profiles::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| profiles::list(self, request))
     }
 
     async fn delete_profile(
@@ -351,7 +356,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListBindingsRequest>,
     ) -> Result<Response<v1::ListBindingsResponse>, Status> {
-        bindings::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| bindings::list(self, request))
     }
 
     async fn delete_binding(

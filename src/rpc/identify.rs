@@ -114,7 +114,7 @@ fn of_connection(authority: &Authority, request: &Request<Body>) -> Result<Party
 }
 
 /// The token of the one `authorization: Bearer TOKEN`; `None` without the header.
-fn bearer_of(headers: &HeaderMap) -> Result<Option<&str>, Status> {
+pub(super) fn bearer_of(headers: &HeaderMap) -> Result<Option<&str>, Status> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (None, _) => return Ok(None),

@@ -19,6 +19,7 @@ use crate::authority::command::Thing;
 use crate::authority::committer::How;
 use crate::authority::entry::Entry;
 use crate::authority::list::Whose;
+use crate::domain::audit::Subject;
 use crate::domain::directory::OwnerRef;
 use crate::domain::id::CredentialId;
 use crate::domain::names::{Principal, Tenant};
@@ -58,6 +59,9 @@ impl Permit {
     /// How a command of this call is asked for.
     #[must_use]
     pub fn how(&self, dry: bool) -> How {
+        if dry {
+            self.call.trace.set_dry();
+        }
         How {
             origin: Origin::Call(Arc::clone(&self.call)),
             dry,
@@ -92,6 +96,15 @@ impl Admitted {
         }
     }
 
+    /// Notes for the audit log what the call is about.
+    fn note(&self, tenant: &str, owner: &str) {
+        self.0.trace.set_subject(Subject {
+            tenant: tenant.to_owned(),
+            owner: owner.to_owned(),
+            ..Subject::default()
+        });
+    }
+
     fn denied(&self) -> Status {
         status::permission_denied(self.0.permission.name())
     }
@@ -102,6 +115,7 @@ impl Admitted {
     ///
     /// `PERMISSION_DENIED`.
     pub fn on(&self, reach: &Reach) -> Result<Permit, Status> {
+        self.note(reach.as_str(), "");
         if self.0.reach.include(reach) {
             Ok(self.permit())
         } else {
@@ -115,6 +129,7 @@ impl Admitted {
     ///
     /// `PERMISSION_DENIED`.
     pub fn on_tenant(&self, tenant: &Tenant) -> Result<Permit, Status> {
+        self.note(tenant.as_str(), "");
         if self.0.reach.has(tenant.as_str()) {
             Ok(self.permit())
         } else {
@@ -128,6 +143,7 @@ impl Admitted {
     ///
     /// `NOT_FOUND`, as if there were no such thing.
     pub fn to_see(&self, reach: &Reach, thing: Thing) -> Result<(), Status> {
+        self.note(reach.as_str(), "");
         if self.0.reach.include(reach) {
             Ok(())
         } else {
@@ -141,7 +157,9 @@ impl Admitted {
     ///
     /// `PERMISSION_DENIED`.
     pub fn on_owner(&self, authority: &Authority, owner: &OwnerRef) -> Result<Permit, Status> {
-        self.on_tenant(&owner.tenant).or_else(|denied| {
+        let permit = self.on_tenant(&owner.tenant);
+        self.note(owner.tenant.as_str(), owner.name.as_str());
+        permit.or_else(|denied| {
             let is_owner = authority.is_owner_named(&self.0, &owner.tenant, &owner.name);
             self.as_owner_if(is_owner, denied)
         })
@@ -195,6 +213,13 @@ impl Admitted {
     /// `PERMISSION_DENIED` to one who may.
     pub fn on_credential(&self, authority: &Authority, id: CredentialId) -> Result<Permit, Status> {
         let (_, entry) = authority.index().read(|index| index.credential(id));
+        self.0.trace.set_subject(match &entry {
+            Some(entry) => authority.subject_of(entry),
+            None => Subject {
+                credentials: vec![id],
+                ..Subject::default()
+            },
+        });
         let entry = entry.ok_or_else(|| status::not_found(id))?;
         if let Some(permit) = self.on_entry(authority, &entry) {
             return Ok(permit);

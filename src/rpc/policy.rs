@@ -1,5 +1,6 @@
 //! Who may call what: the one table.
 
+use super::limits::Load;
 use crate::domain::permission::Permission;
 
 /// What a caller needs to be let through to an RPC.
@@ -65,6 +66,13 @@ pub fn access(path: &str) -> Option<Access> {
             _ => return None,
         });
     }
+    if let Some(rpc) = path.strip_prefix("/credd.v1.AuditService/") {
+        return Some(match rpc {
+            "ListEvents" | "VerifyChain" => Needs(Permission::ReadAudit),
+            "EraseEvents" => Needs(Permission::EraseAudit),
+            _ => return None,
+        });
+    }
     Some(match path {
         "/grpc.health.v1.Health/Check"
         | "/grpc.health.v1.Health/Watch"
@@ -73,6 +81,17 @@ pub fn access(path: &str) -> Option<Access> {
         | "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo" => Open,
         _ => return None,
     })
+}
+
+/// How much the RPC at this path asks for.
+#[must_use]
+pub fn load(path: &str) -> Load {
+    match path.rsplit_once('/').map_or("", |(_, rpc)| rpc) {
+        "Verify" => Load::Verdict,
+        "VerifyStream" | "Watch" => Load::Stream,
+        rpc if rpc.starts_with("List") => Load::Reading,
+        _ => Load::Managing,
+    }
 }
 
 #[cfg(test)]
@@ -101,11 +120,12 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rpcs, 39);
+        assert_eq!(rpcs, 42);
         for service in [
             "CredentialService",
             "VerificationService",
             "DirectoryService",
+            "AuditService",
         ] {
             assert_eq!(access(&format!("/credd.v1.{service}/Nothing")), None);
         }
@@ -127,6 +147,7 @@ mod tests {
                 Permission::Reveal,
                 Permission::UnlockLeaked,
                 Permission::OnBehalfOf,
+                Permission::EraseAudit,
             ];
             let spared = spared.contains(permission);
             assert_eq!(

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::authority::command::{Refusal, Thing};
+use crate::authority::command::{NotRevealed, Refusal, Thing};
 use crate::authority::committer::CommandError;
 use crate::authority::hub::LogError;
-use crate::authority::manage::{IssueError, NotRevealed};
+use crate::authority::manage::IssueError;
 use crate::domain::credential::ShownState;
 use crate::domain::id::CredentialId;
 use crate::domain::jwt::JwtProblem;
@@ -106,6 +106,28 @@ pub fn permission_denied(permission: &str) -> Status {
         Code::PermissionDenied,
         "PERMISSION_MISSING",
         format!("this needs the permission `{permission}`"),
+    )
+}
+
+/// There is no place for another call.
+#[must_use]
+pub fn overloaded(after: Duration) -> Status {
+    with_retry(
+        Code::ResourceExhausted,
+        "OVERLOADED",
+        "too many calls are being answered",
+        after,
+    )
+}
+
+/// The caller makes too many calls.
+#[must_use]
+pub fn rate_limited(after: Duration) -> Status {
+    with_retry(
+        Code::ResourceExhausted,
+        "RATE_LIMITED",
+        "you make more calls than a caller may",
+        after,
     )
 }
 
@@ -218,8 +240,8 @@ pub fn refined(status: Status) -> Status {
             let mut details = ErrorDetails::new();
             details
                 .set_error_info("MESSAGE_TOO_LARGE", DOMAIN, HashMap::new())
-                .add_bad_request_violation("request", "must be at most 1 MiB");
-            let message = "the request is larger than 1 MiB";
+                .add_bad_request_violation("request", "must be smaller");
+            let message = "the request is larger than a message may be";
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }
         Code::Internal => match status.message().strip_prefix(UNDECODABLE) {
@@ -286,6 +308,8 @@ fn of_refusal(refusal: &Refusal) -> Status {
         }
         Refusal::ProfileExists => (FailedPrecondition, "PROFILE_EXISTS"),
         Refusal::PrincipalTaken(_) => (AlreadyExists, "PRINCIPAL_TAKEN"),
+        Refusal::QuotaExceeded(_) => (Code::ResourceExhausted, "QUOTA_EXCEEDED"),
+        Refusal::NotRevealed(id, why) => return not_revealed(*id, *why),
         Refusal::Crowded => {
             return with_retry(
                 Code::ResourceExhausted,
@@ -312,8 +336,7 @@ pub fn unknown(thing: Thing) -> Status {
 }
 
 /// A secret that is not shown again.
-#[must_use]
-pub fn not_revealed(id: CredentialId, error: NotRevealed) -> Status {
+fn not_revealed(id: CredentialId, error: NotRevealed) -> Status {
     let failed = |reason: &str, why: &str| {
         with_reason(
             Code::FailedPrecondition,
@@ -322,8 +345,6 @@ pub fn not_revealed(id: CredentialId, error: NotRevealed) -> Status {
         )
     };
     match error {
-        NotRevealed::NotFound => not_found(id),
-        NotRevealed::Refused(refusal) => of_refusal(&refusal),
         NotRevealed::State(ShownState::Locked) => failed("CREDENTIAL_LOCKED", "it is locked"),
         NotRevealed::State(ShownState::Revoked) => failed("CREDENTIAL_REVOKED", "it is revoked"),
         NotRevealed::State(ShownState::Expired | ShownState::Active) => {

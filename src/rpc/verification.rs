@@ -13,10 +13,12 @@ use tonic::{Request, Response, Status, Streaming};
 use super::permit::admitted;
 use super::status::{self, Violations, refined};
 use super::watch::{Watch, parse_watch};
-use super::{Shared, convert};
+use super::{Shared, convert, noting};
 use crate::authority::Authority;
+use crate::authority::audit::Client;
 use crate::authority::caller::{Call, Seen};
 use crate::authority::verify::{Answer, Question};
+use crate::domain::audit::{ADDRESS_BYTES, REQUEST_ID_BYTES};
 use crate::domain::judge::{Audience, Verdict};
 use crate::domain::names::{InvalidText, ProfileName};
 use crate::domain::permission::Needed;
@@ -116,6 +118,8 @@ fn verify(
         any_tenant,
         profiles,
         permissions,
+        client_address,
+        request_id,
     } = request;
     let presented = presented
         .as_ref()
@@ -151,6 +155,7 @@ fn verify(
         }
     }
     let needed = read_permissions(permissions)?;
+    let client = read_client(client_address, request_id)?;
     let about = Question {
         profiles,
         permissions: &needed,
@@ -185,7 +190,25 @@ fn verify(
             None => authority.unreadable(),
         },
     };
+    authority.note_use(call, &answer, client);
     Ok(response(authority, &answer))
+}
+
+/// Reads what is said of the client for the audit log.
+fn read_client<'a>(address: &'a str, request_id: &'a str) -> Result<Client<'a>, Status> {
+    if address.len() > ADDRESS_BYTES || !address.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let rule = "must be at most 64 visible ASCII characters";
+        return Err(status::invalid("client_address", rule));
+    }
+    let printable = |byte: u8| (b' '..=b'~').contains(&byte);
+    if request_id.len() > REQUEST_ID_BYTES || !request_id.bytes().all(printable) {
+        let rule = "must be at most 128 printable ASCII characters";
+        return Err(status::invalid("request_id", rule));
+    }
+    Ok(Client {
+        address,
+        request_id,
+    })
 }
 
 /// The most profiles that a question may name.
@@ -218,6 +241,7 @@ fn response(authority: &Authority, answer: &Answer) -> VerifyResponse {
         found,
         valid_for,
         revision,
+        aside: _,
     } = answer;
     let (names, directory) = (authority.index().names(), authority.index().directory());
     VerifyResponse {
@@ -287,7 +311,11 @@ impl VerifyStream {
         } = question;
         let answer = request
             .ok_or_else(|| status::invalid("request", "is required"))
-            .and_then(|request| verify(&self.authority, &self.call, &request));
+            .and_then(|request| verify(&self.authority, &self.call, &request))
+            .inspect_err(|status| {
+                self.authority
+                    .note_call(&self.call, &noting::reason(status));
+            });
         Ok(VerifyStreamResponse {
             correlation,
             outcome: Some(match answer {

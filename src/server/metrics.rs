@@ -13,6 +13,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
@@ -39,6 +40,7 @@ pub async fn serve(
     stopping: CancellationToken,
 ) -> Result<(), Failure> {
     let mut registry = Registry::with_prefix("credd");
+    registry.register_collector(Box::new(Audit(Arc::clone(&authority))));
     registry.register_collector(Box::new(Credentials(authority)));
     if let Some(tls) = tls {
         registry.register_collector(Box::new(Certificate(tls)));
@@ -96,6 +98,31 @@ impl Collector for Credentials {
             number(soon).encode(family.encode_family(&label)?)?;
         }
         Ok(())
+    }
+}
+
+/// What there is to say of the audit log.
+#[derive(Debug)]
+struct Audit(Arc<Authority>);
+
+impl Collector for Audit {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (head, counts) = (self.0.audit().log().head(), self.0.audit().counts());
+
+        let help = "The number of the last record of the audit log.";
+        let name = "audit_head_sequence";
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let sequence = head.borrow().sequence;
+        ConstGauge::new(i64::try_from(sequence).unwrap_or(i64::MAX)).encode(metric)?;
+
+        let help = "Refusals, reads and uses that were not counted for the audit log, because too many waited.";
+        let metric = encoder.encode_descriptor("audit_dropped", help, None, MetricType::Counter)?;
+        ConstCounter::new(counts.dropped()).encode(metric)?;
+
+        let help = "Uses of secrets that were retired.";
+        let name = "retired_secret_uses";
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(counts.retired_uses()).encode(metric)
     }
 }
 

@@ -166,6 +166,7 @@ pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenEr
             keyring,
             clock: Arc::new(SystemClock),
             random: Arc::new(random),
+            quotas: settings.limits.quotas(),
         },
     })
 }

@@ -14,6 +14,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::administrator;
+use super::audit::{self, Output};
 use super::config::Settings;
 use super::data_dir::DataDir;
 use super::health;
@@ -31,13 +32,16 @@ use crate::authority::sweep::{Keep, Swept};
 use crate::authority::{Authority, Parts, Workers};
 use crate::domain::time::SystemClock;
 use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::credential_service_server::CredentialServiceServer;
 use crate::proto::v1::directory_service_server::DirectoryServiceServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
 use crate::rpc::access::AccessLayer;
+use crate::rpc::audit::AuditRpc;
 use crate::rpc::credentials::Credentials;
 use crate::rpc::directory::DirectoryRpc;
+use crate::rpc::limits::Limits as CallLimits;
 use crate::rpc::verification::Verification;
 use crate::store::StoreError;
 use crate::store::sled::SledStore;
@@ -54,8 +58,9 @@ const RETENTION_PERIOD: Duration = Duration::from_mins(1);
 /// How often it is looked for what has expired and what is over.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
+    "credd.v1.AuditService",
     "credd.v1.CredentialService",
     "credd.v1.DirectoryService",
     "credd.v1.VerificationService",
@@ -67,7 +72,6 @@ const SERVICES: [&str; 4] = [
 ///
 /// Whatever keeps the server from starting or from going on.
 pub fn serve(settings: &Settings) -> Result<(), Failure> {
-    refuse_what_is_not_built(settings)?;
     incoming::raise_descriptor_limit();
     block_on(async {
         let listeners = Listeners::bind(settings).await?;
@@ -148,7 +152,7 @@ pub async fn run(
     } = listeners.into();
     let address = listener.local_addr()?;
     let limits = &settings.limits;
-    let shared = Shared::default();
+    let shared = Shared::limited_to(CallLimits::new(limits.calls()));
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::NotServing).await;
 
@@ -173,6 +177,10 @@ pub async fn run(
     let server = {
         let closing = closing.clone().cancelled_owned();
         let routes = Routes::new(health_service)
+            .add_service(
+                AuditServiceServer::new(AuditRpc::new(shared.clone()))
+                    .max_decoding_message_size(limits.max_message_bytes),
+            )
             .add_service(
                 CredentialServiceServer::new(Credentials::new(shared.clone()))
                     .max_decoding_message_size(limits.max_message_bytes),
@@ -268,6 +276,17 @@ async fn serve_authority(
             shared.stopping.clone(),
         ),
     );
+    supervisor.task(
+        "limits",
+        forget_idle_callers(Arc::clone(&shared.limits), shared.stopping.clone()),
+    );
+    if let Some(file) = settings.audit.file.clone() {
+        let log = Arc::clone(authority.audit().log());
+        supervisor.task("audit copy", audit::export(log, Output(file)));
+    }
+    let keep = settings.retention.audit();
+    let keep_short = audit::keep_short(Arc::clone(&authority), keep, shared.stopping.clone());
+    supervisor.task("audit retention", keep_short);
     if let Some(address) = settings.server.metrics_listen {
         let listener = listeners::bind(address).await?;
         let address = listener.local_addr()?;
@@ -315,42 +334,24 @@ pub(super) fn http2(streams: u32) -> Server {
         .max_concurrent_streams(Some(streams))
 }
 
-/// A setting that does nothing must not look as if it did.
-fn refuse_what_is_not_built(settings: &Settings) -> Result<(), Failure> {
-    let limits = &settings.limits;
-    let unbuilt = [
-        ("audit.file", settings.audit.file.is_some()),
-        (
-            "limits.requests_per_second_per_caller",
-            limits.requests_per_second_per_caller > 0,
-        ),
-        (
-            "limits.credentials_per_tenant",
-            limits.credentials_per_tenant > 0,
-        ),
-        (
-            "limits.credentials_per_owner",
-            limits.credentials_per_owner > 0,
-        ),
-    ];
-    let used = unbuilt.into_iter().filter(|(_, is_used)| *is_used);
-    let used: Vec<_> = used.map(|(name, _)| name).collect();
-    if used.is_empty() {
-        return Ok(());
-    }
-    Err(format!("this version can't serve with {}", used.join(", ")).into())
-}
-
 /// An authority with its workers.
 fn start_authority(
     opened: &Opened,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Authority>, Failure> {
     let (authority, workers) = Authority::new(opened.parts.clone());
-    let Workers { committer, uses } = workers;
+    let Workers {
+        committer,
+        uses,
+        audit,
+    } = workers;
     supervisor.thread("committer", move || Ok(committer.run()?))?;
     supervisor.task("last use", async move {
         uses.run().await;
+        Ok(())
+    });
+    supervisor.task("audit", async move {
+        audit.run().await;
         Ok(())
     });
     Ok(Arc::new(authority))
@@ -372,6 +373,17 @@ async fn sweep(
             Err(CommandError::StoreFailed | CommandError::Stopping) => return Ok(()),
             Err(error) => tracing::warn!(%error, "the upkeep waits for the next time"),
         }
+    }
+    Ok(())
+}
+
+async fn forget_idle_callers(
+    limits: Arc<CallLimits>,
+    stopping: CancellationToken,
+) -> Result<(), Failure> {
+    let mut ticks = tokio::time::interval(SWEEP_PERIOD);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        limits.forget_idle();
     }
     Ok(())
 }

@@ -152,6 +152,27 @@ pub(crate) fn good_request(rpc: &str, unchanged: &Unchanged) -> Vec<u8> {
             }
             .encode_to_vec()
         }
+        ("AuditService", "ListEvents") => v1::ListEventsRequest {
+            page_size: 1,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        ("AuditService", "VerifyChain") => v1::VerifyChainRequest {
+            expected: vec![v1::AuditHead {
+                sequence: 1 << 40,
+                hash: "0".repeat(64),
+                ..Default::default()
+            }],
+        }
+        .encode_to_vec(),
+        ("AuditService", "EraseEvents") => v1::EraseEventsRequest {
+            named: Some(v1::erase_events_request::Named::Principal(
+                "credd:nobody".to_owned(),
+            )),
+            reason,
+            ..Default::default()
+        }
+        .encode_to_vec(),
         ("VerificationService", "Verify") => verify_token_request(token).encode_to_vec(),
         ("VerificationService", "VerifyStream") => v1::VerifyStreamRequest {
             correlation: 1,

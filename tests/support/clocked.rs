@@ -18,7 +18,7 @@ use credd::store::memory::MemoryStore;
 use crate::support::Client;
 
 #[path = "in_process.rs"]
-mod in_process;
+pub(crate) mod in_process;
 
 use in_process::InProcess;
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use credd::authority::command::{NewId, SetState, Texts};
+use credd::authority::command::{NewId, Quotas, SetState, Texts};
 use credd::authority::feed::{Feed, FeedError};
 use credd::authority::hub::RingSize;
 use credd::authority::manage::{Asked, NewCredential};
@@ -21,14 +21,13 @@ use credd::domain::random::SystemRandom;
 use credd::domain::secret::Secret;
 use credd::domain::time::{Clock, SystemClock};
 use credd::domain::token::{Generation, Kind, secret_text};
-use credd::proto::v1::credential_service_client::CredentialServiceClient;
+use credd::proto::v1::audit_service_server::AuditServiceServer;
 use credd::proto::v1::credential_service_server::CredentialServiceServer;
-use credd::proto::v1::directory_service_client::DirectoryServiceClient;
 use credd::proto::v1::directory_service_server::DirectoryServiceServer;
-use credd::proto::v1::verification_service_client::VerificationServiceClient;
 use credd::proto::v1::verification_service_server::VerificationServiceServer;
 use credd::rpc::Shared;
 use credd::rpc::access::AccessLayer;
+use credd::rpc::audit::AuditRpc;
 use credd::rpc::credentials::Credentials;
 use credd::rpc::directory::DirectoryRpc;
 use credd::rpc::verification::Verification;
@@ -39,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 use tonic::transport::server::TcpIncoming;
 
-use crate::support::{Bearer, Client, bound, everything_to, soon};
+use crate::support::{Client, bound, everything_to, soon};
 
 /// A ring that a slow reader soon falls out of.
 pub(crate) const SMALL_RING: RingSize = RingSize {
@@ -61,6 +60,7 @@ pub(crate) struct InProcess {
     closing: CancellationToken,
     server: JoinHandle<()>,
     uses: JoinHandle<()>,
+    audit: JoinHandle<()>,
     committer: thread::JoinHandle<Result<(), FeedError>>,
 }
 
@@ -89,13 +89,19 @@ impl InProcess {
             keyring: Arc::new(Keyring::new(&key, &key).unwrap()),
             clock,
             random: Arc::new(SystemRandom::new()),
+            quotas: Quotas::default(),
         });
-        let Workers { committer, uses } = workers;
+        let Workers {
+            committer,
+            uses,
+            audit,
+        } = workers;
         let committer = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run())
             .unwrap();
         let uses = tokio::spawn(uses.run());
+        let audit = tokio::spawn(audit.run());
         let authority = Arc::new(authority);
         let token = administrator(&authority).await;
 
@@ -113,6 +119,7 @@ impl InProcess {
             .add_service(DirectoryServiceServer::new(DirectoryRpc::new(
                 shared.clone(),
             )))
+            .add_service(AuditServiceServer::new(AuditRpc::new(shared.clone())))
             .add_service(VerificationServiceServer::new(Verification::new(
                 shared.clone(),
             )))
@@ -131,6 +138,7 @@ impl InProcess {
             closing,
             server,
             uses,
+            audit,
             committer,
         }
     }
@@ -145,12 +153,7 @@ impl InProcess {
             .connect()
             .await
             .unwrap();
-        let bearer = Bearer::new(&self.token);
-        Client {
-            credentials: CredentialServiceClient::with_interceptor(channel.clone(), bearer.clone()),
-            directory: DirectoryServiceClient::with_interceptor(channel.clone(), bearer.clone()),
-            verification: VerificationServiceClient::with_interceptor(channel, bearer),
-        }
+        Client::over(channel, &self.token)
     }
 
     /// Ends it; returns what the committer ended with.
@@ -161,6 +164,7 @@ impl InProcess {
             closing,
             server,
             uses,
+            audit,
             committer,
             admin,
             ..
@@ -170,6 +174,9 @@ impl InProcess {
         drop((admin, shared, authority));
         soon("the end of the server", server).await.unwrap();
         soon("the end of the writer of uses", uses).await.unwrap();
+        soon("the end of the writer of the audit log", audit)
+            .await
+            .unwrap();
         let ended = tokio::task::spawn_blocking(move || committer.join().unwrap());
         soon("the end of the committer", ended).await.unwrap()
     }

@@ -18,6 +18,7 @@ use credd::domain::names::{Description, OwnerPrincipal, Role};
 use credd::domain::permission::CreddGrant;
 use credd::domain::rights::{Binding, Reach};
 use credd::proto::v1;
+use credd::proto::v1::audit_service_client::AuditServiceClient;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::directory_service_client::DirectoryServiceClient;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
@@ -91,6 +92,7 @@ impl Interceptor for Bearer {
 }
 
 pub type Authorized = InterceptedService<Channel, Bearer>;
+pub type Audit = AuditServiceClient<Authorized>;
 pub type Credentials = CredentialServiceClient<Authorized>;
 pub type Verification = VerificationServiceClient<Authorized>;
 pub type Directory = DirectoryServiceClient<Authorized>;
@@ -98,6 +100,7 @@ pub type Directory = DirectoryServiceClient<Authorized>;
 /// The services, as one caller uses them over one connection.
 #[derive(Clone)]
 pub struct Client {
+    pub audit: Audit,
     pub credentials: Credentials,
     pub verification: Verification,
     pub directory: Directory,
@@ -113,6 +116,7 @@ impl Client {
     pub fn over(channel: Channel, token: &str) -> Self {
         let bearer = Bearer::new(token);
         Self {
+            audit: AuditServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             credentials: CredentialServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             directory: DirectoryServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             verification: VerificationServiceClient::with_interceptor(channel, bearer),

@@ -2,11 +2,12 @@
 //! when what they asked for is decided, since they may have lost it while it waited.
 
 use super::{Call, Caller, KnownBy, Party};
-use crate::authority::command::Refusal;
+use crate::authority::command::{Answer, Decision, Refusal};
 use crate::authority::directory::OwnerNumber;
 use crate::authority::entry::Entry;
 use crate::authority::index::Index;
 use crate::authority::record::Record;
+use crate::domain::credential::Credential;
 use crate::domain::directory::OwnerRef;
 use crate::domain::judge::Verdict;
 use crate::domain::names::{Owner, Tenant};
@@ -20,15 +21,19 @@ use crate::domain::time::Timestamp;
 pub(in crate::authority) struct May<'a>(pub(in crate::authority) &'a Index);
 
 impl May<'_> {
-    /// Refuses to write what a caller may write no more: its credential is no longer
-    /// good, or the permission, or the owner, is no longer its own.
+    /// Refuses to write, or to show, what a caller may have no more: its credential is
+    /// no longer good, or the permission, or the owner, is no longer its own.
     pub(in crate::authority) fn check(
         self,
         call: &Call,
-        writes: &[Record],
+        decision: &Decision,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        if writes.is_empty() {
+        let secret = match &decision.answer {
+            Answer::Secret(with) => Some(with.credential.credential()),
+            _ => None,
+        };
+        if decision.writes.is_empty() && secret.is_none() {
             return Ok(());
         }
         let party = &call.caller.party;
@@ -41,14 +46,14 @@ impl May<'_> {
             return Err(Refusal::CallerGone);
         }
         let reach = self.reach_with(&call.caller, entry.as_deref(), call.permission);
+        let of_owner = |tenant: &Tenant, owner: &Owner| {
+            reach.has(tenant.as_str()) || self.is_owner_named(call, tenant, owner)
+        };
         let may = |record: &Record| match record {
             Record::Credential(_, Some(credential)) => {
-                let (tenant, owner) = (&credential.tenant, &credential.owner);
-                reach.has(tenant.as_str()) || self.is_owner_named(call, tenant, owner)
+                of_owner(&credential.tenant, &credential.owner)
             }
-            Record::Owner(OwnerRef { tenant, name }, _) => {
-                reach.has(tenant.as_str()) || self.is_owner_named(call, tenant, name)
-            }
+            Record::Owner(OwnerRef { tenant, name }, _) => of_owner(tenant, name),
             Record::Role(role, _) => reach.has(role.tenant.as_str()),
             Record::Tenant(tenant, _) => reach.has(tenant.as_str()),
             Record::Profile(profile, _) => match &profile.family.scope {
@@ -57,10 +62,13 @@ impl May<'_> {
             },
             Record::Binding(binding, _) => reach.include(&binding.reach),
             Record::Keyring(_) => reach.include(&Reach::All),
+            // Of the tenants that the caller had when the call came.
+            Record::Audit(..) => reach.include_all(&call.reach),
             // They come with others, or from credd itself.
             Record::Credential(_, None) | Record::Uses(..) | Record::Request(..) => true,
         };
-        if writes.iter().all(may) {
+        let may_see = |credential: &Credential| of_owner(&credential.tenant, &credential.owner);
+        if decision.writes.iter().all(may) && secret.is_none_or(may_see) {
             Ok(())
         } else {
             Err(Refusal::NotPermitted(call.permission))

@@ -23,6 +23,7 @@ mod import;
 mod issue;
 mod leak;
 mod multiplicity;
+mod quota;
 mod replay;
 mod rotate;
 mod state;

@@ -99,6 +99,7 @@ impl Stepped {
             Arc::new(Keyring::new(&key, &key).unwrap()),
             Arc::new(SystemClock),
             Arc::new(SystemRandom::new()),
+            Quotas::default(),
         );
         Self {
             store,

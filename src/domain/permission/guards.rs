@@ -89,6 +89,8 @@ permissions! {
     OnBehalfOf = "credd.on-behalf-of",
     /// To read the audit log and to check it.
     ReadAudit = "credd.audit.read",
+    /// To erase what the audit log says of a person.
+    EraseAudit = "credd.audit.erase",
     /// To see how the server is.
     ReadStatus = "credd.operations.read",
     /// To activate and to retire the server's keys.

@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Credentials, show, wire};
 use crate::authority::Authority;
+use crate::authority::command::Reveal;
 use crate::authority::manage::{Asked, Issued};
 use crate::domain::directory::OwnerRef;
 use crate::proto::v1::{
@@ -137,7 +138,7 @@ pub(super) async fn rotate(
     }))
 }
 
-pub(super) fn reveal(
+pub(super) async fn reveal(
     service: &Credentials,
     request: Request<RevealRequest>,
 ) -> Result<Response<RevealResponse>, Status> {
@@ -154,14 +155,17 @@ pub(super) fn reveal(
         return Err(violations.status());
     };
     let permit = admitted.on_credential(authority, id)?;
-    let (shown, secret, revision) = authority
-        .reveal(id, &permit.call.caller)
-        .map_err(|error| status::not_revealed(id, error))?;
-    tracing::info!(caller = %permit.principal(), credential = %id, %reason, "revealed a secret");
+    tracing::info!(caller = %permit.principal(), credential = %id, %reason, "a secret is to be revealed");
+    let reveal = Reveal { id, reason };
+    let revealed = authority
+        .reveal(reveal, permit.how(false))
+        .await
+        .map_err(|error| status::of_command(&error))?;
+    let (credential, secret, revision) = with_secret(authority, &revealed, false);
     Ok(Response::new(RevealResponse {
-        secret: Some(convert::credential::secret(&shown, &secret)),
-        credential: Some(show(authority, &shown)),
-        revision: Some(wire(authority, revision)),
+        secret,
+        credential: Some(credential),
+        revision: Some(revision),
     }))
 }
 

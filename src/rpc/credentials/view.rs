@@ -11,6 +11,7 @@ use crate::proto::v1::{
     GetRequest, GetResponse, ListRequest, ListResponse, UpdateRequest, UpdateResponse,
 };
 use crate::rpc::convert;
+use crate::rpc::limits::reading;
 use crate::rpc::page_token::{self, Binding};
 use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
@@ -72,7 +73,8 @@ pub(super) async fn list(
             .and_then(|text| page_token::read_place(&text))
             .map_err(|_| status::bad_page_token())?
     };
-    let page = authority.list(&filter, order, after, limit);
+    let _turn = service.0.limits.turn().await;
+    let page = reading(|| authority.list(&filter, order, after, limit));
     let next_page_token = match page.next {
         Some(next) => binding
             .seal(keyring, authority.random(), &page_token::write_place(next))

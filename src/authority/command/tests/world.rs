@@ -14,6 +14,7 @@ pub(super) struct World {
     pub(super) revision: Revision,
     pub(super) keyring: Keyring,
     ids: Cell<IdSequence>,
+    pub(super) quotas: Quotas,
     pub(super) credentials: BTreeMap<CredentialId, Stored>,
     pub(super) uses: BTreeMap<CredentialId, Uses>,
     pub(super) requests: BTreeMap<RequestName, (Arc<RequestRecord>, Revision)>,
@@ -44,6 +45,7 @@ impl World {
             revision: Revision::new(100),
             keyring: keyring(&[1]),
             ids: Cell::new(IdSequence::after(None)),
+            quotas: Quotas::default(),
             credentials: BTreeMap::new(),
             uses: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -62,6 +64,7 @@ impl World {
             now: self.now,
             keyring: &self.keyring,
             random: &SystemRandom::new(),
+            quotas: self.quotas,
             ids: &mut ids,
         };
         let decided = decide(self, command, &mut context);
@@ -172,7 +175,7 @@ impl World {
             Record::Binding(key, record) => {
                 set(&mut self.bindings, key, record.as_ref(), revision);
             }
-            Record::Keyring(_) => (),
+            Record::Keyring(_) | Record::Audit(..) => (),
         }
     }
 
@@ -238,6 +241,18 @@ impl View for World {
             owner_ref_of(credential) == *owner && credential.profile.family == *profile
         });
         all.cloned().map(Known::Committed).collect()
+    }
+
+    fn count_of_tenant(&self, tenant: &Tenant) -> u64 {
+        let all = self.credentials.values().map(|stored| &stored.credential);
+        let live = all.filter(|one| one.tenant == *tenant && one.state != State::Revoked);
+        live.count() as u64
+    }
+
+    fn count_of_owner(&self, owner: &OwnerRef) -> u64 {
+        let all = self.credentials.values().map(|stored| &stored.credential);
+        let live = all.filter(|one| owner_ref_of(one) == *owner && one.state != State::Revoked);
+        live.count() as u64
     }
 
     fn holds_imported(&self, mac: &Mac) -> bool {

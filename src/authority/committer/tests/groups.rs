@@ -255,8 +255,8 @@ fn of_issues_that_replace_each_other_one_is_active_after_each_commit() {
         .changes(Revision::new(3), limit, Duration::ZERO);
     assert_eq!(
         log.unwrap().commits[0].writes.len(),
-        2,
-        "both in one commit"
+        3,
+        "both in one commit, which tells of it"
     );
 }
 
