@@ -159,7 +159,11 @@ fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom::new()),
     });
-    let Workers { committer, uses } = workers;
+    let Workers {
+        committer,
+        uses,
+        rekeys: _,
+    } = workers;
     let thread = std::thread::Builder::new().name("committer".to_owned());
     thread.spawn(|| committer.run().unwrap()).unwrap();
     runtime.spawn(uses.run());

@@ -26,6 +26,8 @@ pub mod feed;
 pub mod hub;
 pub mod impact;
 pub mod index;
+pub mod key_use;
+pub mod keys;
 pub mod leak;
 pub mod list;
 pub mod listing;
@@ -33,6 +35,8 @@ pub mod manage;
 pub mod names;
 mod overlay;
 pub mod record;
+pub mod rekey;
+pub mod reseal;
 pub mod retention;
 pub mod sweep;
 pub mod table;
@@ -44,6 +48,8 @@ use committer::{Commands, Committer};
 use feed::Feed;
 use hub::{Hub, LogError, LogReader};
 use index::Index;
+use keys::Keys;
+use rekey::{RekeyWriter, Rekeys};
 use uses::{UseWriter, Uses};
 use watch::{Subscription, WatchRequest};
 
@@ -59,9 +65,11 @@ pub struct Authority {
     log: Arc<LogReader>,
     commands: Commands,
     uses: Uses,
-    keyring: Arc<Keyring>,
+    rekeys: Rekeys,
+    keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    started_at: Timestamp,
 }
 
 /// What must run for an [`Authority`] to do its work. Each ends when the
@@ -72,6 +80,8 @@ pub struct Workers {
     pub committer: Committer,
     /// To be run as a task.
     pub uses: UseWriter,
+    /// To be run as a task.
+    pub rekeys: RekeyWriter,
 }
 
 /// What an authority works with.
@@ -100,14 +110,17 @@ impl Authority {
             clock,
             random,
         } = parts;
+        let keys = Arc::new(Keys::new(keyring, Arc::clone(feed.index())));
+        feed.set_keys(Arc::clone(&keys));
         let (commands, committer) = Committer::new(
             Arc::clone(&store),
             Arc::clone(&feed),
-            Arc::clone(&keyring),
+            Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::clone(&random),
         );
         let (uses, use_writer) = Uses::new(commands.clone(), Arc::clone(feed.index()));
+        let (rekeys, rekey_writer) = Rekeys::new(commands.clone());
         let authority = Self {
             store: store.id(),
             index: Arc::clone(feed.index()),
@@ -115,13 +128,16 @@ impl Authority {
             log: Arc::new(LogReader::new(store, Arc::clone(feed.index()))),
             commands,
             uses,
-            keyring,
+            rekeys,
+            keys,
+            started_at: clock.now(),
             clock,
             random,
         };
         let workers = Workers {
             committer,
             uses: use_writer,
+            rekeys: rekey_writer,
         };
         (authority, workers)
     }
@@ -140,8 +156,14 @@ impl Authority {
 
     /// The keys.
     #[must_use]
-    pub const fn keyring(&self) -> &Arc<Keyring> {
-        &self.keyring
+    pub const fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// When it began.
+    #[must_use]
+    pub const fn started_at(&self) -> Timestamp {
+        self.started_at
     }
 
     /// The source of nonces and secrets.

@@ -6,6 +6,7 @@ pub mod convert;
 pub mod credentials;
 pub mod directory;
 pub mod identify;
+pub mod operations;
 pub mod page_token;
 pub mod peer;
 pub mod permit;

@@ -8,6 +8,7 @@ pub mod health;
 pub mod incoming;
 pub mod jwt;
 pub mod keyring_file;
+pub mod keyring_source;
 pub mod listeners;
 pub mod metrics;
 pub mod open;

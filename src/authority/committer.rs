@@ -30,9 +30,9 @@ use super::caller::Origin;
 use super::command::{Answer, Command, Context, Decision, IdSequence, Refusal, decide, giving};
 use super::feed::{Feed, FeedError};
 use super::index::Index;
+use super::keys::Keys;
 use super::overlay::Overlay;
-use super::record::Record;
-use crate::domain::keyring::Keyring;
+use super::record::{Record, credential_key};
 use crate::domain::random::Random;
 use crate::domain::revision::Revision;
 use crate::domain::time::Clock;
@@ -188,7 +188,7 @@ pub struct Committer {
     jobs: mpsc::Receiver<Job>,
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     ids: IdSequence,
@@ -206,7 +206,7 @@ impl Committer {
     pub fn new(
         store: Arc<dyn Store>,
         feed: Arc<Feed>,
-        keyring: Arc<Keyring>,
+        keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> (Commands, Self) {
@@ -216,7 +216,7 @@ impl Committer {
             jobs,
             store,
             feed,
-            keyring,
+            keys,
             clock,
             random,
             ids: IdSequence::after(greatest),
@@ -311,9 +311,10 @@ impl Committer {
     fn decide_group(&mut self, waiting: &VecDeque<Job>) -> Group {
         let index = Arc::clone(self.feed.index());
         let mut overlay = Overlay::new(&index);
+        let keyring = self.keys.full();
         let mut context = Context {
             now: self.clock.now(),
-            keyring: &self.keyring,
+            keyring: &keyring,
             random: &*self.random,
             ids: &mut self.ids,
         };
@@ -426,12 +427,23 @@ impl Group {
             let key = record.key();
             // What is deleted is the trace of a credential that was removed, which the
             // index does not have and nobody writes any more.
-            if let Record::Credential(id, Some(_)) = &record {
-                let (_, entry) = index.read(|index| index.credential(*id));
-                self.batch.guards.push(Guard {
-                    key: key.clone(),
-                    expect: entry.map_or(Expect::Absent, |e| Expect::Revision(e.revision())),
-                });
+            let of = |id| {
+                let (_, entry) = index.read(|index| index.credential(id));
+                let expect = entry.map_or(Expect::Absent, |e| Expect::Revision(e.revision()));
+                let key = credential_key(id);
+                Guard { key, expect }
+            };
+            match &record {
+                Record::Credential(id, Some(_)) | Record::Rekeyed(id, Some(_)) => {
+                    self.batch.guards.push(of(*id));
+                }
+                Record::Keyring(_) => {
+                    let (_, known) = index.read(|index| index.keyring());
+                    let expect = known.map_or(Expect::Absent, |(_, at)| Expect::Revision(at));
+                    let key = key.clone();
+                    self.batch.guards.push(Guard { key, expect });
+                }
+                _ => (),
             }
             self.keys.insert(key.clone());
             self.batch.writes.push(Write {

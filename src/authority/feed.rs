@@ -5,7 +5,7 @@
 //! committer writes to the store and then lets the feed catch up.
 
 use std::panic::resume_unwind;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 
 use super::hub::{Hub, Published, RingSize, records_of};
 use super::index::{Index, Writer};
-use super::record::{KeyChecks, Record, UnreadableRecord};
+use super::keys::Keys;
+use super::record::{Record, UnreadableRecord};
 use crate::domain::revision::{Position, Revision};
 use crate::store::{Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError};
 
@@ -23,6 +24,8 @@ pub struct Feed {
     store: Arc<dyn Store>,
     index: Arc<Index>,
     hub: Arc<Hub>,
+    /// Told when the store says of other keys that they are active.
+    keys: OnceLock<Arc<Keys>>,
     /// Held while commits are applied: whoever holds it is the one writer.
     turn: Mutex<()>,
 }
@@ -62,8 +65,6 @@ pub enum FeedError {
 pub struct Loaded {
     /// The feed that goes on from there.
     pub feed: Feed,
-    /// What the keyring must hold, if that was ever recorded.
-    pub keyring: Option<KeyChecks>,
 }
 
 /// How many keys a loading scan asks for at once.
@@ -88,16 +89,12 @@ impl Feed {
     pub fn load(store: Arc<dyn Store>, ring: RingSize) -> Result<Loaded, FeedError> {
         let index = Arc::new(Index::new());
         let start = store.snapshot()?;
-        let mut keyring = None;
         let mut found = Contents::default();
         scan(&*store, |entries| {
             index.apply(Position::START, |writer| {
                 for entry in entries {
                     found.add(&entry.key, entry.revision);
                     let record = Record::decode(&entry.key, Some(&entry.value), index.names())?;
-                    if let Record::Keyring(checks) = &record {
-                        keyring.clone_from(checks);
-                    }
                     write(&writer, record, entry.revision);
                 }
                 Ok(())
@@ -117,6 +114,7 @@ impl Feed {
             hub: Arc::new(Hub::new(start, ring)),
             index,
             store,
+            keys: OnceLock::new(),
             turn: Mutex::new(()),
         };
         // What was committed since: a scan alone is fuzzy.
@@ -128,7 +126,7 @@ impl Feed {
                 version: missing.version,
             });
         }
-        Ok(Loaded { feed, keyring })
+        Ok(Loaded { feed })
     }
 
     /// The index that this feed writes.
@@ -141,6 +139,11 @@ impl Feed {
     #[must_use]
     pub const fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    /// Says whom to tell of active keys; the first who says so is heard.
+    pub(super) fn set_keys(&self, keys: Arc<Keys>) {
+        let _ = self.keys.set(keys);
     }
 
     /// Applies commits until that of `revision` is applied, or, if it is `None`,
@@ -172,11 +175,17 @@ impl Feed {
     fn apply(&self, commit: &Commit) -> Result<(), FeedError> {
         let records = records_of(commit, self.index.names())?;
         let published = Published::new(commit.position, &records);
+        let has_keys = records
+            .iter()
+            .any(|record| matches!(record, Record::Keyring(_)));
         self.index.apply(commit.position, |writer| {
             for record in records {
                 write(&writer, record, commit.position.revision);
             }
         });
+        if let Some(keys) = self.keys.get().filter(|_| has_keys) {
+            keys.follow();
+        }
         self.hub.publish(published);
         Ok(())
     }
@@ -229,6 +238,9 @@ fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
             directory.put_binding(&binding, record, revision, names);
         }
         Record::Request(name, record) => writer.set_request(name, record, revision),
-        Record::Keyring(_) => (),
+        Record::Keyring(state) => writer.set_keyring(state, revision),
+        Record::Rekeyed(id, Some(rekeyed)) => writer.set_rekeyed(id, &rekeyed, revision),
+        // It is deleted with the record that has it in itself.
+        Record::Rekeyed(_, None) => (),
     }
 }

@@ -113,7 +113,8 @@ impl Event {
             | Record::Binding(..)
             | Record::Uses(..)
             | Record::Request(..)
-            | Record::Keyring(_) => None,
+            | Record::Keyring(_)
+            | Record::Rekeyed(..) => None,
         }
     }
 }

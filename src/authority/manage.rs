@@ -426,7 +426,7 @@ impl Authority {
         }
         let sealed = credential.sealed.as_ref().ok_or(NotRevealed::NotViewable)?;
         let context = sealing_context(id, credential.secret.generation);
-        let opened = self.keyring.open(&context, sealed).ok();
+        let opened = self.keys.current().open(&context, sealed).ok();
         let bytes = opened.and_then(|bytes| bytes.as_slice().try_into().ok());
         let secret = Secret::new(bytes.ok_or(NotRevealed::Unreadable)?);
         Ok((shown, secret, revision))
@@ -445,11 +445,11 @@ impl Authority {
     ) -> Request {
         let by = by.as_str().as_bytes();
         let (rpc, tenant) = (rpc.as_bytes(), tenant.as_bytes());
+        let keyring = self.keys.current();
+        let asked = keyring.request_names(&[b"what", by, rpc, tenant, request]);
         Request {
-            names: self.keyring.request_names(&[b"who", by, id.as_bytes()]),
-            asked: self
-                .keyring
-                .request_names(&[b"what", by, rpc, tenant, request]),
+            names: keyring.request_names(&[b"who", by, id.as_bytes()]),
+            asked: asked.into_iter().map(|(_, asked)| asked).collect(),
             id,
         }
     }

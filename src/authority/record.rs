@@ -11,6 +11,7 @@
 //! | `b` + tenant (empty: all) + 0 + principal + 0 + role | a `BindingRecord` |
 //! | `q` + MAC (32 bytes) | a `RequestRecord` |
 //! | `k` | a `KeyringRecord` |
+//! | `m` + id (16 bytes) | a `RekeyedRecord` |
 //!
 //! A value is one byte, the format of the record, and the message in it. A
 //! record of a newer format is refused, never guessed at.
@@ -26,9 +27,10 @@ use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::{CheckValue, KeyVersion};
+use crate::domain::keyring::{KeyVersion, KeyringState, sealed_under};
 use crate::domain::names::{Owner, OwnerPrincipal, ProfileName, Role, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
+use crate::domain::rekeyed::Rekeyed;
 use crate::domain::rights::{Binding, BindingRecord, Reach};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Generation;
@@ -36,6 +38,7 @@ use crate::proto::store as stored;
 
 mod credential;
 mod directory;
+mod keyring;
 mod profile;
 
 pub use profile::to_message as profile_message;
@@ -52,6 +55,8 @@ const PROFILE: u8 = b'p';
 const BINDING: u8 = b'b';
 const REQUEST: u8 = b'q';
 const KEYRING: u8 = b'k';
+/// After that of the credential, so that a scan shows it after it.
+const REKEYED: u8 = b'm';
 /// Between the parts of a key: no name has it.
 const END: u8 = 0;
 
@@ -74,8 +79,10 @@ pub enum Record {
     Binding(Binding, Option<Arc<BindingRecord>>),
     /// A request that was carried out.
     Request(RequestName, Option<Arc<RequestRecord>>),
-    /// What the keyring must hold.
-    Keyring(Option<KeyChecks>),
+    /// The keys that the store was used with.
+    Keyring(Option<Arc<KeyringState>>),
+    /// What was made anew of a credential's secrets.
+    Rekeyed(CredentialId, Option<Arc<Rekeyed>>),
 }
 
 /// A MAC of a caller and the id that it gave a request.
@@ -84,6 +91,8 @@ pub type RequestName = [u8; 32];
 /// A request that was carried out, as credd keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRecord {
+    /// The version of the sealing key that its name is under.
+    pub key: KeyVersion,
     /// A MAC of all that was asked.
     pub asked: [u8; 32],
     /// When it was carried out.
@@ -98,13 +107,12 @@ pub struct RequestRecord {
     pub replaced: Vec<CredentialId>,
 }
 
-/// The check values of the keys that a store was used with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyChecks {
-    /// Those of the peppers.
-    pub peppers: Vec<(KeyVersion, CheckValue)>,
-    /// Those of the sealing keys.
-    pub sealing: Vec<(KeyVersion, CheckValue)>,
+impl RequestRecord {
+    /// The versions of the sealing key without which it is of no use.
+    pub fn keys(&self) -> impl Iterator<Item = KeyVersion> {
+        let sealed = sealed_under(&self.sealed).filter(|sealed| *sealed != self.key);
+        std::iter::once(self.key).chain(sealed)
+    }
 }
 
 /// A key or a value that this version of credd can't have written.
@@ -196,10 +204,16 @@ pub fn request_key(name: &RequestName) -> Bytes {
     key_of(REQUEST, &[name])
 }
 
-/// The key of what the keyring must hold.
+/// The key of the keys that the store was used with.
 #[must_use]
 pub const fn keyring_key() -> Bytes {
     Bytes::from_static(&[KEYRING])
+}
+
+/// The key of what was made anew of a credential's secrets.
+#[must_use]
+pub fn rekeyed_key(id: CredentialId) -> Bytes {
+    key_of(REKEYED, &[id.as_bytes()])
 }
 
 impl Record {
@@ -216,6 +230,7 @@ impl Record {
             Self::Binding(binding, _) => binding_key(binding),
             Self::Request(name, _) => request_key(name),
             Self::Keyring(_) => keyring_key(),
+            Self::Rekeyed(id, _) => rekeyed_key(*id),
         }
     }
 
@@ -248,8 +263,11 @@ impl Record {
                 .as_deref()
                 .map(|record| envelope(&write_request(record))),
             Self::Keyring(record) => record
-                .as_ref()
-                .map(|record| envelope(&write_checks(record))),
+                .as_deref()
+                .map(|record| envelope(&keyring::write(record))),
+            Self::Rekeyed(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&keyring::write_rekeyed(record))),
         }
     }
 
@@ -325,8 +343,12 @@ impl Record {
                 Ok(Self::Request(name, read_value(value, read)?))
             }
             KEYRING if rest.is_empty() => {
-                let read = |value| read_checks(open_envelope(value)?);
-                Ok(Self::Keyring(value.map(read).transpose()?))
+                let read = |value: &Bytes| keyring::read(open_envelope(value)?);
+                Ok(Self::Keyring(read_value(value, read)?))
+            }
+            REKEYED => {
+                let read = |value: &Bytes| keyring::read_rekeyed(open_envelope(value)?);
+                Ok(Self::Rekeyed(id_of(rest)?, read_value(value, read)?))
             }
             _ => Err("a key of a kind that this version of credd does not know".to_owned()),
         }
@@ -433,6 +455,7 @@ fn shared(bytes: &[u8], names: &Interner) -> Result<Arc<str>, String> {
 
 fn write_request(record: &RequestRecord) -> stored::RequestRecord {
     let RequestRecord {
+        key,
         asked,
         at,
         credential,
@@ -450,6 +473,7 @@ fn write_request(record: &RequestRecord) -> stored::RequestRecord {
             .iter()
             .map(|id| Bytes::copy_from_slice(id.as_bytes()))
             .collect(),
+        key_version: key.0,
     }
 }
 
@@ -461,8 +485,14 @@ fn read_request(record: stored::RequestRecord) -> Result<RequestRecord, String> 
         generation,
         sealed_secret,
         replaced,
+        key_version,
     } = record;
+    let key = match key_version {
+        0 => sealed_under(&sealed_secret).unwrap_or(KeyVersion(1)),
+        version => KeyVersion(version),
+    };
     Ok(RequestRecord {
+        key,
         asked: (*request_mac)
             .try_into()
             .map_err(|_| "a MAC of another length")?,
@@ -474,42 +504,6 @@ fn read_request(record: stored::RequestRecord) -> Result<RequestRecord, String> 
             .iter()
             .map(|id| id_of(id))
             .collect::<Result<_, _>>()?,
-    })
-}
-
-fn write_checks(checks: &KeyChecks) -> stored::KeyringRecord {
-    let write = |checks: &[(KeyVersion, CheckValue)]| {
-        let checks = checks.iter().map(|(version, check)| stored::KeyCheck {
-            version: version.0,
-            check: Bytes::copy_from_slice(check),
-        });
-        checks.collect()
-    };
-    stored::KeyringRecord {
-        peppers: write(&checks.peppers),
-        sealing_keys: write(&checks.sealing),
-    }
-}
-
-fn read_checks(record: stored::KeyringRecord) -> Result<KeyChecks, String> {
-    let read = |checks: Vec<stored::KeyCheck>| {
-        let checks = checks
-            .into_iter()
-            .map(|stored::KeyCheck { version, check }| {
-                let check = (*check)
-                    .try_into()
-                    .map_err(|_| "a check value of another length")?;
-                Ok((KeyVersion(version), check))
-            });
-        checks.collect::<Result<_, String>>()
-    };
-    let stored::KeyringRecord {
-        peppers,
-        sealing_keys,
-    } = record;
-    Ok(KeyChecks {
-        peppers: read(peppers)?,
-        sealing: read(sealing_keys)?,
     })
 }
 

@@ -19,6 +19,7 @@ use super::data_dir::DataDir;
 use super::health;
 use super::incoming::{self, Incoming};
 use super::jwt::Issuers;
+use super::keyring_source;
 use super::listeners::{self, Listeners};
 use super::metrics;
 use super::open::{IfMissing, OpenError, Opened, open};
@@ -26,6 +27,7 @@ use super::supervise::{Failure, Supervisor};
 use super::tls::{Tls, TlsSettings};
 use crate::authority::committer::CommandError;
 use crate::authority::directory::Configured;
+use crate::authority::reseal;
 use crate::authority::retention::{self, Retention};
 use crate::authority::sweep::{Keep, Swept};
 use crate::authority::{Authority, Parts, Workers};
@@ -33,11 +35,13 @@ use crate::domain::time::SystemClock;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::credential_service_server::CredentialServiceServer;
 use crate::proto::v1::directory_service_server::DirectoryServiceServer;
+use crate::proto::v1::operations_service_server::OperationsServiceServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
 use crate::rpc::access::AccessLayer;
 use crate::rpc::credentials::Credentials;
 use crate::rpc::directory::DirectoryRpc;
+use crate::rpc::operations::Operations;
 use crate::rpc::verification::Verification;
 use crate::store::StoreError;
 use crate::store::sled::SledStore;
@@ -54,10 +58,11 @@ const RETENTION_PERIOD: Duration = Duration::from_mins(1);
 /// How often it is looked for what has expired and what is over.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     "credd.v1.CredentialService",
     "credd.v1.DirectoryService",
+    "credd.v1.OperationsService",
     "credd.v1.VerificationService",
 ];
 
@@ -182,6 +187,10 @@ pub async fn run(
                     .max_decoding_message_size(limits.max_message_bytes),
             )
             .add_service(
+                OperationsServiceServer::new(Operations::new(shared.clone()))
+                    .max_decoding_message_size(limits.max_message_bytes),
+            )
+            .add_service(
                 VerificationServiceServer::new(Verification::new(shared.clone()))
                     .max_decoding_message_size(limits.max_message_bytes),
             )
@@ -268,6 +277,13 @@ async fn serve_authority(
             shared.stopping.clone(),
         ),
     );
+    let (keys, stopping) = (Arc::clone(&authority), shared.stopping.clone());
+    supervisor.task("keyring", keyring_source::follow(keys, stopping));
+    let (keys, stopping) = (Arc::clone(&authority), shared.stopping.clone());
+    supervisor.task("sealing anew", async move {
+        reseal::run(keys, stopping).await;
+        Ok(())
+    });
     if let Some(address) = settings.server.metrics_listen {
         let listener = listeners::bind(address).await?;
         let address = listener.local_addr()?;
@@ -347,10 +363,19 @@ fn start_authority(
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Authority>, Failure> {
     let (authority, workers) = Authority::new(opened.parts.clone());
-    let Workers { committer, uses } = workers;
+    authority.keys().set_source(Arc::clone(&opened.keyring));
+    let Workers {
+        committer,
+        uses,
+        rekeys,
+    } = workers;
     supervisor.thread("committer", move || Ok(committer.run()?))?;
     supervisor.task("last use", async move {
         uses.run().await;
+        Ok(())
+    });
+    supervisor.task("hashing anew", async move {
+        rekeys.run().await;
         Ok(())
     });
     Ok(Arc::new(authority))

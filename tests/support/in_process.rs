@@ -90,12 +90,18 @@ impl InProcess {
             clock,
             random: Arc::new(SystemRandom::new()),
         });
-        let Workers { committer, uses } = workers;
+        let Workers {
+            committer,
+            uses,
+            rekeys,
+        } = workers;
         let committer = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run())
             .unwrap();
-        let uses = tokio::spawn(uses.run());
+        let uses = tokio::spawn(async move {
+            tokio::join!(uses.run(), rekeys.run());
+        });
         let authority = Arc::new(authority);
         let token = administrator(&authority).await;
 

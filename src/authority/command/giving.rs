@@ -146,7 +146,8 @@ fn given_by(view: &dyn View, record: &Record) -> Vec<Given> {
         | Record::Tenant(..)
         | Record::Uses(..)
         | Record::Request(..)
-        | Record::Keyring(_) => Vec::new(),
+        | Record::Keyring(_)
+        | Record::Rekeyed(..) => Vec::new(),
     }
 }
 
