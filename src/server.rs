@@ -7,6 +7,7 @@ pub mod data_dir;
 pub mod health;
 pub mod incoming;
 pub mod jwt;
+pub mod keyring_cli;
 pub mod keyring_file;
 pub mod keyring_source;
 pub mod listeners;
