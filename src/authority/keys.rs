@@ -182,3 +182,6 @@ impl Keys {
             .collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,6 +190,41 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_added_as_the_next_version_and_all_else_stays() {
+        let random = SystemRandom::new();
+        let first = generate(&random).unwrap();
+        let bare = first.trim_end();
+        for before in [&**first, bare] {
+            let (second, version) = add(before, KeyKind::Pepper, &random).unwrap();
+            assert_eq!(version, KeyVersion(2));
+            assert!(second.starts_with(before));
+            let (third, version) = add(&second, KeyKind::Sealing, &random).unwrap();
+            assert_eq!(version, KeyVersion(2));
+            let (before, after) = (parse(before).unwrap(), parse(&third).unwrap());
+            for kind in KeyKind::ALL {
+                let (before, after) = (before.checks(), after.checks());
+                assert_eq!(after.of(kind).len(), 2);
+                assert_eq!(after.of(kind)[0], before.of(kind)[0]);
+                assert_ne!(after.of(kind)[0].1, after.of(kind)[1].1);
+                assert_eq!(after.of(kind)[1].0, KeyVersion(2));
+            }
+        }
+        let greatest = first.replacen("version = 1", &format!("version = {}", u32::MAX), 1);
+        let refused = add(&greatest, KeyKind::Pepper, &random).unwrap_err();
+        assert!(matches!(refused, AddError::LastVersion));
+        let (mut full, mut added) = (first, 1);
+        let refused = loop {
+            match add(&full, KeyKind::Sealing, &random) {
+                Ok((more, _)) => (full, added) = (more, added + 1),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(added, crate::domain::keyring::MOST_VERSIONS);
+        let too_many = InvalidKeyringFile::Keys(InvalidKeyring::TooMany);
+        assert!(matches!(refused, AddError::Invalid(invalid) if invalid == too_many));
+    }
+
+    #[test]
     fn an_error_says_where_and_quotes_no_key() {
         let text = generate(&SystemRandom::new()).unwrap();
         let key = &text[text.find("key = \"").unwrap() + 7..][..64];

@@ -115,3 +115,77 @@ pub async fn follow(authority: Arc<Authority>, stopping: CancellationToken) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::domain::keyring::KeyKind;
+    use crate::domain::random::SystemRandom;
+
+    fn text() -> String {
+        let text = keyring_file::generate(&SystemRandom::new()).unwrap();
+        text.to_string()
+    }
+
+    fn write(path: &Path, text: &str) {
+        let _ = fs::remove_file(path);
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    #[test]
+    fn a_change_is_read_once_and_a_problem_is_told_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keyring.toml");
+        let data_dir = DataDir::new(directory.path().to_owned());
+        let first = text();
+        write(&path, &first);
+        let source = Arc::new(KeyringSource::read_before(&data_dir, path.clone(), &first));
+        assert!(source.read().unwrap().is_none());
+        let set_mode = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let steps: [(&dyn Fn(), bool); 6] = [
+            (&|| write(&path, "no keyring"), false),
+            (&|| fs::remove_file(&path).unwrap(), false),
+            (&|| write(&path, &text()), true),
+            (&|| set_mode(0o644), false),
+            (&|| set_mode(0o440), true),
+            (&|| write(&path, &first), true),
+        ];
+        for (number, (step, is_good)) in steps.into_iter().enumerate() {
+            step();
+            let read = source.read();
+            assert_eq!(read.is_ok_and(|keys| keys.is_some()), is_good, "{number}");
+            assert!(source.read().unwrap().is_none(), "{number}: once");
+        }
+    }
+
+    /// As Kubernetes changes a mounted Secret.
+    #[test]
+    fn a_swap_of_links_is_a_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let (first, second) = (text(), text());
+        for (name, text) in [("..1", &first), ("..2", &second)] {
+            fs::create_dir(at(name)).unwrap();
+            write(&at(name).join("keyring.toml"), text);
+        }
+        symlink("..1", at("..data")).unwrap();
+        symlink("..data/keyring.toml", at("keyring.toml")).unwrap();
+        let data_dir = DataDir::new(directory.path().to_owned());
+        let path = at("keyring.toml");
+        let source = Arc::new(KeyringSource::read_before(&data_dir, path, &first));
+        assert!(source.read().unwrap().is_none());
+        symlink("..2", at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        let read = source.read().unwrap().unwrap();
+        let expected = keyring_file::parse(&second).unwrap();
+        assert_eq!(read.checks(), expected.checks());
+        assert_eq!(
+            read.active(KeyKind::Pepper),
+            expected.active(KeyKind::Pepper)
+        );
+    }
+}

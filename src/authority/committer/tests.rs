@@ -19,6 +19,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::{Changes, Entry, KeyRange, PageLimit};
 
 mod groups;
+mod rekeyed;
 
 type OtherWriter = Box<dyn FnOnce(&MemoryStore) + Send>;
 

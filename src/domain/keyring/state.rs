@@ -242,3 +242,150 @@ impl KnownKey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn check(version: u32, other: bool) -> CheckValue {
+        let [_, _, _, last] = version.to_be_bytes();
+        [if other { !last } else { last }; 32]
+    }
+
+    fn loaded(versions: impl IntoIterator<Item = u32>) -> KeyChecks {
+        let versions = versions.into_iter();
+        let checks: Vec<_> = versions
+            .map(|version| (KeyVersion(version), check(version, false)))
+            .collect();
+        KeyChecks {
+            peppers: checks.clone(),
+            sealing: checks,
+        }
+    }
+
+    fn states(state: &KeyringState) -> Vec<(u32, KeyState)> {
+        let peppers = state.peppers.iter();
+        peppers.map(|key| (key.version.0, key.state)).collect()
+    }
+
+    fn activate(state: &mut KeyringState, version: u32, loaded: &KeyChecks) {
+        let keys = state.of_mut(KeyKind::Pepper);
+        keys.activate(KeyVersion(version), check(version, false), &loaded.peppers)
+            .unwrap();
+    }
+
+    #[test]
+    fn one_is_active_those_before_are_old_and_what_is_retired_stays_so() {
+        let all = loaded(1..=3);
+        let mut state = KeyringState::default().noting(&all);
+        assert_eq!(state.peppers.active(), None);
+        activate(&mut state, 1, &all);
+        activate(&mut state, 2, &all);
+        state.peppers.retire(KeyVersion(1));
+        state.peppers.retire(KeyVersion(3));
+        use KeyState::{Active, Old, Retired, Unused};
+        assert_eq!(states(&state), [(1, Retired), (2, Active), (3, Retired)]);
+        assert_eq!(state.peppers.active(), Some(KeyVersion(2)));
+        let state = state.noting(&loaded(1..=4));
+        let mut state = state.at(Revision::new(7));
+        activate(&mut state, 4, &loaded(1..=4));
+        assert_eq!(
+            states(&state),
+            [(1, Retired), (2, Old), (3, Retired), (4, Active)]
+        );
+        let set: Vec<_> = state.peppers.iter().map(|key| key.set).collect();
+        let earlier = Some(Revision::new(7));
+        assert_eq!(set, [earlier, None, earlier, None]);
+        activate(&mut state, 2, &loaded(1..=4));
+        assert_eq!(state.peppers.active(), Some(KeyVersion(2)), "and back");
+        let noted = state.clone().noting(&loaded([9]));
+        assert_eq!(states(&noted).last(), Some(&(9, Unused)));
+    }
+
+    #[test]
+    fn a_needed_version_that_is_missing_and_another_key_are_named() {
+        let all = loaded(1..=3);
+        let mut state = KeyringState::default().noting(&all);
+        activate(&mut state, 1, &all);
+        activate(&mut state, 2, &all);
+        let missing = |version| Err(KeyProblem::Missing(KeyKind::Pepper, KeyVersion(version)));
+        assert_eq!(state.admits(&all), Ok(()));
+        assert_eq!(state.admits(&loaded([1, 2])), Ok(()), "3 was never active");
+        assert_eq!(state.admits(&loaded([2])), missing(1));
+        assert_eq!(state.admits(&loaded([1])), missing(2));
+        state.peppers.retire(KeyVersion(1));
+        assert_eq!(state.admits(&loaded([2])), Ok(()));
+        for version in 1..=3 {
+            for kind in KeyKind::ALL {
+                let mut other = loaded(1..=3);
+                let keys = match kind {
+                    KeyKind::Pepper => &mut other.peppers,
+                    KeyKind::Sealing => &mut other.sealing,
+                };
+                let at = keys.iter().position(|(held, _)| held.0 == version).unwrap();
+                keys[at].1 = check(version, true);
+                let differs = Err(KeyProblem::Differs(kind, KeyVersion(version)));
+                assert_eq!(state.admits(&other), differs, "whatever its state");
+                assert_eq!(state.same_keys(&other), differs);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_neither_loaded_nor_needed_gives_way() {
+        let most = u32::try_from(MOST_VERSIONS).unwrap();
+        let full = loaded(1..=most);
+        let mut state = KeyringState::default().noting(&full);
+        activate(&mut state, 1, &full);
+        let more = KeyVersion(most + 1);
+        let beside = loaded(1..=most + 1);
+        let keys = state.of_mut(KeyKind::Pepper);
+        assert_eq!(
+            keys.activate(more, check(more.0, false), &beside.peppers),
+            Err(NoRoom)
+        );
+        assert_eq!(state.clone().noting(&beside), state);
+        // 2 is no longer loaded.
+        let without = loaded(std::iter::once(1).chain(3..=most + 1));
+        activate(&mut state, more.0, &without);
+        assert_eq!(state.peppers.iter().count(), MOST_VERSIONS);
+        assert_eq!(state.peppers.get(KeyVersion(2)), None);
+        assert_eq!(state.peppers.active(), Some(more));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_done_one_version_is_active_and_the_state_stays_small(
+            steps in prop::collection::vec((0..3_u8, 1..60_u32), 1..200)
+        ) {
+            let mut state = KeyringState::default();
+            for (step, version) in steps {
+                let here = loaded([version]);
+                match step {
+                    0 => state = state.noting(&here),
+                    1 => {
+                        let keys = state.of_mut(KeyKind::Pepper);
+                        let known = keys.get(KeyVersion(version));
+                        if known.is_none_or(|known| known.state != KeyState::Retired) {
+                            let check = check(version, false);
+                            let _ = keys.activate(KeyVersion(version), check, &here.peppers);
+                        }
+                    }
+                    _ => {
+                        let keys = state.of_mut(KeyKind::Pepper);
+                        if keys.active() != Some(KeyVersion(version)) {
+                            keys.retire(KeyVersion(version));
+                        }
+                    }
+                }
+                let states = states(&state);
+                let active = states.iter().filter(|(_, state)| *state == KeyState::Active);
+                prop_assert!(active.count() <= 1);
+                prop_assert!(states.len() <= MOST_VERSIONS);
+                prop_assert!(states.is_sorted());
+            }
+        }
+    }
+}
