@@ -158,9 +158,12 @@ pub(super) fn rotate(view: &dyn View, ask: &RotateKey) -> Result<Decision, Refus
         return Err(Refusal::KeyNotLoaded(*kind, *version));
     }
     expect(*expected, Some(revision))?;
-    let loaded = nodes.first().map_or(&[][..], |node| node.of(*kind));
-    let activated = state.of_mut(*kind).activate(*version, *check, loaded);
-    activated.map_err(|NoRoom| Refusal::TooManyKeys)?;
+    for node in nodes {
+        let loaded = node.of(*kind);
+        let activated = state.of_mut(*kind).activate(*version, *check, loaded);
+        activated.map_err(|NoRoom| Refusal::TooManyKeys)?;
+        state = state.noting(node);
+    }
     Ok(write(state, Answer::Key(None)))
 }
 
