@@ -1,5 +1,9 @@
 //! Keys: added, activated and retired under load, and lost or changed by mistake.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::too_many_lines,
+    clippy::unwrap_used,
+    reason = "a story is as long as it is, and a test may panic"
+)]
 
 #[path = "../support/calls.rs"]
 mod calls;

@@ -31,10 +31,10 @@ async fn under_load_no_verify_fails_and_the_old_pepper_is_retired_once_nothing_i
     let (_, checker) = running.admin.issue_verifier("checker").await;
     let loud = populate(&running.admin, 12).await;
     let quiet = populate(&running.admin, 2).await;
-    let load = verifiers(&running, &checker, &loud).await;
+    let askers = verifiers(&running, &checker, &loud).await;
     let total = running.remaining(1).await;
     // Besides: the administrator's and the verifier's own.
-    assert_eq!(total as usize, loud.len() + quiet.len() + 2);
+    assert_eq!(total, (loud.len() + quiet.len() + 2) as u64);
     let before = shown(&running.admin).await;
     let mut watched = Watched::start(&running.admin).await;
 
@@ -84,11 +84,11 @@ async fn under_load_no_verify_fails_and_the_old_pepper_is_retired_once_nothing_i
     };
     assert_eq!(event.credential_id, fresh.id, "Watch says nothing of it");
 
-    let counts: Vec<_> = load.iter().map(Verifier::verified).collect();
+    let counts: Vec<_> = askers.iter().map(Verifier::verified).collect();
     let more = verifiers(&running, &checker, &quiet).await;
     running.until_remaining(1, 0).await;
     // They go on for a while after that.
-    for (verifier, before) in load.iter().zip(counts) {
+    for (verifier, before) in askers.iter().zip(counts) {
         until("more to be verified", || async {
             verifier.verified() > before + 50
         })
@@ -106,7 +106,7 @@ async fn under_load_no_verify_fails_and_the_old_pepper_is_retired_once_nothing_i
     let back = running.rotate_pepper(1).await.unwrap_err();
     assert_eq!(calls::reason(&back), "KEY_RETIRED");
     let mut verified = 0;
-    for verifier in load.into_iter().chain(more) {
+    for verifier in askers.into_iter().chain(more) {
         verified += verifier.end().await;
     }
     assert!(verified > 2000, "{verified}");

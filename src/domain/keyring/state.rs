@@ -278,6 +278,8 @@ mod tests {
 
     #[test]
     fn one_is_active_those_before_are_old_and_what_is_retired_stays_so() {
+        use KeyState::{Active, Old, Retired, Unused};
+
         let all = loaded(1..=3);
         let mut state = KeyringState::default().noting(&all);
         assert_eq!(state.peppers.active(), None);
@@ -285,7 +287,6 @@ mod tests {
         activate(&mut state, 2, &all);
         state.peppers.retire(KeyVersion(1));
         state.peppers.retire(KeyVersion(3));
-        use KeyState::{Active, Old, Retired, Unused};
         assert_eq!(states(&state), [(1, Retired), (2, Active), (3, Retired)]);
         assert_eq!(state.peppers.active(), Some(KeyVersion(2)));
         let state = state.noting(&loaded(1..=4));

@@ -10,8 +10,8 @@ fn mac(pepper: u32) -> Mac {
     }
 }
 
-fn sealed(version: u8) -> Option<Arc<[u8]>> {
-    Some([0, 0, 0, version, 9].into())
+fn sealed(version: u8) -> Arc<[u8]> {
+    [0, 0, 0, version, 9].into()
 }
 
 fn secret(generation: u32, pepper: u32) -> RekeyedSecret {
@@ -34,7 +34,7 @@ fn overlapping(n: u8) -> Credential {
             secret: held(1),
             ends_at: END,
         }),
-        sealed: sealed(1),
+        sealed: Some(sealed(1)),
         ..in_state(n, State::Active)
     }
 }
@@ -47,7 +47,7 @@ fn rekeyed() -> Rekeyed {
     Rekeyed {
         current: secret(2, 2),
         previous: Some(secret(1, 2)),
-        sealed: sealed(2),
+        sealed: Some(sealed(2)),
     }
 }
 
@@ -89,7 +89,7 @@ fn what_was_made_anew_shows_in_all_but_the_revision() {
         let credential = &mut expected.credential;
         credential.secret.mac = mac(2);
         credential.overlap.as_mut().unwrap().secret.mac = mac(2);
-        credential.sealed = sealed(2);
+        credential.sealed = Some(sealed(2));
         assert_eq!(after.to_stored(names, directory), expected);
         assert_eq!(after.label(), "test");
         drop(reader);
@@ -164,7 +164,7 @@ fn what_remains_is_counted_through_every_change() {
     assert_eq!(remaining(&index, 1, BEFORE), [5, 2]);
     let half = Rekeyed {
         previous: Some(secret(1, 1)),
-        sealed: sealed(1),
+        sealed: Some(sealed(1)),
         ..rekeyed()
     };
     rekey(&index, 1, &half);
@@ -203,7 +203,7 @@ fn requests_are_counted_under_each_key_that_they_need() {
             at: END,
             credential: id(1),
             generation: Generation::FIRST,
-            sealed: sealed(sealed_under).unwrap().to_vec(),
+            sealed: sealed(sealed_under).to_vec(),
             replaced: Vec::new(),
         })
     };
