@@ -165,6 +165,7 @@ fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
         committer,
         uses,
         audit,
+        rekeys: _,
     } = workers;
     let thread = std::thread::Builder::new().name("committer".to_owned());
     thread.spawn(|| committer.run().unwrap()).unwrap();

@@ -9,6 +9,7 @@ pub mod directory;
 pub mod identify;
 pub mod limits;
 pub mod noting;
+pub mod operations;
 pub mod page_token;
 pub mod peer;
 pub mod permit;

@@ -33,11 +33,11 @@ use super::command::{
 };
 use super::feed::{Feed, FeedError};
 use super::index::Index;
+use super::keys::Keys;
 use super::overlay::Overlay;
-use super::record::Record;
 use super::record::audit::{self, AuditKey, AuditRecord};
+use super::record::{Record, credential_key};
 use crate::domain::audit::{ChainNumber, Entry, Event, Head, Payload};
-use crate::domain::keyring::Keyring;
 use crate::domain::random::{self, Random, RandomUnavailable};
 use crate::domain::revision::Revision;
 use crate::domain::time::Clock;
@@ -193,7 +193,7 @@ pub struct Committer {
     jobs: mpsc::Receiver<Job>,
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     quotas: Quotas,
@@ -212,7 +212,7 @@ impl Committer {
     pub fn new(
         store: Arc<dyn Store>,
         feed: Arc<Feed>,
-        keyring: Arc<Keyring>,
+        keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         quotas: Quotas,
@@ -223,7 +223,7 @@ impl Committer {
             jobs,
             store,
             feed,
-            keyring,
+            keys,
             clock,
             random,
             quotas,
@@ -319,9 +319,10 @@ impl Committer {
     fn decide_group(&mut self, waiting: &VecDeque<Job>) -> Group {
         let index = Arc::clone(self.feed.index());
         let mut overlay = Overlay::new(&index);
+        let keyring = self.keys.full();
         let mut context = Context {
             now: self.clock.now(),
-            keyring: &self.keyring,
+            keyring: &keyring,
             random: &*self.random,
             quotas: self.quotas,
             ids: &mut self.ids,
@@ -459,12 +460,23 @@ impl Group {
             let key = record.key();
             // What is deleted is the trace of a credential that was removed, which the
             // index does not have and nobody writes any more.
-            if let Record::Credential(id, Some(_)) = &record {
-                let (_, entry) = index.read(|index| index.credential(*id));
-                self.batch.guards.push(Guard {
-                    key: key.clone(),
-                    expect: entry.map_or(Expect::Absent, |e| Expect::Revision(e.revision())),
-                });
+            let of = |id| {
+                let (_, entry) = index.read(|index| index.credential(id));
+                let expect = entry.map_or(Expect::Absent, |e| Expect::Revision(e.revision()));
+                let key = credential_key(id);
+                Guard { key, expect }
+            };
+            match &record {
+                Record::Credential(id, Some(_)) | Record::Rekeyed(id, Some(_)) => {
+                    self.batch.guards.push(of(*id));
+                }
+                Record::Keyring(_) => {
+                    let (_, known) = index.read(|index| index.keyring());
+                    let expect = known.map_or(Expect::Absent, |(_, at)| Expect::Revision(at));
+                    let key = key.clone();
+                    self.batch.guards.push(Guard { key, expect });
+                }
+                _ => (),
             }
             self.keys.insert(key.clone());
             self.batch.writes.push(Write {

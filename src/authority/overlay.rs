@@ -1,12 +1,13 @@
 //! The index, with what the commands of a group so far do to it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::command::{Decision, Known, KnownRecord, View};
 use super::directory::{KnownProfile, Versioned};
 use super::entry::Entry;
 use super::index::{Index, Reader};
+use super::key_use::Remaining;
 use super::listing::following;
 use super::record::{Record, RequestName, RequestRecord};
 use crate::domain::credential::{Credential, State, Uses};
@@ -14,11 +15,12 @@ use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::Mac;
+use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
 use crate::domain::names::{Owner, OwnerPrincipal, Principal, ProfileName, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef};
 use crate::domain::revision::Revision;
 use crate::domain::rights::{Binding, BindingRecord, Held, Reach};
+use crate::domain::time::Timestamp;
 
 /// What commands look at.
 pub(super) struct Overlay<'a> {
@@ -29,6 +31,7 @@ pub(super) struct Overlay<'a> {
     roles: HashMap<RoleRef, Arc<RoleRecord>>,
     profiles: HashMap<ProfileFamily, (ProfileRef, Arc<ProfileRecord>)>,
     bindings: HashMap<Binding, Arc<BindingRecord>>,
+    rekeyed: HashSet<CredentialId>,
 }
 
 impl<'a> Overlay<'a> {
@@ -42,6 +45,7 @@ impl<'a> Overlay<'a> {
             roles: HashMap::new(),
             profiles: HashMap::new(),
             bindings: HashMap::new(),
+            rekeyed: HashSet::new(),
         }
     }
 
@@ -68,12 +72,17 @@ impl<'a> Overlay<'a> {
                 Record::Binding(binding, Some(record)) => {
                     self.bindings.insert(binding.clone(), Arc::clone(record));
                 }
-                // Nobody looks at the first within a group, and the others are
-                // deleted by commands that nobody waits for.
+                Record::Rekeyed(id, Some(_)) => {
+                    self.rekeyed.insert(*id);
+                }
+                // Nobody looks at the first within a group, those who look at the
+                // keyring wait for each other, and the others are deleted by
+                // commands that nobody waits for.
                 Record::Uses(..)
                 | Record::Request(..)
                 | Record::Keyring(_)
                 | Record::Audit(..)
+                | Record::Rekeyed(_, None)
                 | Record::Credential(_, None)
                 | Record::Tenant(_, None)
                 | Record::Owner(_, None)
@@ -241,6 +250,21 @@ impl View for Overlay<'_> {
 
     fn requests_of(&self, id: CredentialId) -> Vec<(RequestName, Arc<RequestRecord>)> {
         self.read(|index| index.requests_of(id))
+    }
+
+    fn keyring(&self) -> Option<(Arc<KeyringState>, Revision)> {
+        self.read(|index| index.keyring())
+    }
+
+    fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining {
+        self.read(|index| index.remaining(kind, version, now))
+    }
+
+    fn is_rekeyed(&self, id: CredentialId) -> bool {
+        self.rekeyed.contains(&id)
+            || self
+                .read(|index| index.credential(id))
+                .is_some_and(|entry| entry.is_rekeyed())
     }
 
     fn held(&self, principal: &Principal) -> Vec<Held> {

@@ -152,11 +152,11 @@ fn page<T>(
     let mut violations = Violations::default();
     let limit = convert::page_size(page_size, &mut violations);
     let limit = limit.ok_or_else(|| violations.status())?;
-    let keyring = authority.keyring();
+    let keyring = authority.keys().full();
     let after = match page_token {
         "" => String::new(),
         token => {
-            let opened = binding.open(keyring, token).ok();
+            let opened = binding.open(&keyring, token).ok();
             let name = opened.and_then(|text| String::from_utf8(text).ok());
             name.ok_or_else(status::bad_page_token)?
         }
@@ -168,7 +168,7 @@ fn page<T>(
     found.truncate(limit);
     let next_page_token = match found.last().filter(|_| more) {
         Some((name, _)) => binding
-            .seal(keyring, authority.random(), name.as_bytes())
+            .seal(&keyring, authority.random(), name.as_bytes())
             .map_err(|error| status::internal(&error))?,
         None => String::new(),
     };

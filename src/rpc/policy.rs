@@ -73,6 +73,15 @@ pub fn access(path: &str) -> Option<Access> {
             _ => return None,
         });
     }
+    if let Some(rpc) = path.strip_prefix("/credd.v1.OperationsService/") {
+        return Some(match rpc {
+            "GetStatus" => Needs(Permission::ReadStatus),
+            "RotatePepper" | "RetirePepper" | "RotateSealingKey" | "RetireSealingKey" => {
+                Needs(Permission::ManageKeys)
+            }
+            _ => return None,
+        });
+    }
     Some(match path {
         "/grpc.health.v1.Health/Check"
         | "/grpc.health.v1.Health/Watch"
@@ -120,12 +129,13 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rpcs, 42);
+        assert_eq!(rpcs, 47);
         for service in [
             "CredentialService",
             "VerificationService",
             "DirectoryService",
             "AuditService",
+            "OperationsService",
         ] {
             assert_eq!(access(&format!("/credd.v1.{service}/Nothing")), None);
         }

@@ -318,6 +318,17 @@ fn of_refusal(refusal: &Refusal) -> Status {
                 Duration::from_millis(100),
             );
         }
+        Refusal::KeyNotFound(..) => (NotFound, "KEY_NOT_FOUND"),
+        Refusal::KeyNotLoaded(..) => (FailedPrecondition, "KEY_NOT_LOADED"),
+        Refusal::KeyRetired(..) => (FailedPrecondition, "KEY_RETIRED"),
+        Refusal::KeyActive(..) => (FailedPrecondition, "KEY_ACTIVE"),
+        Refusal::KeyInUse(_, _, remaining) => {
+            let remaining = remaining.secrets + remaining.requests;
+            let metadata = HashMap::from([("remaining".to_owned(), remaining.to_string())]);
+            let details = ErrorDetails::with_error_info("KEY_IN_USE", DOMAIN, metadata);
+            return Status::with_error_details(FailedPrecondition, refusal.to_string(), details);
+        }
+        Refusal::TooManyKeys => (FailedPrecondition, "TOO_MANY_KEYS"),
         Refusal::Random(error) => return internal(error),
     };
     with_reason(code, reason, refusal.to_string())

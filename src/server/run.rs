@@ -20,6 +20,7 @@ use super::data_dir::DataDir;
 use super::health;
 use super::incoming::{self, Incoming};
 use super::jwt::Issuers;
+use super::keyring_source;
 use super::listeners::{self, Listeners};
 use super::metrics;
 use super::open::{IfMissing, OpenError, Opened, open};
@@ -27,6 +28,7 @@ use super::supervise::{Failure, Supervisor};
 use super::tls::{Tls, TlsSettings};
 use crate::authority::committer::CommandError;
 use crate::authority::directory::Configured;
+use crate::authority::reseal;
 use crate::authority::retention::{self, Retention};
 use crate::authority::sweep::{Keep, Swept};
 use crate::authority::{Authority, Parts, Workers};
@@ -35,6 +37,7 @@ use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::credential_service_server::CredentialServiceServer;
 use crate::proto::v1::directory_service_server::DirectoryServiceServer;
+use crate::proto::v1::operations_service_server::OperationsServiceServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
 use crate::rpc::access::AccessLayer;
@@ -42,6 +45,7 @@ use crate::rpc::audit::AuditRpc;
 use crate::rpc::credentials::Credentials;
 use crate::rpc::directory::DirectoryRpc;
 use crate::rpc::limits::Limits as CallLimits;
+use crate::rpc::operations::Operations;
 use crate::rpc::verification::Verification;
 use crate::store::StoreError;
 use crate::store::sled::SledStore;
@@ -58,11 +62,12 @@ const RETENTION_PERIOD: Duration = Duration::from_mins(1);
 /// How often it is looked for what has expired and what is over.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "credd.v1.AuditService",
     "credd.v1.CredentialService",
     "credd.v1.DirectoryService",
+    "credd.v1.OperationsService",
     "credd.v1.VerificationService",
 ];
 
@@ -190,6 +195,10 @@ pub async fn run(
                     .max_decoding_message_size(limits.max_message_bytes),
             )
             .add_service(
+                OperationsServiceServer::new(Operations::new(shared.clone()))
+                    .max_decoding_message_size(limits.max_message_bytes),
+            )
+            .add_service(
                 VerificationServiceServer::new(Verification::new(shared.clone()))
                     .max_decoding_message_size(limits.max_message_bytes),
             )
@@ -287,6 +296,13 @@ async fn serve_authority(
     let keep = settings.retention.audit();
     let keep_short = audit::keep_short(Arc::clone(&authority), keep, shared.stopping.clone());
     supervisor.task("audit retention", keep_short);
+    let (keys, stopping) = (Arc::clone(&authority), shared.stopping.clone());
+    supervisor.task("keyring", keyring_source::follow(keys, stopping));
+    let (keys, stopping) = (Arc::clone(&authority), shared.stopping.clone());
+    supervisor.task("sealing anew", async move {
+        reseal::run(keys, stopping).await;
+        Ok(())
+    });
     if let Some(address) = settings.server.metrics_listen {
         let listener = listeners::bind(address).await?;
         let address = listener.local_addr()?;
@@ -340,10 +356,12 @@ fn start_authority(
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Authority>, Failure> {
     let (authority, workers) = Authority::new(opened.parts.clone());
+    authority.keys().set_source(Arc::clone(&opened.keyring));
     let Workers {
         committer,
         uses,
         audit,
+        rekeys,
     } = workers;
     supervisor.thread("committer", move || Ok(committer.run()?))?;
     supervisor.task("last use", async move {
@@ -352,6 +370,10 @@ fn start_authority(
     });
     supervisor.task("audit", async move {
         audit.run().await;
+        Ok(())
+    });
+    supervisor.task("hashing anew", async move {
+        rekeys.run().await;
         Ok(())
     });
     Ok(Arc::new(authority))

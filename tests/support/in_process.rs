@@ -95,12 +95,15 @@ impl InProcess {
             committer,
             uses,
             audit,
+            rekeys,
         } = workers;
         let committer = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run())
             .unwrap();
-        let uses = tokio::spawn(uses.run());
+        let uses = tokio::spawn(async move {
+            tokio::join!(uses.run(), rekeys.run());
+        });
         let audit = tokio::spawn(audit.run());
         let authority = Arc::new(authority);
         let token = administrator(&authority).await;

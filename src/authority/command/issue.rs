@@ -133,9 +133,11 @@ pub(super) fn issue(
             known.credential().with_state(State::Revoked, change),
         ))
     }));
+    let request = ask.request.as_ref();
+    let written = request.map(|request| request.name(context.keyring));
     let ended = replaced
         .iter()
-        .flat_map(|known| request::destroyed(view, known.credential().id, ask.request.as_ref()));
+        .flat_map(|known| request::destroyed(view, known.credential().id, written));
     writes.extend(ended);
     if let Some(request) = &ask.request {
         writes.push(request::record(

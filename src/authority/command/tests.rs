@@ -21,6 +21,7 @@ mod directory;
 mod escalation;
 mod import;
 mod issue;
+mod keys;
 mod leak;
 mod multiplicity;
 mod quota;

@@ -62,14 +62,14 @@ pub(super) async fn list(
         ..filter
     };
     let permit = admitted.on_whose(authority, &filter.whose)?;
-    let keyring = authority.keyring();
+    let keyring = authority.keys().full();
     let binding = Binding::new("credentials", permit.principal());
     let binding = binding.with_filter(&filter, order);
     let after = if page_token.is_empty() {
         Place::START
     } else {
         binding
-            .open(keyring, &page_token)
+            .open(&keyring, &page_token)
             .and_then(|text| page_token::read_place(&text))
             .map_err(|_| status::bad_page_token())?
     };
@@ -77,7 +77,7 @@ pub(super) async fn list(
     let page = reading(|| authority.list(&filter, order, after, limit));
     let next_page_token = match page.next {
         Some(next) => binding
-            .seal(keyring, authority.random(), &page_token::write_place(next))
+            .seal(&keyring, authority.random(), &page_token::write_place(next))
             .map_err(|error| status::internal(&error))?,
         None => String::new(),
     };
