@@ -1,6 +1,7 @@
 //! Who calls: a connection, with or without a certificate, and metadata.
 
 use bytes::Bytes;
+use credd::proto::v1::audit_service_client::AuditServiceClient;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::directory_service_client::DirectoryServiceClient;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
@@ -71,6 +72,10 @@ impl Caller {
 
     pub(crate) fn on_behalf_of(self, principal: &str) -> Self {
         self.with(ON_BEHALF_OF, principal)
+    }
+
+    pub(crate) fn audit(&self) -> AuditServiceClient<Called> {
+        AuditServiceClient::with_interceptor(self.channel.clone(), self.interceptor())
     }
 
     pub(crate) fn credentials(&self) -> CredentialServiceClient<Called> {

@@ -100,7 +100,23 @@ struct Listed {
 }
 
 /// Every list, one record a page.
-const LISTS: [Listed; 6] = [
+const LISTS: [Listed; 7] = [
+    Listed {
+        rpc: "AuditService/ListEvents",
+        request: |page_token| {
+            let request = v1::ListEventsRequest {
+                page_size: 1,
+                page_token: page_token.to_owned(),
+                ..Default::default()
+            };
+            request.encode_to_vec().into()
+        },
+        next: |page| {
+            v1::ListEventsResponse::decode(page)
+                .unwrap()
+                .next_page_token
+        },
+    },
     Listed {
         rpc: "CredentialService/List",
         request: |page_token| {
@@ -213,7 +229,7 @@ async fn a_page_token_is_good_for_the_caller_and_the_list_that_it_was_made_for()
             }
         }
     }
-    assert_eq!(tokens.len(), 11);
+    assert_eq!(tokens.len(), 13);
     for Listed { rpc, request, .. } in &LISTS {
         for (made_by, name, token) in &tokens {
             for caller in &callers[5..] {

@@ -14,6 +14,7 @@ mod support;
 mod tls;
 
 mod asks;
+mod audit;
 mod caller;
 mod clock;
 mod escalation;

@@ -245,6 +245,44 @@ impl Names {
                 ..Default::default()
             }
             .encode_to_vec(),
+            "AuditService/ListEvents" => v1::ListEventsRequest {
+                filter: Some(v1::AuditFilter {
+                    tenant,
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }
+            .encode_to_vec(),
+            "AuditService/VerifyChain" => v1::VerifyChainRequest::default().encode_to_vec(),
+            "AuditService/EraseEvents" => v1::EraseEventsRequest {
+                named: Some(v1::erase_events_request::Named::Owner(v1::AuditOwner {
+                    tenant,
+                    name: spare_owner,
+                })),
+                ..Default::default()
+            }
+            .encode_to_vec(),
+            "OperationsService/GetStatus" => v1::GetStatusRequest {}.encode_to_vec(),
+            "OperationsService/RotatePepper" => v1::RotatePepperRequest {
+                version: 1,
+                ..Default::default()
+            }
+            .encode_to_vec(),
+            "OperationsService/RetirePepper" => v1::RetirePepperRequest {
+                version: 1,
+                ..Default::default()
+            }
+            .encode_to_vec(),
+            "OperationsService/RotateSealingKey" => v1::RotateSealingKeyRequest {
+                version: 1,
+                ..Default::default()
+            }
+            .encode_to_vec(),
+            "OperationsService/RetireSealingKey" => v1::RetireSealingKeyRequest {
+                version: 1,
+                ..Default::default()
+            }
+            .encode_to_vec(),
             "VerificationService/Verify" => verify_token_request(&token).encode_to_vec(),
             "VerificationService/VerifyStream" => v1::VerifyStreamRequest {
                 correlation: 1,

@@ -65,7 +65,10 @@ impl May<'_> {
             // Of the tenants that the caller had when the call came.
             Record::Audit(..) => reach.include_all(&call.reach),
             // They come with others, or from credd itself.
-            Record::Credential(_, None) | Record::Uses(..) | Record::Request(..) => true,
+            Record::Credential(_, None)
+            | Record::Uses(..)
+            | Record::Request(..)
+            | Record::Rekeyed(..) => true,
         };
         let may_see = |credential: &Credential| of_owner(&credential.tenant, &credential.owner);
         if decision.writes.iter().all(may) && secret.is_none_or(may_see) {
