@@ -10,6 +10,7 @@ use tonic::body::Body;
 use tower::{Service as _, ServiceExt as _};
 
 use crate::caller::Caller;
+use crate::pki::Authority;
 use crate::support::raw::rpcs;
 use crate::support::{lock_request, soon};
 use crate::world::{World, callers};
@@ -213,6 +214,19 @@ async fn no_method_content_type_or_header_lets_somebody_in() {
 pub(crate) async fn is_locked(world: &World, id: &str) -> bool {
     let credential = world.admin.get(id).await.unwrap();
     credential.state() == v1::CredentialState::Locked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_another_authority_ends_the_handshake() {
+    let world = World::start().await;
+    let platform = "spiffe://credd.test/platform";
+    world.admin.bind(platform, "administrator", "*").await;
+    for name in ["others", "clients"] {
+        let pair = Authority::new(name).client(platform);
+        let knocker = world.pki.knocker(Some(pair));
+        knocker.refusal(world.server.address).await;
+    }
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
