@@ -275,6 +275,17 @@ fn details(command: &Command, writes: &[Record]) -> String {
         }
         // One is like another.
         Command::Remove(_) => Vec::new(),
+        Command::Issue(_) => {
+            let replaced = writes.iter().filter_map(|record| match record {
+                Record::Credential(id, Some(credential))
+                    if credential.last_change.action == Action::Revoke =>
+                {
+                    Some(format!("revokes {id}"))
+                }
+                _ => None,
+            });
+            writes.iter().filter_map(detail).chain(replaced).collect()
+        }
         _ => writes.iter().filter_map(detail).collect(),
     };
     details.join("; ")
@@ -332,7 +343,6 @@ fn detail(record: &Record) -> Option<String> {
 }
 
 fn of_secret(credential: &Credential) -> Option<String> {
-    let id = credential.id;
     let generation = credential.secret.generation.number();
     let roles = credential.roles.iter().map(ToString::to_string);
     let roles = roles.collect::<Vec<_>>().join(", ");
@@ -351,8 +361,8 @@ fn of_secret(credential: &Credential) -> Option<String> {
             }
             Some(detail)
         }
-        Action::Revoke => Some(format!("revoked {id}")),
-        Action::Lock
+        Action::Revoke
+        | Action::Lock
         | Action::Unlock
         | Action::ReportLeak
         | Action::TellExpiry
