@@ -47,11 +47,14 @@ impl Erasure {
         written.collect()
     }
 
+    fn sequences(&self) -> impl Iterator<Item = u64> {
+        self.records.iter().map(|record| record.entry.sequence)
+    }
+
     /// The numbers of the records, those that follow one another together.
     fn numbers(&self) -> String {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for record in &self.records {
-            let sequence = record.entry.sequence;
+        for sequence in self.sequences() {
             match ranges.last_mut() {
                 Some((_, last)) if *last + 1 == sequence => *last = sequence,
                 _ => ranges.push((sequence, sequence)),
@@ -109,6 +112,10 @@ pub(in crate::authority) fn told(
         reason: reason(command).map_or_else(String::new, ToString::to_string),
         count: count(command),
         details: details(command, &decision.writes),
+        erased: match command {
+            Command::EraseEvents(erasure) => erasure.sequences().collect(),
+            _ => Vec::new(),
+        },
         ..by
     };
     split(event)
