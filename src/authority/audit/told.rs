@@ -48,11 +48,14 @@ impl Erasure {
         written.collect()
     }
 
+    fn sequences(&self) -> impl Iterator<Item = u64> {
+        self.records.iter().map(|record| record.entry.sequence)
+    }
+
     /// The numbers of the records, those that follow one another together.
     fn numbers(&self) -> String {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for record in &self.records {
-            let sequence = record.entry.sequence;
+        for sequence in self.sequences() {
             match ranges.last_mut() {
                 Some((_, last)) if *last + 1 == sequence => *last = sequence,
                 _ => ranges.push((sequence, sequence)),
@@ -110,6 +113,10 @@ pub(in crate::authority) fn told(
         reason: reason(command).map_or_else(String::new, ToString::to_string),
         count: count(command),
         details: details(command, &decision.writes),
+        erased: match command {
+            Command::EraseEvents(erasure) => erasure.sequences().collect(),
+            _ => Vec::new(),
+        },
         ..by
     };
     split(event)
@@ -284,6 +291,17 @@ fn details(command: &Command, writes: &[Record]) -> String {
         }
         // One is like another.
         Command::Remove(_) => Vec::new(),
+        Command::Issue(_) => {
+            let replaced = writes.iter().filter_map(|record| match record {
+                Record::Credential(id, Some(credential))
+                    if credential.last_change.action == Action::Revoke =>
+                {
+                    Some(format!("revokes {id}"))
+                }
+                _ => None,
+            });
+            writes.iter().filter_map(detail).chain(replaced).collect()
+        }
         _ => writes.iter().filter_map(detail).collect(),
     };
     details.join("; ")
@@ -348,7 +366,6 @@ fn detail(record: &Record) -> Option<String> {
 }
 
 fn of_secret(credential: &Credential) -> Option<String> {
-    let id = credential.id;
     let generation = credential.secret.generation.number();
     let roles = credential.roles.iter().map(ToString::to_string);
     let roles = roles.collect::<Vec<_>>().join(", ");
@@ -367,8 +384,8 @@ fn of_secret(credential: &Credential) -> Option<String> {
             }
             Some(detail)
         }
-        Action::Revoke => Some(format!("revoked {id}")),
-        Action::Lock
+        Action::Revoke
+        | Action::Lock
         | Action::Unlock
         | Action::ReportLeak
         | Action::TellExpiry
