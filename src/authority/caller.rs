@@ -22,6 +22,10 @@ use crate::domain::rights::Tenants;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Generation, Presented};
 
+mod may;
+
+pub(super) use may::May;
+
 /// One who takes part in a call.
 #[derive(Clone, Debug)]
 pub struct Party {
@@ -169,40 +173,7 @@ impl Authority {
         entry: Option<&Entry>,
         permission: Permission,
     ) -> Tenants {
-        let Caller {
-            party,
-            on_behalf_of,
-        } = caller;
-        let reach = self.reach_of(party, entry, permission);
-        match on_behalf_of {
-            None => reach,
-            Some(user) => reach
-                .and(self.reach_of(party, entry, Permission::OnBehalfOf))
-                .and(self.reach_of(user, None, permission)),
-        }
-    }
-
-    fn reach_of(&self, party: &Party, entry: Option<&Entry>, permission: Permission) -> Tenants {
-        let (directory, names) = (self.index.directory(), self.index.names());
-        let Some(held) = directory.held(party.principal.as_str()) else {
-            return Tenants::NONE;
-        };
-        let Some(id) = party.credential() else {
-            return Tenants::with(held.iter(), permission);
-        };
-        let looked_up = match entry {
-            Some(_) => None,
-            None => self.index.read(|index| index.credential(id)).1,
-        };
-        let Some(entry) = entry.or(looked_up.as_deref()) else {
-            return Tenants::NONE;
-        };
-        let has = |role: &str| {
-            let mut narrowed_to = entry.roles(names).peekable();
-            narrowed_to.peek().is_none() || narrowed_to.any(|name| name == role)
-        };
-        let held = held.iter().filter(|held| has(held.role.as_str()));
-        Tenants::with(held, permission)
+        May(&self.index).reach_with(caller, entry, permission)
     }
 
     /// Whether a caller may do to this owner what owners may who need no
@@ -210,40 +181,13 @@ impl Authority {
     /// owner too.
     #[must_use]
     pub fn is_owner(&self, call: &Call, owner: OwnerNumber) -> bool {
-        let (directory, names) = (self.index.directory(), self.index.names());
-        let tenant = directory.tenant_of(owner);
-        if directory.owner_disabled(owner) || directory.tenant_disabled(tenant) {
-            return false;
-        }
-        let names_owner = |party: &Party| {
-            let owners = directory.owners_of_principal(party.principal.as_str());
-            owners.contains(&owner)
-        };
-        let Caller {
-            party,
-            on_behalf_of,
-        } = &call.caller;
-        let Some(user) = on_behalf_of else {
-            return names_owner(party);
-        };
-        let tenant = directory.tenant_name(tenant, names);
-        let may = |permission| self.reach_of(party, None, permission).has(tenant);
-        names_owner(user)
-            && may(Permission::OnBehalfOf)
-            && (may(call.permission) || names_owner(party))
+        May(&self.index).is_owner(call, owner)
     }
 
     /// The same, by the owner's name.
     #[must_use]
     pub fn is_owner_named(&self, call: &Call, tenant: &Tenant, owner: &Owner) -> bool {
-        let (_, is_owner) = self.index.read(|index| {
-            let (directory, names) = (index.directory(), index.names());
-            let number = directory
-                .tenant(tenant.as_str(), names)
-                .and_then(|tenant| directory.owner(tenant, owner.as_str(), names));
-            number.is_some_and(|number| self.is_owner(call, number))
-        });
-        is_owner
+        May(&self.index).is_owner_named(call, tenant, owner)
     }
 
     /// As [`is_still_good`](Self::is_still_good), for who asks before every answer
@@ -256,9 +200,9 @@ impl Authority {
             seen.0 = self.look(call);
         }
         let party = &call.caller.party;
-        seen.0
-            .as_ref()
-            .is_some_and(|(_, entry)| self.is_good(party, entry.as_deref()))
+        let (may, now) = (May(&self.index), self.clock.now());
+        let entry = seen.0.as_ref().map(|(_, entry)| entry.as_deref());
+        entry.is_some_and(|entry| may.is_good(party, entry, now))
     }
 
     /// Whether a caller that was let in is still good, as it was known, and has the
@@ -279,17 +223,5 @@ impl Authority {
         };
         let reach = self.reach_with(&call.caller, entry.as_deref(), call.permission);
         reach.include_all(&call.reach).then_some((revision, entry))
-    }
-
-    fn is_good(&self, party: &Party, entry: Option<&Entry>) -> bool {
-        let now = self.clock.now();
-        match (party.known_by, entry) {
-            (KnownBy::Credential { generation, .. }, Some(entry)) => {
-                let facts = entry.facts(self.index.names(), self.index.directory());
-                facts.holds(generation, now) && facts.standing(now) == Verdict::Active
-            }
-            (KnownBy::Until(end), _) => now < end,
-            (KnownBy::Credential { .. } | KnownBy::Name, _) => false,
-        }
     }
 }

@@ -19,6 +19,7 @@ use crate::domain::directory::{
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyVersion, Keyring, KeyringState, Mac};
 use crate::domain::names::{Principal, ProfileName, Tenant};
+use crate::domain::permission::Permission;
 use crate::domain::profile::{ProfileFamily, ProfileRef};
 use crate::domain::random::Random;
 use crate::domain::revision::Revision;
@@ -346,6 +347,12 @@ pub enum Refusal {
     /// It would give what the caller does not have.
     #[error("this gives {0}, which the caller does not have")]
     Exceeds(Given),
+    /// What the caller is known by is no longer good.
+    #[error("the caller is no longer known")]
+    CallerGone,
+    /// The caller may do this there no more.
+    #[error("this needs the permission `{}`", .0.name())]
+    NotPermitted(Permission),
     /// The secret that was reported is not good any more, and opens nothing.
     #[error("the secret is no longer good")]
     NotOurs,

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::audit::told::{Told, told};
-use super::caller::Origin;
+use super::caller::{May, Origin};
 use super::command::{
     Answer, Command, Context, Decision, IdSequence, Quotas, Refusal, View as _, decide, giving,
 };
@@ -344,7 +344,7 @@ impl Committer {
             let decided = if waits {
                 None
             } else {
-                match decide_for(&overlay, job, &mut context) {
+                match decide_for(&index, &overlay, job, &mut context) {
                     Ok(decision) if job.how.dry => Some(Ok(Decided {
                         changes: !decision.writes.is_empty(),
                         answer: decision.answer,
@@ -382,8 +382,10 @@ impl Committer {
     }
 }
 
-/// Decides a command, unless it gives what its caller does not have.
+/// Decides a command, unless its caller may ask for it no more, or it gives what the
+/// caller does not have.
 fn decide_for(
+    index: &Index,
     overlay: &Overlay<'_>,
     job: &Job,
     context: &mut Context<'_>,
@@ -395,7 +397,12 @@ fn decide_for(
     }
     let decision = decide(overlay, &job.command, context)?;
     if let Origin::Call(call) = &job.how.origin {
+        May(index).check(call, &decision, context.now)?;
         giving::check(overlay, &call.caller, &decision.writes)?;
+        // The answer to a request that was carried out before.
+        if let (Answer::Secret(with), []) = (&decision.answer, decision.writes.as_slice()) {
+            giving::check_secret(overlay, &call.caller, with.credential.credential())?;
+        }
     }
     Ok(decision)
 }

@@ -307,6 +307,11 @@ impl Authority {
                         last = last.max(done.revision);
                         done.changes
                     }
+                    Err(
+                        error @ CommandError::Refused(
+                            Refusal::CallerGone | Refusal::NotPermitted(_),
+                        ),
+                    ) => return Err(error),
                     Err(CommandError::Refused(_)) => false,
                     Err(error) => return Err(error),
                 };

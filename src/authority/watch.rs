@@ -121,8 +121,10 @@ struct Snapshot {
     tenants: Vec<TenantNumber>,
     owners: Vec<OwnerNumber>,
     credentials: Denied,
-    /// The credential that was told last.
+    /// The credential that was looked at last.
     after: CredentialId,
+    /// Those of the next part that were found so far.
+    denied: Vec<Arc<Entry>>,
 }
 
 impl Subscription {
@@ -176,6 +178,10 @@ impl Subscription {
             if let Some(message) = self.ready() {
                 break message;
             }
+            if self.snapshot.is_some() {
+                tokio::task::yield_now().await;
+                continue;
+            }
             // Among commits that the filter drops, however many.
             if Instant::now() >= self.next_heartbeat {
                 break self.bookmark();
@@ -205,7 +211,7 @@ impl Subscription {
             return Some(self.message(body, resumable));
         }
         if self.snapshot.is_some() {
-            return Some(self.snapshot_part());
+            return self.snapshot_part();
         }
         while let Some(commit) = self.taken.pop_front() {
             self.position = commit.position;
@@ -249,6 +255,7 @@ impl Subscription {
                 owners: index.directory().disabled_owners(),
                 credentials: index.denied(),
                 after: CredentialId::MIN,
+                denied: Vec::new(),
             });
             (index.position(), snapshot)
         });
@@ -257,6 +264,13 @@ impl Subscription {
         self.taken.clear();
         self.opening.extend(reset.map(Body::Reset));
         self.snapshot = snapshot;
+        if let Some(snapshot) = &mut self.snapshot {
+            let (directory, names) = (index.directory(), index.names());
+            let includes = |tenant| self.tenants.has(directory.tenant_name(tenant, names));
+            snapshot.tenants.retain(|tenant| includes(*tenant));
+            let of = |owner: &OwnerNumber| directory.tenant_of(*owner);
+            snapshot.owners.retain(|owner| includes(of(owner)));
+        }
         if self.snapshot.is_none() && reset.is_none() {
             self.opening.push_back(Body::Bookmark);
         }
@@ -302,35 +316,34 @@ impl Subscription {
         commits
     }
 
-    fn snapshot_part(&mut self) -> Message {
+    /// The next part of a snapshot; `None`: it is not full, and there is more to look
+    /// at. How many parts there are does not show what is denied of other tenants.
+    fn snapshot_part(&mut self) -> Option<Message> {
         use std::ops::Bound::{Excluded, Unbounded};
 
         let (directory, names) = (self.index.directory(), self.index.names());
-        let includes = |tenant| {
-            let name = directory.tenant_name(tenant, names);
-            self.tenants.has(name)
-        };
-        let (mut denied, mut owners, mut tenants) = (Vec::new(), Vec::new(), Vec::new());
+        let includes = |tenant| self.tenants.has(directory.tenant_name(tenant, names));
+        let snapshot = self.snapshot.as_mut()?;
         let mut complete = true;
-        if let Some(snapshot) = &mut self.snapshot {
-            tenants = std::mem::take(&mut snapshot.tenants);
-            tenants.retain(|tenant| includes(*tenant));
-            let many = snapshot.owners.len().saturating_sub(SNAPSHOT_PART);
-            owners = snapshot.owners.split_off(many);
-            owners.retain(|owner| includes(directory.tenant_of(*owner)));
-            complete = snapshot.owners.is_empty();
-            let rest = (Excluded(snapshot.after), Unbounded);
-            for (examined, (id, entry)) in snapshot.credentials.range(rest).enumerate() {
-                if examined == SNAPSHOT_PART {
+        let rest = (Excluded(snapshot.after), Unbounded);
+        for (examined, (id, entry)) in snapshot.credentials.range(rest).enumerate() {
+            if examined == SNAPSHOT_PART {
+                return None;
+            }
+            if includes(entry.tenant()) {
+                if snapshot.denied.len() == SNAPSHOT_PART {
                     complete = false;
                     break;
                 }
-                snapshot.after = *id;
-                if includes(entry.tenant()) {
-                    denied.push(Arc::clone(entry));
-                }
+                snapshot.denied.push(Arc::clone(entry));
             }
+            snapshot.after = *id;
         }
+        let denied = std::mem::take(&mut snapshot.denied);
+        let tenants = std::mem::take(&mut snapshot.tenants);
+        let many = snapshot.owners.len().saturating_sub(SNAPSHOT_PART);
+        let owners = snapshot.owners.split_off(many);
+        complete &= snapshot.owners.is_empty();
         if complete {
             self.snapshot = None;
         }
@@ -340,7 +353,7 @@ impl Subscription {
             tenants,
             complete,
         };
-        self.message(body, complete)
+        Some(self.message(body, complete))
     }
 }
 

@@ -291,6 +291,8 @@ fn of_refusal(refusal: &Refusal) -> Status {
             (FailedPrecondition, "LAST_ADMINISTRATOR")
         }
         Refusal::Exceeds(_) => (Code::PermissionDenied, "PERMISSION_EXCEEDED"),
+        Refusal::CallerGone => return unauthenticated(),
+        Refusal::NotPermitted(permission) => return permission_denied(permission.name()),
         Refusal::NotForOwners => (Code::PermissionDenied, "PERMISSION_MISSING"),
         Refusal::RevisionMismatch(_) => (Aborted, "REVISION_MISMATCH"),
         Refusal::RequestDone(id) => return with_id(AlreadyExists, "REQUEST_DONE", refusal, *id),

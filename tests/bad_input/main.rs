@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bindings;
 mod callers;
 mod credentials;
 mod directory;

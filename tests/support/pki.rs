@@ -7,6 +7,8 @@
     reason = "each suite uses a part of it, and may panic"
 )]
 
+use std::time::Duration;
+
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -37,6 +39,8 @@ pub struct Wanted {
     pub purpose: ExtendedKeyUsagePurpose,
     /// The first year of its validity, and the first after it.
     pub years: (i32, i32),
+    /// The last second of it, since the epoch, if it ends before those years do.
+    pub last_second: Option<u64>,
 }
 
 impl Authority {
@@ -62,7 +66,10 @@ impl Authority {
         params.subject_alt_names = wanted.names;
         params.extended_key_usages = vec![wanted.purpose];
         params.not_before = date_time_ymd(wanted.years.0, 1, 1);
-        params.not_after = date_time_ymd(wanted.years.1, 1, 1);
+        params.not_after = match wanted.last_second {
+            Some(seconds) => date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds),
+            None => date_time_ymd(wanted.years.1, 1, 1),
+        };
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Pair {
@@ -99,6 +106,7 @@ impl Wanted {
             names: names.into(),
             purpose: ExtendedKeyUsagePurpose::ClientAuth,
             years: (2020, 2100),
+            last_second: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::authority::command::Command;
 use crate::authority::committer::{CommandError, How};
 use crate::authority::hub::LogError;
 use crate::authority::record::audit::AuditRecord;
-use crate::domain::audit::{Filter, MOST_ERASED, Named};
+use crate::domain::audit::{Event, Filter, MOST_ERASED, Named};
 use crate::domain::names::Reason;
 use crate::domain::revision::Revision;
 
@@ -65,10 +65,10 @@ impl Authority {
             for record in page {
                 // What tells of an erasure stays: it is how one is told from a record
                 // that somebody else has emptied.
-                let names = |event: crate::domain::audit::Event| {
+                let is_meant = |event: Event| {
                     event.erased.is_empty() && filter.admits(&event) && named.is_in(&event)
                 };
-                if record.event().is_some_and(names)
+                if record.event().is_some_and(is_meant)
                     && let Ok(AuditRecord { entry, .. }) = record.record
                 {
                     found.push(AuditRecord {

@@ -371,18 +371,16 @@ fn of_secret(credential: &Credential) -> Option<String> {
     let roles = roles.collect::<Vec<_>>().join(", ");
     match credential.last_change.action {
         Action::Issue | Action::Import | Action::Update | Action::Rotate => {
-            let mut detail = format!("secret {generation}");
-            if !roles.is_empty() {
-                detail.push_str(&format!(", roles {roles}"));
-            }
-            if let Some(expiry) = credential.expires_at {
-                detail.push_str(&format!(", expires at {} ms", expiry.as_millis()));
-            }
-            if let Some(overlap) = &credential.overlap {
-                let ends = overlap.ends_at.as_millis();
-                detail.push_str(&format!(", overlap until {ends} ms"));
-            }
-            Some(detail)
+            let expiry = credential.expires_at.map(Timestamp::as_millis);
+            let overlap = credential.overlap.as_ref();
+            let ends = overlap.map(|overlap| overlap.ends_at.as_millis());
+            let parts = [
+                Some(format!("secret {generation}")),
+                (!roles.is_empty()).then(|| format!("roles {roles}")),
+                expiry.map(|expiry| format!("expires at {expiry} ms")),
+                ends.map(|ends| format!("overlap until {ends} ms")),
+            ];
+            Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
         }
         Action::Revoke
         | Action::Lock

@@ -94,8 +94,10 @@ fn what_cannot_be_read_is_named() {
     assert_eq!((broken.sequence, broken.flaw), (2, Flaw::Unreadable));
 }
 
+type Change = fn(&mut Entry);
+
 /// Every way to change one record.
-fn changes() -> Vec<(fn(&mut Entry), Flaw)> {
+fn changes() -> Vec<(Change, Flaw)> {
     vec![
         (|e| e.at = Timestamp::from_millis(0), Flaw::HeaderChanged),
         (|e| e.previous.0[31] ^= 1, Flaw::HeaderChanged),
