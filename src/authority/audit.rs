@@ -104,13 +104,13 @@ impl Audit {
         keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
     ) -> (Self, AuditWriter) {
-        let (notes, noted) = mpsc::channel(NOTES);
+        let (notes, received) = mpsc::channel(NOTES);
         let (suspects, suspected) = mpsc::channel(SUSPECTS);
         let (flushes, asked) = mpsc::channel(1);
         let counts = Arc::<Counts>::default();
         let writer = AuditWriter::new(
             writer::Queues {
-                notes: noted,
+                notes: received,
                 suspects: suspected,
                 flushes: asked,
             },

@@ -269,9 +269,8 @@ fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
         Record::Request(name, record) => writer.set_request(name, record, revision),
         Record::Keyring(state) => writer.set_keyring(state, revision),
         Record::Rekeyed(id, Some(rekeyed)) => writer.set_rekeyed(id, &rekeyed, revision),
-        // It is deleted with the record that has it in itself.
-        Record::Rekeyed(_, None) => (),
-        // The index has no part in what is told of changes.
-        Record::Audit(..) => (),
+        // The first is deleted with the record that has it in itself, and the index has
+        // no part in what is told of changes.
+        Record::Rekeyed(_, None) | Record::Audit(..) => (),
     }
 }

@@ -18,8 +18,8 @@ mod verifier;
 
 pub use chain::{ChainNumber, Entry, Hash, Head, NotAHash, Payload, SALT_BYTES};
 pub use event::{
-    ADDRESS_BYTES, DETAILS_BYTES, Event, KnownBy, MOST_CREDENTIALS, OK, REQUEST_ID_BYTES,
-    RETIRED_SECRET, Subject, USES, bounded, redacted,
+    ADDRESS_BYTES, DETAILS_BYTES, Event, KnownBy, MOST_CREDENTIALS, MOST_ERASED, OK,
+    REQUEST_ID_BYTES, RETIRED_SECRET, Subject, USES, bounded, redacted,
 };
 pub use filter::{Filter, Named};
 pub use verifier::{Broken, Flaw, Verified, Verifier};

@@ -13,9 +13,10 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::Shared;
 use super::identify::bearer_of;
 use super::peer::Peer;
+use super::{Shared, status};
+use crate::authority::Authority;
 use crate::authority::audit::Trace;
 use crate::authority::caller::{Call, Caller};
 use crate::domain::audit::{Event, OK, REQUEST_ID_BYTES, bounded};
@@ -111,6 +112,13 @@ pub(super) fn answered(shared: &Shared, call: &Call, response: &Response<Body>) 
     }
 }
 
+/// The end of a stream whose caller is no longer good, which is noted.
+pub(super) fn cut_off(authority: &Authority, call: &Call) -> Status {
+    let status = status::unauthenticated();
+    authority.note_call(call, &reason(&status));
+    status
+}
+
 /// The stable reason of a refusal.
 pub(super) fn reason(status: &Status) -> String {
     let details = status.get_error_details();
@@ -138,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_refusal_has_the_reason_that_it_was_answered_with() {
-        let status = super::super::status::permission_denied("credd.audit.read");
+        let status = status::permission_denied("credd.audit.read");
         assert_eq!(reason(&status), "PERMISSION_MISSING");
         assert_eq!(reason(&Status::internal("else")), "Internal");
     }

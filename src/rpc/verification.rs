@@ -294,7 +294,7 @@ impl VerifyStream {
         }
         while let Poll::Ready(Some(_)) = Pin::new(&mut self.commits).poll_next(context) {
             if !self.authority.is_good_yet(&self.call, &mut self.seen) {
-                return Poll::Ready(status::unauthenticated());
+                return Poll::Ready(noting::cut_off(&self.authority, &self.call));
             }
         }
         Poll::Pending
@@ -303,7 +303,7 @@ impl VerifyStream {
     fn answer(&mut self, question: VerifyStreamRequest) -> Result<VerifyStreamResponse, Status> {
         // The caller may have been denied since the stream began.
         if !self.authority.is_good_yet(&self.call, &mut self.seen) {
-            return Err(status::unauthenticated());
+            return Err(noting::cut_off(&self.authority, &self.call));
         }
         let VerifyStreamRequest {
             correlation,

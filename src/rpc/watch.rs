@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 use tonic::{Status, Streaming};
 
 use super::status::{self, Violations, refined};
-use super::{convert, resume_token};
+use super::{convert, noting, resume_token};
 use crate::authority::Authority;
 use crate::authority::caller::Call;
 use crate::authority::directory::KnownProfile;
@@ -182,7 +182,7 @@ impl Session {
         let message = message.map_err(|error| status::of_log(&error))?;
         // The caller may have been denied since the stream began.
         if !self.authority.is_still_good(&self.call) {
-            return Err(status::unauthenticated());
+            return Err(noting::cut_off(&self.authority, &self.call));
         }
         let response = response(&message, self.authority.store(), self.authority.index());
         if message.resumable {

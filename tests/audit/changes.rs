@@ -315,11 +315,14 @@ async fn changes(admin: &Client) -> Vec<Change> {
             "CredentialService/ImportCredentials",
             v1::ImportCredentialsRequest {
                 tenant: acme(),
-                credentials: vec![crate::calls::imported(
-                    "api-token",
-                    "",
-                    "imported-0123456789abcdef0123456789abcdef"
-                )],
+                credentials: vec![v1::ImportedCredential {
+                    owner: "ann".to_owned(),
+                    ..crate::calls::imported(
+                        "api-token",
+                        "",
+                        "imported-0123456789abcdef0123456789abcdef",
+                    )
+                }],
                 reason: reason(),
             },
             v1::ImportCredentialsResponse,
@@ -432,6 +435,11 @@ fn robots() -> v1::Profile {
             format: Some(v1::header_rule::Format::Scheme("Robot".to_owned())),
         }],
         visibility: v1::SecretVisibility::Once.into(),
+        expiry: Some(v1::ExpiryRule {
+            default_period: "P30D".to_owned(),
+            max_period: "P90D".to_owned(),
+            ..Default::default()
+        }),
         multiplicity: v1::Multiplicity::Many.into(),
         default_label: "robot".to_owned(),
         ..Default::default()

@@ -202,6 +202,12 @@ async fn a_record_that_was_changed_removed_or_swapped_is_found_and_named() {
             ChainFlaw::Missing,
         ),
         (
+            "a payload, removed with its salt",
+            |raw| raw.change(4, |record| record.entry.payload = None),
+            4,
+            ChainFlaw::Blanked,
+        ),
+        (
             "two records, swapped",
             |raw| {
                 let (one, other) = (raw.get(4).1, raw.get(6).1);

@@ -48,7 +48,7 @@ impl Recording {
 }
 
 async fn record(seed: u64) -> Recording {
-    soon("the recording", record_in_time(seed)).await
+    soon("the recording", Box::pin(record_in_time(seed))).await
 }
 
 async fn record_in_time(seed: u64) -> Recording {

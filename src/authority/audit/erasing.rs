@@ -6,12 +6,12 @@ use crate::authority::command::Command;
 use crate::authority::committer::{CommandError, How};
 use crate::authority::hub::LogError;
 use crate::authority::record::audit::AuditRecord;
-use crate::domain::audit::{Filter, Named};
+use crate::domain::audit::{Event, Filter, MOST_ERASED, Named};
 use crate::domain::names::Reason;
 use crate::domain::revision::Revision;
 
-/// How many records are erased by one commit.
-const BATCH: usize = 128;
+/// How many records are erased by one commit: as many as its event can name.
+const BATCH: usize = MOST_ERASED;
 
 /// What was erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,12 @@ impl Authority {
             };
             at = last + 1;
             for record in page {
-                let names = |event| filter.admits(&event) && named.is_in(&event);
-                if record.event().is_some_and(names)
+                // What tells of an erasure stays: it is how one is told from a record
+                // that somebody else has emptied.
+                let is_meant = |event: Event| {
+                    event.erased.is_empty() && filter.admits(&event) && named.is_in(&event)
+                };
+                if record.event().is_some_and(is_meant)
                     && let Ok(AuditRecord { entry, .. }) = record.record
                 {
                     found.push(AuditRecord {

@@ -235,6 +235,9 @@ impl AuditLog {
                 if let Err(broken) = verifier.read(record.sequence, entry) {
                     return Ok((Err(broken), start, records));
                 }
+                if let Some(event) = record.event() {
+                    verifier.told_erased(&event.erased);
+                }
                 records += 1;
             }
             at = last + 1;

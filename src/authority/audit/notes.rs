@@ -87,6 +87,7 @@ impl Authority {
     /// Notes the use of a credential of credd's own by which no caller is known: of
     /// one that is denied, or of a secret that is retired. Returns whether there is
     /// something to note; if not, it is a stranger's.
+    #[must_use]
     pub fn note_caller(&self, token: &str, event: &Event) -> bool {
         let question = Question::of(Presented::Token(token), Audience::Credd);
         let (answer, _) = self.judge(&question);

@@ -38,7 +38,7 @@ enum Who {
 /// Counted events.
 #[derive(Debug, Default)]
 pub(super) struct Tallies {
-    tallies: HashMap<Key, Event>,
+    by_key: HashMap<Key, Event>,
     strange: usize,
     /// Those that found no place, together.
     others: Option<Event>,
@@ -47,7 +47,7 @@ pub(super) struct Tallies {
 impl Tallies {
     /// Whether there is anything to tell.
     pub(super) fn is_empty(&self) -> bool {
-        self.tallies.is_empty() && self.others.is_none()
+        self.by_key.is_empty() && self.others.is_none()
     }
 
     /// Counts an event, or several that were counted together before. `is_use`
@@ -57,20 +57,20 @@ impl Tallies {
             return self.add_others(event.count, event.first, event.last);
         }
         let key = Key::of(&event);
-        if let Some(tally) = self.tallies.get_mut(&key) {
+        if let Some(tally) = self.by_key.get_mut(&key) {
             return merge(tally, &event);
         }
         let is_strange = matches!(key.who, Who::Stranger(_));
         let has_room = if is_strange {
             self.strange < MOST_STRANGE
         } else {
-            self.tallies.len() - self.strange < MOST
+            self.by_key.len() - self.strange < MOST
         };
         if !has_room {
             return self.add_others(event.count, event.first, event.last);
         }
         self.strange += usize::from(is_strange);
-        self.tallies.insert(key, event);
+        self.by_key.insert(key, event);
     }
 
     /// Counts what nothing more is known of.
@@ -87,10 +87,8 @@ impl Tallies {
 
     /// All of them, in the order in which they began; there are none then.
     pub(super) fn take(&mut self) -> Vec<Event> {
-        let Self {
-            tallies, others, ..
-        } = std::mem::take(self);
-        let mut events: Vec<_> = tallies.into_values().chain(others).collect();
+        let Self { by_key, others, .. } = std::mem::take(self);
+        let mut events: Vec<_> = by_key.into_values().chain(others).collect();
         events.sort_by_key(|event| event.first);
         events
     }

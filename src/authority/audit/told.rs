@@ -48,11 +48,14 @@ impl Erasure {
         written.collect()
     }
 
+    fn sequences(&self) -> impl Iterator<Item = u64> {
+        self.records.iter().map(|record| record.entry.sequence)
+    }
+
     /// The numbers of the records, those that follow one another together.
     fn numbers(&self) -> String {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for record in &self.records {
-            let sequence = record.entry.sequence;
+        for sequence in self.sequences() {
             match ranges.last_mut() {
                 Some((_, last)) if *last + 1 == sequence => *last = sequence,
                 _ => ranges.push((sequence, sequence)),
@@ -110,6 +113,10 @@ pub(in crate::authority) fn told(
         reason: reason(command).map_or_else(String::new, ToString::to_string),
         count: count(command),
         details: details(command, &decision.writes),
+        erased: match command {
+            Command::EraseEvents(erasure) => erasure.sequences().collect(),
+            _ => Vec::new(),
+        },
         ..by
     };
     split(event)
@@ -284,6 +291,17 @@ fn details(command: &Command, writes: &[Record]) -> String {
         }
         // One is like another.
         Command::Remove(_) => Vec::new(),
+        Command::Issue(_) => {
+            let replaced = writes.iter().filter_map(|record| match record {
+                Record::Credential(id, Some(credential))
+                    if credential.last_change.action == Action::Revoke =>
+                {
+                    Some(format!("revokes {id}"))
+                }
+                _ => None,
+            });
+            writes.iter().filter_map(detail).chain(replaced).collect()
+        }
         _ => writes.iter().filter_map(detail).collect(),
     };
     details.join("; ")
@@ -348,27 +366,24 @@ fn detail(record: &Record) -> Option<String> {
 }
 
 fn of_secret(credential: &Credential) -> Option<String> {
-    let id = credential.id;
     let generation = credential.secret.generation.number();
     let roles = credential.roles.iter().map(ToString::to_string);
     let roles = roles.collect::<Vec<_>>().join(", ");
     match credential.last_change.action {
         Action::Issue | Action::Import | Action::Update | Action::Rotate => {
-            let mut detail = format!("secret {generation}");
-            if !roles.is_empty() {
-                detail.push_str(&format!(", roles {roles}"));
-            }
-            if let Some(expiry) = credential.expires_at {
-                detail.push_str(&format!(", expires at {} ms", expiry.as_millis()));
-            }
-            if let Some(overlap) = &credential.overlap {
-                let ends = overlap.ends_at.as_millis();
-                detail.push_str(&format!(", overlap until {ends} ms"));
-            }
-            Some(detail)
+            let expiry = credential.expires_at.map(Timestamp::as_millis);
+            let overlap = credential.overlap.as_ref();
+            let ends = overlap.map(|overlap| overlap.ends_at.as_millis());
+            let parts = [
+                Some(format!("secret {generation}")),
+                (!roles.is_empty()).then(|| format!("roles {roles}")),
+                expiry.map(|expiry| format!("expires at {expiry} ms")),
+                ends.map(|ends| format!("overlap until {ends} ms")),
+            ];
+            Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
         }
-        Action::Revoke => Some(format!("revoked {id}")),
-        Action::Lock
+        Action::Revoke
+        | Action::Lock
         | Action::Unlock
         | Action::ReportLeak
         | Action::TellExpiry

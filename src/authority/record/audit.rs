@@ -183,6 +183,7 @@ pub fn write_event(event: &Event) -> Bytes {
         count,
         first,
         last,
+        erased,
     } = event;
     let Subject {
         tenant,
@@ -223,6 +224,7 @@ pub fn write_event(event: &Event) -> Bytes {
         count: *count,
         first_at_ms: first.as_millis(),
         last_at_ms: last.as_millis(),
+        erased: erased.clone(),
     };
     payload.encode_to_vec().into()
 }
@@ -257,6 +259,7 @@ pub fn read_event(payload: &Bytes) -> Result<Event, String> {
         count,
         first_at_ms,
         last_at_ms,
+        erased,
     } = payload.map_err(|error| error.to_string())?;
     let text = |bytes: &Bytes| utf8(bytes).map(str::to_owned);
     let known_by = match AuditKnownBy::try_from(known_by) {
@@ -292,13 +295,14 @@ pub fn read_event(payload: &Bytes) -> Result<Event, String> {
         count,
         first: Timestamp::from_millis(first_at_ms),
         last: Timestamp::from_millis(last_at_ms),
+        erased,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audit::MOST_CREDENTIALS;
+    use crate::domain::audit::{MOST_CREDENTIALS, MOST_ERASED};
     use crate::store::MAX_VALUE_BYTES;
 
     /// An event in which everything is longer than it may be.
@@ -331,7 +335,15 @@ mod tests {
 
     #[test]
     fn the_largest_event_fits_in_a_value_and_is_read_as_it_was_written() {
-        let event = largest().fit();
+        fits(largest());
+        fits(Event {
+            erased: vec![u64::MAX; 2 * MOST_ERASED],
+            ..largest()
+        });
+    }
+
+    fn fits(event: Event) {
+        let event = event.fit();
         let bytes = write_event(&event);
         assert_eq!(read_event(&bytes), Ok(event));
         let head = Head {

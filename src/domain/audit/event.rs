@@ -23,6 +23,8 @@ pub const RETIRED_SECRET: &str = "RETIRED_SECRET";
 
 /// The most credentials that one event names.
 pub const MOST_CREDENTIALS: usize = 50;
+/// The most records that one event tells were erased.
+pub const MOST_ERASED: usize = 64;
 /// The most bytes of the details of an event.
 pub const DETAILS_BYTES: usize = 800;
 /// The most bytes of the id that somebody gave a request.
@@ -69,6 +71,8 @@ pub struct Event {
     pub first: Timestamp,
     /// When the last of them was.
     pub last: Timestamp,
+    /// Of an erasure: the records that were erased, at most [`MOST_ERASED`].
+    pub erased: Vec<u64>,
 }
 
 /// What an event is about; what is empty has no part in it.
@@ -125,6 +129,7 @@ impl Event {
             count: 1,
             first: now,
             last: now,
+            erased: Vec::new(),
         }
     }
 
@@ -155,6 +160,12 @@ impl Event {
             mut credentials,
         } = self.subject;
         credentials.truncate(MOST_CREDENTIALS);
+        let mut erased = self.erased;
+        if !erased.is_empty() {
+            // They take the place of credentials, of which an erasure names none.
+            credentials.clear();
+            erased.truncate(MOST_ERASED);
+        }
         Self {
             action: bounded(self.action, NAME_BYTES),
             principal: principal(self.principal),
@@ -174,6 +185,7 @@ impl Event {
             details: redacted(bounded(self.details, DETAILS_BYTES)),
             client_address: redacted(bounded(self.client_address, ADDRESS_BYTES)),
             client_request_id: redacted(bounded(self.client_request_id, REQUEST_ID_BYTES)),
+            erased,
             ..self
         }
     }

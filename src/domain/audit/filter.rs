@@ -120,13 +120,18 @@ impl Named {
     }
 }
 
-/// Whether a name stands in a text, and is not a part of a longer word.
+/// Whether a name stands in a text, and is not a part of a longer one. A full stop
+/// or a colon belongs to a name only if something follows it.
 fn stands_in(name: &str, text: &str) -> bool {
-    let is_part = |c: char| c.is_alphanumeric() || "._-@:/+".contains(c);
+    let joins = |c: char| c.is_alphanumeric() || "_-@/+".contains(c);
     text.match_indices(name).any(|(at, _)| {
         let before = text[..at].chars().next_back();
-        let after = text[at + name.len()..].chars().next();
-        !before.is_some_and(is_part) && !after.is_some_and(char::is_alphanumeric)
+        let mut after = text[at + name.len()..].chars();
+        let goes_on = match after.next() {
+            Some('.' | ':') => after.next().is_some_and(char::is_alphanumeric),
+            next => next.is_some_and(joins),
+        };
+        !before.is_some_and(|c| joins(c) || ".:".contains(c)) && !goes_on
     })
 }
 
@@ -206,6 +211,8 @@ mod tests {
         assert!(owner("acme", "jo").is_in(&event()));
         assert!(owner("acme", "mia@acme.test").is_in(&event()));
         assert!(!owner("globex", "jo").is_in(&event()));
-        assert!(!owner("acme", "j").is_in(&event()));
+        for part in ["j", "mia", "acme.test", "mia@acme"] {
+            assert!(!owner("acme", part).is_in(&event()), "{part}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Finds what was done to a chain.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::chain::{ChainNumber, Entry, Head};
@@ -12,6 +13,8 @@ pub struct Verifier {
     reached: Head,
     /// Heads that were kept elsewhere, those still to come, the nearest last.
     expected: Vec<Head>,
+    /// Records without a payload, until one comes that tells of it.
+    blank: BTreeSet<u64>,
     verified: Verified,
 }
 
@@ -62,6 +65,8 @@ pub enum Flaw {
     /// It is another record than the one that was seen under this number: the chain
     /// was written anew.
     OtherHash,
+    /// Its payload is gone, and no record tells that it was erased.
+    Blanked,
 }
 
 impl fmt::Display for Broken {
@@ -84,6 +89,10 @@ impl fmt::Display for Broken {
                 f,
                 "record {sequence} is another than the one that was seen under this number"
             ),
+            Flaw::Blanked => write!(
+                f,
+                "the payload of record {sequence} is gone, and no record tells that it was erased"
+            ),
         }
     }
 }
@@ -102,6 +111,7 @@ impl Verifier {
             chain,
             reached: start,
             expected,
+            blank: BTreeSet::new(),
             verified: Verified {
                 start,
                 head: start,
@@ -143,27 +153,39 @@ impl Verifier {
         }
         self.reached = entry.head();
         self.verified.records += 1;
-        self.verified.erased += u64::from(entry.payload.is_none());
+        if entry.payload.is_none() {
+            self.verified.erased += 1;
+            self.blank.insert(sequence);
+        }
         self.compare()
     }
 
-    /// The end of the chain: nothing that was expected may be missing.
+    /// The record that was read last tells that these were erased before.
+    pub fn told_erased(&mut self, sequences: &[u64]) {
+        for sequence in sequences {
+            self.blank.remove(sequence);
+        }
+    }
+
+    /// The end of the chain: nothing that was expected may be missing, and nothing
+    /// erased that no record tells of.
     ///
     /// # Errors
     ///
-    /// [`Broken`], naming the record after the last, if a later one was seen.
+    /// [`Broken`], naming the first that was blanked, or the record after the last, if
+    /// a later one was seen.
     pub fn finish(self) -> Result<Verified, Broken> {
-        if self.expected.is_empty() {
-            Ok(Verified {
-                head: self.reached,
-                ..self.verified
-            })
-        } else {
-            Err(Broken {
-                sequence: self.reached.sequence + 1,
-                flaw: Flaw::Cut,
-            })
+        let broken = |sequence, flaw| Err(Broken { sequence, flaw });
+        if let Some(first) = self.blank.first() {
+            return broken(*first, Flaw::Blanked);
         }
+        if !self.expected.is_empty() {
+            return broken(self.reached.sequence + 1, Flaw::Cut);
+        }
+        Ok(Verified {
+            head: self.reached,
+            ..self.verified
+        })
     }
 
     /// Compares where the walk is with what was seen there.

@@ -20,7 +20,7 @@ use crate::rpc::convert::audit as wire;
 use crate::rpc::page_token::Binding;
 use crate::rpc::permit::{Admitted, admitted};
 use crate::rpc::status::{self, Violations};
-use crate::rpc::{Shared, convert};
+use crate::rpc::{Shared, convert, noting};
 
 /// How often the caller of a stream is judged while nothing happens.
 const JUDGED_EVERY: Duration = Duration::from_secs(10);
@@ -184,8 +184,7 @@ impl Listing {
         loop {
             // The caller may have been denied since the stream began.
             if !self.authority.is_still_good(&self.call) {
-                self.authority.note_call(&self.call, "CALLER_UNKNOWN");
-                return Some(Err(status::unauthenticated()));
+                return Some(Err(noting::cut_off(&self.authority, &self.call)));
             }
             let end = self.head.borrow_and_update().sequence;
             if self.from.unwrap_or(1) <= end {

@@ -74,6 +74,7 @@ pub fn broken(broken: &Broken) -> v1::BrokenRecord {
         Flaw::Unlinked => v1::ChainFlaw::Unlinked,
         Flaw::Cut => v1::ChainFlaw::Cut,
         Flaw::OtherHash => v1::ChainFlaw::OtherHash,
+        Flaw::Blanked => v1::ChainFlaw::Blanked,
     };
     v1::BrokenRecord {
         sequence: *sequence,
@@ -249,6 +250,8 @@ fn said(event: Event) -> v1::AuditEvent {
         count,
         first,
         last,
+        // The details tell of them.
+        erased: _,
     } = event;
     let Subject {
         tenant,

@@ -85,12 +85,11 @@ async fn copy(
     next: &mut Option<u64>,
     end: u64,
 ) -> Result<(), CopyError> {
-    let mut from = match *next {
-        Some(next) => next,
-        None => {
-            let last = blocking(output, Output::last).await?;
-            first_to_copy(log, last).await?
-        }
+    let mut from = if let Some(next) = *next {
+        next
+    } else {
+        let last = blocking(output, Output::last).await?;
+        first_to_copy(log, last).await?
     };
     let all = Filter::all(Tenants::All);
     while from <= end {

@@ -181,7 +181,7 @@ mod tests {
             payload: ListedPayload::Event(Box::new(event)),
         };
         let bytes = line(&listed, store);
-        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(bytes.split(|byte| *byte == b'\n').count(), 2);
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(value["reason"], "two\nlines \"and\" quotes");
         assert_eq!(value["first_at"], "2023-11-14T22:13:20.123Z");

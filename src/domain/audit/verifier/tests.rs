@@ -94,8 +94,10 @@ fn what_cannot_be_read_is_named() {
     assert_eq!((broken.sequence, broken.flaw), (2, Flaw::Unreadable));
 }
 
+type Change = fn(&mut Entry);
+
 /// Every way to change one record.
-fn changes() -> Vec<(fn(&mut Entry), Flaw)> {
+fn changes() -> Vec<(Change, Flaw)> {
     vec![
         (|e| e.at = Timestamp::from_millis(0), Flaw::HeaderChanged),
         (|e| e.previous.0[31] ^= 1, Flaw::HeaderChanged),
@@ -219,9 +221,22 @@ proptest! {
             which.insert(index);
             entries[index] = entries[index].clone().erased();
         }
-        let verified = verify(&at_keys(entries), &[head]).unwrap();
+        let entries = at_keys(entries);
+        let mut verifier = Verifier::new(CHAIN, genesis(), vec![head]).unwrap();
+        for (at, entry) in &entries {
+            verifier.read(*at, Some(entry)).unwrap();
+        }
+        let told: Vec<u64> = which.iter().map(|index| *index as u64 + 1).collect();
+        verifier.told_erased(&told);
+        let verified = verifier.finish().unwrap();
         prop_assert_eq!(verified.erased, which.len() as u64);
         prop_assert_eq!(verified.head, head);
+        // Of what nobody tells, the first is named.
+        let found = verify(&entries, &[head]);
+        match told.first() {
+            Some(first) => prop_assert_eq!(found, flaw(*first, Flaw::Blanked)),
+            None => prop_assert!(found.is_ok()),
+        }
     }
 
     #[test]
