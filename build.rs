@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "proto/credd/v1/directory.proto",
     "proto/credd/v1/directory_service.proto",
     "proto/credd/v1/credential_service.proto",
+    "proto/credd/v1/operations_service.proto",
     "proto/credd/v1/verification_service.proto",
     "proto/credd/v1/audit_service.proto",
     "proto/credd/store/v1/record.proto",

@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use credd::authority::audit::Trace;
 use credd::authority::caller::{Call, Caller, KnownBy, Origin};
-use credd::authority::command::Texts;
+use credd::authority::command::{Quotas, Texts};
 use credd::authority::committer::How;
 use credd::authority::directory::Configured;
 use credd::authority::feed::Feed;
@@ -159,11 +159,13 @@ fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
         keyring: Population::new(0).keyring,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom::new()),
+        quotas: Quotas::default(),
     });
     let Workers {
         committer,
         uses,
         audit,
+        rekeys: _,
     } = workers;
     let thread = std::thread::Builder::new().name("committer".to_owned());
     thread.spawn(|| committer.run().unwrap()).unwrap();

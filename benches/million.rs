@@ -91,7 +91,7 @@ fn main() {
         &authority,
         &Population {
             count,
-            keyring: Arc::clone(authority.keyring()),
+            keyring: authority.keys().full(),
         },
     );
 }

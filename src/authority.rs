@@ -27,6 +27,8 @@ pub mod feed;
 pub mod hub;
 pub mod impact;
 pub mod index;
+pub mod key_use;
+pub mod keys;
 pub mod leak;
 pub mod list;
 pub mod listing;
@@ -34,6 +36,8 @@ pub mod manage;
 pub mod names;
 mod overlay;
 pub mod record;
+pub mod rekey;
+pub mod reseal;
 pub mod retention;
 pub mod sweep;
 pub mod table;
@@ -42,10 +46,13 @@ pub mod verify;
 pub mod watch;
 
 use audit::{Audit, AuditWriter};
+use command::Quotas;
 use committer::{Commands, Committer};
 use feed::Feed;
 use hub::{Hub, LogError, LogReader};
 use index::Index;
+use keys::Keys;
+use rekey::{RekeyWriter, Rekeys};
 use uses::{UseWriter, Uses};
 use watch::{Subscription, WatchRequest};
 
@@ -62,9 +69,11 @@ pub struct Authority {
     commands: Commands,
     uses: Uses,
     audit: Audit,
-    keyring: Arc<Keyring>,
+    rekeys: Rekeys,
+    keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    started_at: Timestamp,
 }
 
 /// What must run for an [`Authority`] to do its work. Each ends when the
@@ -77,6 +86,8 @@ pub struct Workers {
     pub uses: UseWriter,
     /// To be run as a task.
     pub audit: AuditWriter,
+    /// To be run as a task.
+    pub rekeys: RekeyWriter,
 }
 
 /// What an authority works with.
@@ -92,6 +103,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The source of secrets.
     pub random: Arc<dyn Random>,
+    /// How many credentials there may be.
+    pub quotas: Quotas,
 }
 
 impl Authority {
@@ -104,20 +117,25 @@ impl Authority {
             keyring,
             clock,
             random,
+            quotas,
         } = parts;
+        let keys = Arc::new(Keys::new(keyring, Arc::clone(feed.index())));
+        feed.set_keys(Arc::clone(&keys));
         let (commands, committer) = Committer::new(
             Arc::clone(&store),
             Arc::clone(&feed),
-            Arc::clone(&keyring),
+            Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::clone(&random),
+            quotas,
         );
         let (uses, use_writer) = Uses::new(commands.clone(), Arc::clone(feed.index()));
+        let (rekeys, rekey_writer) = Rekeys::new(commands.clone());
         let (audit, audit_writer) = Audit::new(
             Arc::clone(&store),
             feed.audit_head(),
             commands.clone(),
-            Arc::clone(&keyring),
+            Arc::clone(&keys),
             Arc::clone(&clock),
         );
         let authority = Self {
@@ -128,7 +146,9 @@ impl Authority {
             commands,
             uses,
             audit,
-            keyring,
+            rekeys,
+            keys,
+            started_at: clock.now(),
             clock,
             random,
         };
@@ -136,6 +156,7 @@ impl Authority {
             committer,
             uses: use_writer,
             audit: audit_writer,
+            rekeys: rekey_writer,
         };
         (authority, workers)
     }
@@ -160,8 +181,14 @@ impl Authority {
 
     /// The keys.
     #[must_use]
-    pub const fn keyring(&self) -> &Arc<Keyring> {
-        &self.keyring
+    pub const fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// When it began.
+    #[must_use]
+    pub const fn started_at(&self) -> Timestamp {
+        self.started_at
     }
 
     /// The source of nonces and secrets.

@@ -20,6 +20,7 @@ pub mod names;
 pub mod permission;
 pub mod profile;
 pub mod random;
+pub mod rekeyed;
 pub mod revision;
 pub mod rights;
 pub mod secret;

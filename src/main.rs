@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Init(layers) => end(layers.settings(&log), run::init),
         Command::Admin(Admin::Recover(layers)) => end(layers.settings(&log), run::recover),
         Command::Config(command) => command.run(&log),
+        Command::Keyring(command) => command.run(&log),
     }
 }
 

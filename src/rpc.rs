@@ -7,7 +7,9 @@ pub mod convert;
 pub mod credentials;
 pub mod directory;
 pub mod identify;
+pub mod limits;
 pub mod noting;
+pub mod operations;
 pub mod page_token;
 pub mod peer;
 pub mod permit;
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use self::identify::Tokens;
+use self::limits::Limits;
 use crate::authority::Authority;
 
 /// What the services share: the authority, once it is loaded, and the wish to
@@ -32,6 +35,8 @@ use crate::authority::Authority;
 pub struct Shared {
     authority: Arc<OnceLock<Arc<Authority>>>,
     tokens: Arc<OnceLock<Arc<dyn Tokens>>>,
+    /// What callers may ask for.
+    pub limits: Arc<Limits>,
     /// Cancelled when long streams are to end.
     pub stopping: CancellationToken,
     /// Cancelled a moment later, when the streams of health and reflection are
@@ -40,6 +45,15 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Where callers are kept to these limits.
+    #[must_use]
+    pub fn limited_to(limits: Limits) -> Self {
+        Self {
+            limits: Arc::new(limits),
+            ..Self::default()
+        }
+    }
+
     /// Makes the authority available; the first one stays.
     pub fn set_authority(&self, authority: Arc<Authority>) {
         let _ = self.authority.set(authority);

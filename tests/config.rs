@@ -214,26 +214,6 @@ fn no_token_is_made_where_an_administrator_is_bound() {
     assert!(data.join("store").exists() && !data.join("admin.token").exists());
 }
 
-/// Whoever builds one of these takes it off the list.
-#[test]
-fn a_server_does_not_start_with_what_it_can_not_do() {
-    let directory = tempfile::tempdir().unwrap();
-    let unbuilt = [
-        "[limits]\nrequests_per_second_per_caller = 1\n",
-        "[limits]\ncredentials_per_tenant = 1\n",
-        "[limits]\ncredentials_per_owner = 1\n",
-    ];
-    for text in unbuilt {
-        let path = file(&directory, text);
-        let mut command = credd(&[]);
-        command.arg("serve").arg("--config").arg(&path);
-        command.current_dir(directory.path());
-        let Ended { status, output } = Program::start(command).end();
-        assert_eq!(status.code(), Some(1), "{text}");
-        assert!(output.contains("this version can't serve with"), "{output}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_may_be_as_large_as_it_is_configured() {
     let directory = tempfile::tempdir().unwrap();

@@ -120,7 +120,7 @@ fn profile() -> v1::Profile {
 }
 
 /// Of each kind of record, the start of its key, the rest of a key, and a value.
-fn records() -> [(u8, Vec<u8>, Vec<u8>); 8] {
+fn records() -> [(u8, Vec<u8>, Vec<u8>); 9] {
     let name = |name: &[u8]| name.to_vec();
     let profile = store::ProfileRecord {
         profile: profile().encode_to_vec().into(),
@@ -154,10 +154,19 @@ fn records() -> [(u8, Vec<u8>, Vec<u8>); 8] {
         }],
     };
     let keyring = store::KeyringRecord {
-        peppers: vec![store::KeyCheck {
+        peppers: vec![store::KeyRecord {
             version: 1,
             check: vec![7; 32].into(),
+            ..Default::default()
         }],
+        ..Default::default()
+    };
+    let rekeyed = store::RekeyedRecord {
+        current: Some(store::RekeyedSecretRecord {
+            generation: 1,
+            pepper_version: 2,
+            mac: vec![7; 32].into(),
+        }),
         ..Default::default()
     };
     [
@@ -173,6 +182,7 @@ fn records() -> [(u8, Vec<u8>, Vec<u8>); 8] {
         ),
         (b'q', vec![7; 32], request.encode_to_vec()),
         (b'k', Vec::new(), keyring.encode_to_vec()),
+        (b'm', vec![1; 16], rekeyed.encode_to_vec()),
     ]
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use credd::authority::command::Quotas;
 use credd::authority::feed::Feed;
 use credd::authority::hub::RingSize;
 use credd::authority::record::{Record, uses_key};
@@ -187,6 +188,7 @@ pub fn authority_over(source: impl Source, keyring: Arc<Keyring>) -> (Authority,
         keyring,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom::new()),
+        quotas: Quotas::default(),
     })
 }
 

@@ -19,8 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::caller::{Call, Party};
 use super::committer::Commands;
 use super::entry::Entry;
+use super::keys::Keys;
 use crate::domain::audit::{Event, Head, KnownBy};
-use crate::domain::keyring::Keyring;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::token::Claim;
 use crate::store::Store;
@@ -101,7 +101,7 @@ impl Audit {
         store: Arc<dyn Store>,
         head: watch::Receiver<Head>,
         commands: Commands,
-        keyring: Arc<Keyring>,
+        keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
     ) -> (Self, AuditWriter) {
         let (notes, noted) = mpsc::channel(NOTES);
@@ -115,7 +115,7 @@ impl Audit {
                 flushes: asked,
             },
             commands,
-            keyring,
+            keys,
             clock,
             Arc::clone(&counts),
         );

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::audit::{Erasure, Trimming};
 use super::directory::KnownProfile;
+use super::key_use::Remaining;
 use super::record::{
-    KeyChecks, Record, RequestName, RequestRecord, credential_key, owner_key, request_key,
+    Record, RequestName, RequestRecord, credential_key, keyring_key, owner_key, request_key,
 };
 use crate::domain::audit::Event;
 use crate::domain::credential::{Credential, Stored, Use, Uses};
@@ -16,7 +17,7 @@ use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::{Keyring, Mac};
+use crate::domain::keyring::{KeyKind, KeyVersion, Keyring, KeyringState, Mac};
 use crate::domain::names::{Principal, ProfileName, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef};
 use crate::domain::random::Random;
@@ -30,8 +31,10 @@ mod directory;
 pub(in crate::authority) mod giving;
 mod ids;
 mod issue;
+mod keys;
 mod known;
 mod life;
+mod quota;
 mod request;
 mod reveal;
 mod upkeep;
@@ -39,8 +42,10 @@ mod upkeep;
 pub use directory::{DirectoryCommand, PutOwner, PutProfile, PutRole, PutTenant, What};
 pub use ids::{IdSequence, NewId};
 pub use issue::{Import, ImportItem, ImportedSecret, Issue, Texts};
+pub use keys::{EndSecrets, NoteKeys, Rekey, Remade, RetireKey, RotateKey};
 pub use known::{Known, KnownOwner, KnownRecord};
 pub use life::{Changes, ReportLeak, Rotate, SetState, Update, sealing_context};
+pub use quota::Quotas;
 pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
 pub use reveal::{NotRevealed, Reveal};
 
@@ -71,14 +76,22 @@ pub enum Command {
     Remove(Vec<CredentialId>),
     /// Deletes what is left of credentials that were removed, and of requests.
     Forget(Vec<CredentialId>, Vec<RequestName>),
-    /// Records what the keyring must hold.
-    RecordKeyring(KeyChecks),
     /// Tells the audit log of what was counted.
     RecordEvents(Vec<Event>),
     /// Erases what records of the audit log say.
     EraseEvents(Erasure),
     /// Removes the oldest part of the audit log.
     TrimAudit(Trimming),
+    /// Notes keys that were loaded.
+    NoteKeys(NoteKeys),
+    /// Makes a version of a key the active one.
+    RotateKey(RotateKey),
+    /// Retires a version of a key.
+    RetireKey(RetireKey),
+    /// Ends what needs a version of the pepper.
+    EndSecrets(EndSecrets),
+    /// Takes over what was made anew with active keys.
+    Rekey(Vec<Rekey>),
 }
 
 impl Command {
@@ -88,7 +101,7 @@ impl Command {
     pub fn subjects(&self) -> Vec<Bytes> {
         let requests = |request: &Option<Request>| {
             let names = request.iter().flat_map(|request| &request.names);
-            names.map(request_key).collect::<Vec<_>>()
+            names.map(|(_, name)| request_key(name)).collect::<Vec<_>>()
         };
         match self {
             Self::Issue(issue) => requests(&issue.request),
@@ -101,6 +114,8 @@ impl Command {
             }
             Self::Reveal(reveal) => vec![credential_key(reveal.id)],
             Self::ReportLeak(report) => vec![credential_key(report.id)],
+            Self::EndSecrets(end) => vec![credential_key(end.id)],
+            Self::NoteKeys(_) | Self::RotateKey(_) | Self::RetireKey(_) => vec![keyring_key()],
             Self::TellExpiry(ids) | Self::Remove(ids) => {
                 ids.iter().map(|id| credential_key(*id)).collect()
             }
@@ -108,7 +123,7 @@ impl Command {
             Self::Import(_)
             | Self::RecordUses(_)
             | Self::Forget(..)
-            | Self::RecordKeyring(_)
+            | Self::Rekey(_)
             | Self::RecordEvents(_)
             | Self::EraseEvents(_)
             | Self::TrimAudit(_) => Vec::new(),
@@ -155,6 +170,10 @@ pub trait View {
     fn callers(&self) -> Vec<Known>;
     /// Every credential of an owner that is of a profile, of whatever version.
     fn of_owner(&self, owner: &OwnerRef, profile: &ProfileFamily) -> Vec<Known>;
+    /// How many credentials of a tenant are not revoked.
+    fn count_of_tenant(&self, tenant: &Tenant) -> u64;
+    /// The same of an owner.
+    fn count_of_owner(&self, owner: &OwnerRef) -> u64;
     /// Whether a secret that was made elsewhere is held already.
     fn holds_imported(&self, mac: &Mac) -> bool;
     /// A request that was carried out, and the commit that did.
@@ -162,6 +181,15 @@ pub trait View {
 
     /// The requests that made secrets of a credential.
     fn requests_of(&self, id: CredentialId) -> Vec<(RequestName, Arc<RequestRecord>)>;
+
+    /// The keys that the store was used with, and the commit that wrote that.
+    fn keyring(&self) -> Option<(Arc<KeyringState>, Revision)>;
+    /// What remains on a version of a key at a time. As of the last commit: what a
+    /// group adds is made with the active ones.
+    fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining;
+    /// Whether a record beside that of a credential says what was made anew of its
+    /// secrets.
+    fn is_rekeyed(&self, id: CredentialId) -> bool;
 
     /// The roles that a principal has on credd. As of the last commit: what the group
     /// changes may be taken to come after whoever looks.
@@ -217,6 +245,8 @@ pub struct Context<'a> {
     pub keyring: &'a Keyring,
     /// The source of nonces.
     pub random: &'a dyn Random,
+    /// How many credentials there may be.
+    pub quotas: Quotas,
     /// Ids for new credentials.
     pub ids: &'a mut IdSequence,
 }
@@ -255,6 +285,8 @@ pub enum Answer {
     Profile(ProfileRef, KnownRecord<ProfileRecord>),
     /// A binding.
     Binding(KnownRecord<BindingRecord>),
+    /// A key: the commit that made it what it is; `None`: one that is to come.
+    Key(Option<Revision>),
 }
 
 /// A credential with its secret.
@@ -350,12 +382,35 @@ pub enum Refusal {
     /// Another owner of the tenant has the principal.
     #[error("another owner of the tenant has the principal {0}")]
     PrincipalTaken(String),
+    /// There are as many credentials as there may be.
+    #[error("the {} has as many credentials as it may have", .0.name())]
+    QuotaExceeded(Thing),
     /// The secret is not shown again.
     #[error("the secret of credential {0} is not shown: {1}")]
     NotRevealed(CredentialId, NotRevealed),
     /// Too many commands wait for the same record. It may be asked for again.
     #[error("too many changes of the same record are waiting")]
     Crowded,
+    /// No server ever loaded that version.
+    #[error("there is no {0} version {1}")]
+    KeyNotFound(KeyKind, KeyVersion),
+    /// A server has not loaded that version.
+    #[error("{0} version {1} is not loaded: add it to the keyring of every server")]
+    KeyNotLoaded(KeyKind, KeyVersion),
+    /// That version was retired, for good.
+    #[error("{0} version {1} is retired")]
+    KeyRetired(KeyKind, KeyVersion),
+    /// That version is in use for all that is new.
+    #[error("{0} version {1} is active: activate another before")]
+    KeyActive(KeyKind, KeyVersion),
+    /// Something remains on that version.
+    #[error("{0} version {1} is in use: {2} on it")]
+    KeyInUse(KeyKind, KeyVersion, Remaining),
+    /// As many versions as may be are loaded or in use.
+    #[error(
+        "too many versions are loaded or in use: retire some, and take them out of the keyring"
+    )]
+    TooManyKeys,
     /// The system has no random bytes.
     #[error(transparent)]
     Random(#[from] crate::domain::random::RandomUnavailable),
@@ -408,6 +463,16 @@ pub fn decide(
     command: &Command,
     context: &mut Context<'_>,
 ) -> Result<Decision, Refusal> {
+    let mut decision = decide_alone(view, command, context)?;
+    keys::drop_rekeyed(view, &mut decision);
+    Ok(decision)
+}
+
+fn decide_alone(
+    view: &dyn View,
+    command: &Command,
+    context: &mut Context<'_>,
+) -> Result<Decision, Refusal> {
     match command {
         Command::Issue(ask) => issue::issue(view, ask, context),
         Command::Import(ask) => issue::import(view, ask, context),
@@ -421,10 +486,6 @@ pub fn decide(
         Command::TellExpiry(ids) => Ok(upkeep::tell_expiry(view, ids, context.now)),
         Command::Remove(ids) => Ok(upkeep::remove(view, ids, context.now)),
         Command::Forget(credentials, requests) => Ok(upkeep::forget(credentials, requests)),
-        Command::RecordKeyring(checks) => Ok(Decision {
-            writes: vec![Record::Keyring(Some(checks.clone()))],
-            answer: Answer::Nothing,
-        }),
         Command::RecordEvents(_) => Ok(Decision::nothing(Answer::Nothing)),
         Command::EraseEvents(erasure) => Ok(Decision {
             writes: erasure.writes(),
@@ -434,6 +495,11 @@ pub fn decide(
             writes: trimming.writes(),
             answer: Answer::Nothing,
         }),
+        Command::NoteKeys(ask) => keys::note(view, ask),
+        Command::RotateKey(ask) => keys::rotate(view, ask),
+        Command::RetireKey(ask) => keys::retire(view, ask, context.now),
+        Command::EndSecrets(ask) => keys::end_secrets(view, ask, context.now),
+        Command::Rekey(made) => Ok(keys::rekey(view, made, context)),
     }
 }
 

@@ -29,15 +29,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::audit::told::{Told, told};
 use super::caller::Origin;
 use super::command::{
-    Answer, Command, Context, Decision, IdSequence, Refusal, View as _, decide, giving,
+    Answer, Command, Context, Decision, IdSequence, Quotas, Refusal, View as _, decide, giving,
 };
 use super::feed::{Feed, FeedError};
 use super::index::Index;
+use super::keys::Keys;
 use super::overlay::Overlay;
-use super::record::Record;
 use super::record::audit::{self, AuditKey, AuditRecord};
+use super::record::{Record, credential_key};
 use crate::domain::audit::{ChainNumber, Entry, Event, Head, Payload};
-use crate::domain::keyring::Keyring;
 use crate::domain::random::{self, Random, RandomUnavailable};
 use crate::domain::revision::Revision;
 use crate::domain::time::Clock;
@@ -193,9 +193,10 @@ pub struct Committer {
     jobs: mpsc::Receiver<Job>,
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    quotas: Quotas,
     ids: IdSequence,
 }
 
@@ -211,9 +212,10 @@ impl Committer {
     pub fn new(
         store: Arc<dyn Store>,
         feed: Arc<Feed>,
-        keyring: Arc<Keyring>,
+        keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        quotas: Quotas,
     ) -> (Commands, Self) {
         let (commands, jobs) = mpsc::channel(QUEUE);
         let (_, greatest) = feed.index().read(|index| index.greatest_id());
@@ -221,9 +223,10 @@ impl Committer {
             jobs,
             store,
             feed,
-            keyring,
+            keys,
             clock,
             random,
+            quotas,
             ids: IdSequence::after(greatest),
         };
         (Commands(commands), committer)
@@ -316,10 +319,12 @@ impl Committer {
     fn decide_group(&mut self, waiting: &VecDeque<Job>) -> Group {
         let index = Arc::clone(self.feed.index());
         let mut overlay = Overlay::new(&index);
+        let keyring = self.keys.full();
         let mut context = Context {
             now: self.clock.now(),
-            keyring: &self.keyring,
+            keyring: &keyring,
             random: &*self.random,
+            quotas: self.quotas,
             ids: &mut self.ids,
         };
         let mut group = Group::default();
@@ -448,12 +453,23 @@ impl Group {
             let key = record.key();
             // What is deleted is the trace of a credential that was removed, which the
             // index does not have and nobody writes any more.
-            if let Record::Credential(id, Some(_)) = &record {
-                let (_, entry) = index.read(|index| index.credential(*id));
-                self.batch.guards.push(Guard {
-                    key: key.clone(),
-                    expect: entry.map_or(Expect::Absent, |e| Expect::Revision(e.revision())),
-                });
+            let of = |id| {
+                let (_, entry) = index.read(|index| index.credential(id));
+                let expect = entry.map_or(Expect::Absent, |e| Expect::Revision(e.revision()));
+                let key = credential_key(id);
+                Guard { key, expect }
+            };
+            match &record {
+                Record::Credential(id, Some(_)) | Record::Rekeyed(id, Some(_)) => {
+                    self.batch.guards.push(of(*id));
+                }
+                Record::Keyring(_) => {
+                    let (_, known) = index.read(|index| index.keyring());
+                    let expect = known.map_or(Expect::Absent, |(_, at)| Expect::Revision(at));
+                    let key = key.clone();
+                    self.batch.guards.push(Guard { key, expect });
+                }
+                _ => (),
             }
             self.keys.insert(key.clone());
             self.batch.writes.push(Write {

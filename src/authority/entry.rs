@@ -20,6 +20,7 @@ use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Generation, Kind};
 
+mod keys;
 mod uses;
 
 use uses::UseCell;
@@ -39,6 +40,7 @@ pub struct Entry {
     kind: Kind,
     /// What it is to everybody: locked if it leaked.
     standing: State,
+    /// How long the label is; and [`REKEYED`].
     label_bytes: u16,
     /// [`NEVER`] if it does not expire.
     expires_at: Timestamp,
@@ -77,6 +79,9 @@ struct Rare {
 
 const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
 const ROLE_SEPARATOR: char = ',';
+/// That a record beside the credential's own says what was made anew of its
+/// secrets: a bit that no length of a label has.
+const REKEYED: u16 = 1 << 15;
 
 impl Entry {
     /// The entry of a record.
@@ -151,7 +156,7 @@ impl Entry {
             kind: *kind,
             standing,
             // A label has at most 128 characters of four bytes.
-            label_bytes: u16::try_from(label.as_str().len()).unwrap_or(u16::MAX),
+            label_bytes: u16::try_from(label.as_str().len()).unwrap_or(u16::MAX) & !REKEYED,
             expires_at: expires_at.unwrap_or(NEVER),
             rare: (rare != Rare::common(standing)).then(|| Box::new(rare)),
             uses: UseCell::default(),
@@ -169,7 +174,7 @@ impl Entry {
     #[must_use]
     pub fn to_stored(&self, names: &Interner, directory: &Directory) -> Stored {
         let created_by = Principal::trusted(names.resolve(self.created_by).clone());
-        let (label, description) = self.texts.split_at(usize::from(self.label_bytes));
+        let (label, description) = self.texts.split_at(self.label_bytes());
         let last_change = self.last_change.as_deref().cloned().unwrap_or(Change {
             action: Action::Issue,
             at: self.created_at,
@@ -362,7 +367,11 @@ impl Entry {
     /// Its label.
     #[must_use]
     pub fn label(&self) -> &str {
-        &self.texts[..usize::from(self.label_bytes)]
+        &self.texts[..self.label_bytes()]
+    }
+
+    fn label_bytes(&self) -> usize {
+        usize::from(self.label_bytes & !REKEYED)
     }
 
     /// What else was noted with it.

@@ -5,7 +5,7 @@
 //! committer writes to the store and then lets the feed catch up.
 
 use std::panic::resume_unwind;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use super::audit::head::LastSeen;
 use super::hub::{Hub, Published, RingSize, records_of};
 use super::index::{Index, Writer};
-use super::record::{KeyChecks, Record, UnreadableRecord};
+use super::keys::Keys;
+use super::record::{Record, UnreadableRecord};
 use crate::domain::audit::Head;
 use crate::domain::revision::{Position, Revision};
 use crate::store::{Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError};
@@ -28,6 +29,8 @@ pub struct Feed {
     hub: Arc<Hub>,
     /// Where the audit log ends.
     audit: watch::Sender<Head>,
+    /// Told when the store says of other keys that they are active.
+    keys: OnceLock<Arc<Keys>>,
     /// Held while commits are applied: whoever holds it is the one writer.
     turn: Mutex<()>,
 }
@@ -67,8 +70,6 @@ pub enum FeedError {
 pub struct Loaded {
     /// The feed that goes on from there.
     pub feed: Feed,
-    /// What the keyring must hold, if that was ever recorded.
-    pub keyring: Option<KeyChecks>,
 }
 
 /// How many keys a loading scan asks for at once.
@@ -93,7 +94,6 @@ impl Feed {
     pub fn load(store: Arc<dyn Store>, ring: RingSize) -> Result<Loaded, FeedError> {
         let index = Arc::new(Index::new());
         let start = store.snapshot()?;
-        let mut keyring = None;
         let mut found = Contents::default();
         let mut audited = LastSeen::default();
         scan(&*store, |entries| {
@@ -105,9 +105,6 @@ impl Feed {
                         continue;
                     }
                     let record = Record::decode(&entry.key, Some(&entry.value), index.names())?;
-                    if let Record::Keyring(checks) = &record {
-                        keyring.clone_from(checks);
-                    }
                     write(&writer, record, entry.revision);
                 }
                 Ok(())
@@ -128,6 +125,7 @@ impl Feed {
             audit: watch::Sender::new(audited.head(store.id())?),
             index,
             store,
+            keys: OnceLock::new(),
             turn: Mutex::new(()),
         };
         // What was committed since: a scan alone is fuzzy.
@@ -139,7 +137,7 @@ impl Feed {
                 version: missing.version,
             });
         }
-        Ok(Loaded { feed, keyring })
+        Ok(Loaded { feed })
     }
 
     /// The index that this feed writes.
@@ -159,6 +157,11 @@ impl Feed {
     #[must_use]
     pub fn audit_head(&self) -> watch::Receiver<Head> {
         self.audit.subscribe()
+    }
+
+    /// Says whom to tell of active keys; the first who says so is heard.
+    pub(super) fn set_keys(&self, keys: Arc<Keys>) {
+        let _ = self.keys.set(keys);
     }
 
     /// Applies commits until that of `revision` is applied, or, if it is `None`,
@@ -191,6 +194,9 @@ impl Feed {
         let records = records_of(commit, self.index.names())?;
         let published = Published::new(commit.position, &records);
         let audited = super::audit::head::after(&records)?;
+        let has_keys = records
+            .iter()
+            .any(|record| matches!(record, Record::Keyring(_)));
         self.index.apply(commit.position, |writer| {
             for record in records {
                 write(&writer, record, commit.position.revision);
@@ -205,6 +211,9 @@ impl Feed {
                 later
             };
             self.audit.send_if_modified(is_later);
+        }
+        if let Some(keys) = self.keys.get().filter(|_| has_keys) {
+            keys.follow();
         }
         self.hub.publish(published);
         Ok(())
@@ -258,7 +267,11 @@ fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
             directory.put_binding(&binding, record, revision, names);
         }
         Record::Request(name, record) => writer.set_request(name, record, revision),
+        Record::Keyring(state) => writer.set_keyring(state, revision),
+        Record::Rekeyed(id, Some(rekeyed)) => writer.set_rekeyed(id, &rekeyed, revision),
+        // It is deleted with the record that has it in itself.
+        Record::Rekeyed(_, None) => (),
         // The index has no part in what is told of changes.
-        Record::Keyring(_) | Record::Audit(..) => (),
+        Record::Audit(..) => (),
     }
 }

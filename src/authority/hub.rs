@@ -114,6 +114,7 @@ impl Event {
             | Record::Uses(..)
             | Record::Request(..)
             | Record::Keyring(_)
+            | Record::Rekeyed(..)
             | Record::Audit(..) => None,
         }
     }

@@ -16,12 +16,14 @@ use parking_lot::{Mutex, RwLock};
 
 use super::directory::Directory;
 use super::entry::Entry;
+use super::key_use::{KeyUse, Needs, Remaining};
 use super::listing::Listing;
 use super::names::Interner;
 use super::record::{RequestName, RequestRecord};
 use crate::domain::credential::{Action, Credential, State, Uses};
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::Mac;
+use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
+use crate::domain::rekeyed::Rekeyed;
 use crate::domain::revision::{Position, Revision};
 use crate::domain::time::Timestamp;
 
@@ -50,6 +52,9 @@ pub struct Index {
     requests_of: RwLock<HashMap<CredentialId, Vec<RequestName>, RandomState>>,
     /// Records of credentials that were removed, and when.
     tombstones: RwLock<HashMap<CredentialId, Timestamp, RandomState>>,
+    /// The keys that the store was used with, and the commit that wrote that.
+    keyring: RwLock<Option<(Arc<KeyringState>, Revision)>>,
+    key_use: Mutex<KeyUse>,
     /// Odd while a commit is being applied.
     sequence: AtomicU64,
     applied: RwLock<Position>,
@@ -86,6 +91,8 @@ impl Index {
             requests: RwLock::default(),
             requests_of: RwLock::default(),
             tombstones: RwLock::default(),
+            keyring: RwLock::default(),
+            key_use: Mutex::default(),
             sequence: AtomicU64::new(0),
             applied: RwLock::new(Position::START),
             revision: AtomicU64::new(Position::START.revision.number()),
@@ -245,6 +252,35 @@ impl<'a> Reader<'a> {
         old.take(limit).map(|(id, _)| *id).collect()
     }
 
+    /// The keys that the store was used with, and the commit that wrote that.
+    #[must_use]
+    pub fn keyring(&self) -> Option<(Arc<KeyringState>, Revision)> {
+        self.0.keyring.read().clone()
+    }
+
+    /// What remains on a version of a key at a time.
+    #[must_use]
+    pub fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining {
+        self.0.key_use.lock().remaining(kind, version, now)
+    }
+
+    /// The versions of a key on which anything remained since the start.
+    #[must_use]
+    pub fn versions_used(&self, kind: KeyKind) -> Vec<KeyVersion> {
+        self.0.key_use.lock().versions(kind)
+    }
+
+    /// Requests that are remembered under a version of the sealing key. Takes time
+    /// for each that there is.
+    #[must_use]
+    pub fn requests_under(&self, version: KeyVersion) -> Vec<RequestName> {
+        let requests = self.0.requests.read();
+        let under = requests
+            .iter()
+            .filter(|(_, (record, _))| record.keys().any(|key| key == version));
+        under.map(|(name, _)| *name).collect()
+    }
+
     /// All that is locked or revoked.
     #[must_use]
     pub fn denied(&self) -> Denied {
@@ -334,11 +370,18 @@ impl Writer<'_> {
             None => listing.insert(&entry, &index.directory),
         }
         drop(listing);
-        self.set_imported(earlier.as_deref(), Some(&entry));
+        let earlier = earlier.as_deref();
+        self.set_imported(
+            entry.id(),
+            &imported_macs(earlier),
+            &imported_macs(Some(&entry)),
+        );
+        let before = earlier.map(Entry::needs).unwrap_or_default();
+        self.set_needs(entry.id(), before, entry.needs());
         let is_denied = |entry: &Entry| entry.standing() != State::Active;
         if is_denied(&entry) {
             index.denied.write().insert(entry.id(), entry);
-        } else if earlier.as_deref().is_some_and(is_denied) {
+        } else if earlier.is_some_and(is_denied) {
             index.denied.write().remove(&entry.id());
         }
     }
@@ -355,7 +398,8 @@ impl Writer<'_> {
         if let Some(entry) = removed {
             index.listing.write().remove(&entry, &index.directory);
             index.denied.write().remove(&id);
-            self.set_imported(Some(&entry), None);
+            self.set_imported(id, &imported_macs(Some(&entry)), &[]);
+            self.set_needs(id, entry.needs(), Needs::default());
         }
     }
 
@@ -366,12 +410,8 @@ impl Writer<'_> {
         self.0.tombstones.write().remove(&id);
     }
 
-    fn set_imported(&self, earlier: Option<&Entry>, now: Option<&Entry>) {
+    fn set_imported(&self, id: CredentialId, before: &[Mac], after: &[Mac]) {
         let index = self.0;
-        let macs = |entry: Option<&Entry>| -> Vec<Mac> {
-            entry.into_iter().flat_map(Entry::imported_macs).collect()
-        };
-        let (before, after) = (macs(earlier), macs(now));
         if before == after {
             return;
         }
@@ -379,12 +419,52 @@ impl Writer<'_> {
         for mac in before {
             imported.remove(&mac.tag);
         }
-        if let Some(entry) = now {
-            imported.extend(after.iter().map(|mac| (mac.tag, entry.id())));
-        }
+        imported.extend(after.iter().map(|mac| (mac.tag, id)));
         index
             .any_imported
             .store(!imported.is_empty(), Ordering::Release);
+    }
+
+    fn set_needs(&self, id: CredentialId, before: Needs, now: Needs) {
+        self.0.key_use.lock().replace(id, before, now);
+    }
+
+    /// Sets the keys that the store was used with.
+    pub(super) fn set_keyring(&self, state: Option<Arc<KeyringState>>, revision: Revision) {
+        let mut keyring = self.0.keyring.write();
+        if keyring.as_ref().is_none_or(|(_, held)| *held < revision) {
+            *keyring = state.map(|state| (state, revision));
+        }
+    }
+
+    /// Sets what was made anew of a credential's secrets. It holds for the record
+    /// that it was written after: one that was written since has it in itself. A
+    /// scan shows it after that record.
+    pub(super) fn set_rekeyed(&self, id: CredentialId, rekeyed: &Rekeyed, revision: Revision) {
+        let index = self.0;
+        let (hash, shard) = index.shard(id);
+        let mut shard = shard.write();
+        let Some(held) = shard.find_mut(hash, |held| held.id() == id) else {
+            return;
+        };
+        if held.revision() >= revision || held.generation() != rekeyed.current.generation {
+            return;
+        }
+        let (macs, needs) = (imported_macs(Some(held)), held.needs());
+        if let Some(alone) = Arc::get_mut(held) {
+            alone.rekey(rekeyed);
+        } else {
+            let mut copy = held.copy();
+            copy.rekey(rekeyed);
+            *held = Arc::new(copy);
+        }
+        let entry = Arc::clone(held);
+        drop(shard);
+        self.set_imported(id, &macs, &imported_macs(Some(&entry)));
+        self.set_needs(id, needs, entry.needs());
+        if entry.standing() != State::Active {
+            index.denied.write().insert(id, entry);
+        }
     }
 
     /// Sets the uses of a credential.
@@ -414,26 +494,36 @@ impl Writer<'_> {
     ) {
         let mut requests = self.0.requests.write();
         let mut of = self.0.requests_of.write();
-        let earlier = match record {
+        let mut key_use = self.0.key_use.lock();
+        if let Some(record) = &record {
+            key_use.count_request(record, true);
+        }
+        let (earlier, is_gone) = match record {
             Some(record) => {
                 let names = of.entry(record.credential).or_default();
                 if !names.contains(&name) {
                     names.push(name);
                 }
-                requests.insert(name, (record, revision));
-                None
+                (requests.insert(name, (record, revision)), false)
             }
-            None => requests.remove(&name),
+            None => (requests.remove(&name), true),
         };
-        if let Some((gone, _)) = earlier
-            && let Some(names) = of.get_mut(&gone.credential)
-        {
+        let Some((earlier, _)) = earlier else {
+            return;
+        };
+        key_use.count_request(&earlier, false);
+        if is_gone && let Some(names) = of.get_mut(&earlier.credential) {
             names.retain(|held| *held != name);
             if names.is_empty() {
-                of.remove(&gone.credential);
+                of.remove(&earlier.credential);
             }
         }
     }
+}
+
+/// The MACs by which a credential with secrets from elsewhere is found.
+fn imported_macs(entry: Option<&Entry>) -> Vec<Mac> {
+    entry.into_iter().flat_map(Entry::imported_macs).collect()
 }
 
 #[cfg(test)]

@@ -134,7 +134,8 @@ impl Authority {
             let facts = entry
                 .as_deref()
                 .map(|entry| entry.facts(index.names(), index.directory()));
-            let proof = prove(claim, facts.as_ref(), &*self.keyring, now, || Ok(())).ok()?;
+            let keyring = self.keys.current();
+            let proof = prove(claim, facts.as_ref(), &**keyring, now, || Ok(())).ok()?;
             let entry = entry.filter(|entry| may_report(entry))?;
             Some((entry.id(), proof.generation))
         });
@@ -147,11 +148,12 @@ impl Authority {
         may_report: &impl Fn(&Entry) -> bool,
     ) -> Option<(CredentialId, Generation)> {
         let (now, hash) = (self.now(), sha256(text.as_bytes()));
-        let macs: Vec<_> = Kind::ALL
-            .into_iter()
-            .flat_map(|kind| self.keyring.macs_of_imported(kind, &hash))
-            .collect();
         let (_, found) = self.index.read(|index| {
+            let keyring = self.keys.current();
+            let macs: Vec<_> = Kind::ALL
+                .into_iter()
+                .flat_map(|kind| keyring.macs_of_imported(kind, &hash))
+                .collect();
             let mut held = macs
                 .iter()
                 .filter_map(|mac| Some((mac, index.imported(mac)?)));

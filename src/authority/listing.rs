@@ -216,6 +216,13 @@ impl Listing {
         self.families.contains_key(&tenant)
     }
 
+    /// How many credentials of a tenant are not revoked.
+    pub(super) fn live(&self, tenant: TenantNumber) -> u64 {
+        let all: usize = self.of_tenant(Some(tenant)).into_iter().map(Ids::len).sum();
+        let revoked = self.by_state.get(&(tenant, State::Revoked));
+        all.saturating_sub(revoked.map_or(0, Ids::len)) as u64
+    }
+
     /// Whether there are credentials of a profile.
     #[must_use]
     pub fn has_family(&self, family: FamilyNumber) -> bool {

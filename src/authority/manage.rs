@@ -399,11 +399,11 @@ impl Authority {
     ) -> Request {
         let by = by.as_str().as_bytes();
         let (rpc, tenant) = (rpc.as_bytes(), tenant.as_bytes());
+        let keyring = self.keys.current();
+        let asked = keyring.request_names(&[b"what", by, rpc, tenant, request]);
         Request {
-            names: self.keyring.request_names(&[b"who", by, id.as_bytes()]),
-            asked: self
-                .keyring
-                .request_names(&[b"what", by, rpc, tenant, request]),
+            names: keyring.request_names(&[b"who", by, id.as_bytes()]),
+            asked: asked.into_iter().map(|(_, asked)| asked).collect(),
             id,
         }
     }

@@ -1,12 +1,13 @@
 //! The index, with what the commands of a group so far do to it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::command::{Decision, Known, KnownRecord, View};
 use super::directory::{KnownProfile, Versioned};
 use super::entry::Entry;
 use super::index::{Index, Reader};
+use super::key_use::Remaining;
 use super::listing::following;
 use super::record::{Record, RequestName, RequestRecord};
 use crate::domain::credential::{Credential, State, Uses};
@@ -14,11 +15,12 @@ use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::Mac;
+use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
 use crate::domain::names::{Owner, OwnerPrincipal, Principal, ProfileName, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef};
 use crate::domain::revision::Revision;
 use crate::domain::rights::{Binding, BindingRecord, Held, Reach};
+use crate::domain::time::Timestamp;
 
 /// What commands look at.
 pub(super) struct Overlay<'a> {
@@ -29,6 +31,7 @@ pub(super) struct Overlay<'a> {
     roles: HashMap<RoleRef, Arc<RoleRecord>>,
     profiles: HashMap<ProfileFamily, (ProfileRef, Arc<ProfileRecord>)>,
     bindings: HashMap<Binding, Arc<BindingRecord>>,
+    rekeyed: HashSet<CredentialId>,
 }
 
 impl<'a> Overlay<'a> {
@@ -42,6 +45,7 @@ impl<'a> Overlay<'a> {
             roles: HashMap::new(),
             profiles: HashMap::new(),
             bindings: HashMap::new(),
+            rekeyed: HashSet::new(),
         }
     }
 
@@ -68,12 +72,17 @@ impl<'a> Overlay<'a> {
                 Record::Binding(binding, Some(record)) => {
                     self.bindings.insert(binding.clone(), Arc::clone(record));
                 }
-                // Nobody looks at the first within a group, and the others are
-                // deleted by commands that nobody waits for.
+                Record::Rekeyed(id, Some(_)) => {
+                    self.rekeyed.insert(*id);
+                }
+                // Nobody looks at the first within a group, those who look at the
+                // keyring wait for each other, and the others are deleted by
+                // commands that nobody waits for.
                 Record::Uses(..)
                 | Record::Request(..)
                 | Record::Keyring(_)
                 | Record::Audit(..)
+                | Record::Rekeyed(_, None)
                 | Record::Credential(_, None)
                 | Record::Tenant(_, None)
                 | Record::Owner(_, None)
@@ -106,6 +115,20 @@ impl<'a> Overlay<'a> {
         let pending = self.credentials.values().filter(|c| pending(c));
         let pending = pending.map(|credential| Known::Pending(Arc::clone(credential)));
         committed.chain(pending).collect()
+    }
+
+    /// How many are not revoked, when `committed` are before the group.
+    fn count_with_pending(&self, committed: u64, of: impl Fn(&Credential) -> bool) -> u64 {
+        let pending = self
+            .credentials
+            .values()
+            .filter(|credential| of(credential));
+        pending.fold(committed, |count, credential| {
+            let before = self.read(|index| index.credential(credential.id));
+            let was = before.is_some_and(|entry| entry.standing() != State::Revoked);
+            let is = credential.standing() != State::Revoked;
+            (count + u64::from(is)).saturating_sub(u64::from(was))
+        })
     }
 
     fn known_profile(reference: &ProfileRef, record: &ProfileRecord) -> Arc<KnownProfile> {
@@ -186,6 +209,37 @@ impl View for Overlay<'_> {
         })
     }
 
+    fn count_of_tenant(&self, tenant: &Tenant) -> u64 {
+        let committed = self.read(|index| {
+            let number = index.directory().tenant(tenant.as_str(), index.names());
+            number.map_or(0, |number| index.listing(|listing| listing.live(number)))
+        });
+        self.count_with_pending(committed, |credential| credential.tenant == *tenant)
+    }
+
+    fn count_of_owner(&self, owner: &OwnerRef) -> u64 {
+        let committed = self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let number = directory
+                .tenant(owner.tenant.as_str(), names)
+                .and_then(|tenant| directory.owner(tenant, owner.name.as_str(), names));
+            let Some(number) = number else {
+                return 0;
+            };
+            index.listing(|listing| {
+                let ids = following(listing.of_owner(number), CredentialId::MIN);
+                let live = ids.filter(|id| {
+                    let entry = index.credential(*id);
+                    entry.is_some_and(|entry| entry.standing() != State::Revoked)
+                });
+                live.count() as u64
+            })
+        });
+        self.count_with_pending(committed, |credential| {
+            credential.tenant == owner.tenant && credential.owner == owner.name
+        })
+    }
+
     fn holds_imported(&self, mac: &Mac) -> bool {
         self.read(|index| index.imported(mac)).is_some()
     }
@@ -196,6 +250,21 @@ impl View for Overlay<'_> {
 
     fn requests_of(&self, id: CredentialId) -> Vec<(RequestName, Arc<RequestRecord>)> {
         self.read(|index| index.requests_of(id))
+    }
+
+    fn keyring(&self) -> Option<(Arc<KeyringState>, Revision)> {
+        self.read(|index| index.keyring())
+    }
+
+    fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining {
+        self.read(|index| index.remaining(kind, version, now))
+    }
+
+    fn is_rekeyed(&self, id: CredentialId) -> bool {
+        self.rekeyed.contains(&id)
+            || self
+                .read(|index| index.credential(id))
+                .is_some_and(|entry| entry.is_rekeyed())
     }
 
     fn held(&self, principal: &Principal) -> Vec<Held> {

@@ -13,6 +13,7 @@
 //! | `b` + tenant (empty: all) + 0 + principal + 0 + role | a `BindingRecord` |
 //! | `q` + MAC (32 bytes) | a `RequestRecord` |
 //! | `k` | a `KeyringRecord` |
+//! | `m` + id (16 bytes) | a `RekeyedRecord` |
 //!
 //! A value is one byte, the format of the record, and the message in it. A
 //! record of a newer format is refused, never guessed at.
@@ -28,9 +29,10 @@ use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::{CheckValue, KeyVersion};
+use crate::domain::keyring::{KeyVersion, KeyringState, sealed_under};
 use crate::domain::names::{Owner, OwnerPrincipal, ProfileName, Role, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
+use crate::domain::rekeyed::Rekeyed;
 use crate::domain::rights::{Binding, BindingRecord, Reach};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Generation;
@@ -39,6 +41,7 @@ use crate::proto::store as stored;
 pub mod audit;
 mod credential;
 mod directory;
+mod keyring;
 mod profile;
 
 use audit::{AUDIT, AuditKey};
@@ -56,6 +59,8 @@ const PROFILE: u8 = b'p';
 const BINDING: u8 = b'b';
 const REQUEST: u8 = b'q';
 const KEYRING: u8 = b'k';
+/// After that of the credential, so that a scan shows it after it.
+const REKEYED: u8 = b'm';
 /// Between the parts of a key: no name has it.
 const END: u8 = 0;
 
@@ -78,8 +83,10 @@ pub enum Record {
     Binding(Binding, Option<Arc<BindingRecord>>),
     /// A request that was carried out.
     Request(RequestName, Option<Arc<RequestRecord>>),
-    /// What the keyring must hold.
-    Keyring(Option<KeyChecks>),
+    /// The keys that the store was used with.
+    Keyring(Option<Arc<KeyringState>>),
+    /// What was made anew of a credential's secrets.
+    Rekeyed(CredentialId, Option<Arc<Rekeyed>>),
     /// A part of the audit log, as bytes: see [`audit`].
     Audit(AuditKey, Option<Bytes>),
 }
@@ -90,6 +97,8 @@ pub type RequestName = [u8; 32];
 /// A request that was carried out, as credd keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRecord {
+    /// The version of the sealing key that its name is under.
+    pub key: KeyVersion,
     /// A MAC of all that was asked.
     pub asked: [u8; 32],
     /// When it was carried out.
@@ -104,13 +113,12 @@ pub struct RequestRecord {
     pub replaced: Vec<CredentialId>,
 }
 
-/// The check values of the keys that a store was used with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyChecks {
-    /// Those of the peppers.
-    pub peppers: Vec<(KeyVersion, CheckValue)>,
-    /// Those of the sealing keys.
-    pub sealing: Vec<(KeyVersion, CheckValue)>,
+impl RequestRecord {
+    /// The versions of the sealing key without which it is of no use.
+    pub fn keys(&self) -> impl Iterator<Item = KeyVersion> {
+        let sealed = sealed_under(&self.sealed).filter(|sealed| *sealed != self.key);
+        std::iter::once(self.key).chain(sealed)
+    }
 }
 
 /// A key or a value that this version of credd can't have written.
@@ -202,10 +210,16 @@ pub fn request_key(name: &RequestName) -> Bytes {
     key_of(REQUEST, &[name])
 }
 
-/// The key of what the keyring must hold.
+/// The key of the keys that the store was used with.
 #[must_use]
 pub const fn keyring_key() -> Bytes {
     Bytes::from_static(&[KEYRING])
+}
+
+/// The key of what was made anew of a credential's secrets.
+#[must_use]
+pub fn rekeyed_key(id: CredentialId) -> Bytes {
+    key_of(REKEYED, &[id.as_bytes()])
 }
 
 impl Record {
@@ -223,6 +237,7 @@ impl Record {
             Self::Request(name, _) => request_key(name),
             Self::Keyring(_) => keyring_key(),
             Self::Audit(key, _) => key.to_bytes(),
+            Self::Rekeyed(id, _) => rekeyed_key(*id),
         }
     }
 
@@ -255,8 +270,11 @@ impl Record {
                 .as_deref()
                 .map(|record| envelope(&write_request(record))),
             Self::Keyring(record) => record
-                .as_ref()
-                .map(|record| envelope(&write_checks(record))),
+                .as_deref()
+                .map(|record| envelope(&keyring::write(record))),
+            Self::Rekeyed(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&keyring::write_rekeyed(record))),
             Self::Audit(_, value) => value.clone(),
         }
     }
@@ -333,8 +351,12 @@ impl Record {
                 Ok(Self::Request(name, read_value(value, read)?))
             }
             KEYRING if rest.is_empty() => {
-                let read = |value| read_checks(open_envelope(value)?);
-                Ok(Self::Keyring(value.map(read).transpose()?))
+                let read = |value: &Bytes| keyring::read(open_envelope(value)?);
+                Ok(Self::Keyring(read_value(value, read)?))
+            }
+            REKEYED => {
+                let read = |value: &Bytes| keyring::read_rekeyed(open_envelope(value)?);
+                Ok(Self::Rekeyed(id_of(rest)?, read_value(value, read)?))
             }
             AUDIT => Ok(Self::Audit(AuditKey::parse(rest)?, value.cloned())),
             _ => Err("a key of a kind that this version of credd does not know".to_owned()),
@@ -442,6 +464,7 @@ fn shared(bytes: &[u8], names: &Interner) -> Result<Arc<str>, String> {
 
 fn write_request(record: &RequestRecord) -> stored::RequestRecord {
     let RequestRecord {
+        key,
         asked,
         at,
         credential,
@@ -459,6 +482,7 @@ fn write_request(record: &RequestRecord) -> stored::RequestRecord {
             .iter()
             .map(|id| Bytes::copy_from_slice(id.as_bytes()))
             .collect(),
+        key_version: key.0,
     }
 }
 
@@ -470,8 +494,14 @@ fn read_request(record: stored::RequestRecord) -> Result<RequestRecord, String> 
         generation,
         sealed_secret,
         replaced,
+        key_version,
     } = record;
+    let key = match key_version {
+        0 => sealed_under(&sealed_secret).unwrap_or(KeyVersion(1)),
+        version => KeyVersion(version),
+    };
     Ok(RequestRecord {
+        key,
         asked: (*request_mac)
             .try_into()
             .map_err(|_| "a MAC of another length")?,
@@ -483,42 +513,6 @@ fn read_request(record: stored::RequestRecord) -> Result<RequestRecord, String> 
             .iter()
             .map(|id| id_of(id))
             .collect::<Result<_, _>>()?,
-    })
-}
-
-fn write_checks(checks: &KeyChecks) -> stored::KeyringRecord {
-    let write = |checks: &[(KeyVersion, CheckValue)]| {
-        let checks = checks.iter().map(|(version, check)| stored::KeyCheck {
-            version: version.0,
-            check: Bytes::copy_from_slice(check),
-        });
-        checks.collect()
-    };
-    stored::KeyringRecord {
-        peppers: write(&checks.peppers),
-        sealing_keys: write(&checks.sealing),
-    }
-}
-
-fn read_checks(record: stored::KeyringRecord) -> Result<KeyChecks, String> {
-    let read = |checks: Vec<stored::KeyCheck>| {
-        let checks = checks
-            .into_iter()
-            .map(|stored::KeyCheck { version, check }| {
-                let check = (*check)
-                    .try_into()
-                    .map_err(|_| "a check value of another length")?;
-                Ok((KeyVersion(version), check))
-            });
-        checks.collect::<Result<_, String>>()
-    };
-    let stored::KeyringRecord {
-        peppers,
-        sealing_keys,
-    } = record;
-    Ok(KeyChecks {
-        peppers: read(peppers)?,
-        sealing: read(sealing_keys)?,
     })
 }
 

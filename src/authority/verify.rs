@@ -9,10 +9,11 @@ use super::caller::Caller;
 use super::entry::Entry;
 use super::index::Reader;
 use super::{Authority, VALID_FOR};
+use crate::domain::credential::State;
 use crate::domain::directory::{OwnerRecord, Permissions, RoleRecord};
 use crate::domain::header::HeaderRule;
 use crate::domain::judge::{self, Audience, Cause, Facts, Proof, Verdict};
-use crate::domain::keyring::sha256;
+use crate::domain::keyring::{KeyKind, Keyring, SecretOf, sha256};
 use crate::domain::names::Role;
 use crate::domain::permission::{Grant, Needed, grants};
 use crate::domain::revision::Revision;
@@ -122,17 +123,30 @@ impl Authority {
                 return (Answer::no(invalid, self.index.revision()), now);
             }
         };
-        let (revision, (verdict, found, entry)) = self.index.read(|index| {
+        let (revision, (verdict, found, entry, old)) = self.index.read(|index| {
             let entry = index.credential(claim.id);
             let facts = entry
                 .as_deref()
                 .map(|entry| entry.facts(index.names(), index.directory()));
             let admits = || admits(question, entry.as_deref(), index);
-            let proof = judge::prove(&claim, facts.as_ref(), &*self.keyring, now, admits);
+            // Read after the entry: it has the keys that the entry needs.
+            let keyring = self.keys.current();
+            let proof = judge::prove(&claim, facts.as_ref(), &**keyring, now, admits);
+            let old = needs_another_mac(&proof, facts.as_ref(), &keyring);
             let (verdict, found) =
                 standing(question, entry.as_ref(), facts.as_ref(), proof, index, now);
-            (verdict, found, entry)
+            (verdict, found, entry, old)
         });
+        if let Some(generation) = old {
+            self.rekeys.offer(claim.id, generation, || {
+                self.keys.current().mac(&SecretOf {
+                    kind: claim.kind,
+                    id: claim.id,
+                    generation,
+                    secret: &claim.secret,
+                })
+            });
+        }
         let aside = Aside::of(verdict, entry, || Some(claim));
         (answer(verdict, found, revision, aside, now), now)
     }
@@ -154,21 +168,30 @@ impl Authority {
             return Answer::no(invalid, self.index.revision());
         }
         let hash = sha256(secret.as_bytes());
-        let macs: Vec<_> = self.keyring.macs_of_imported(kind, &hash).collect();
-        let (revision, (verdict, found, entry)) = self.index.read(|index| {
+        let (revision, (verdict, found, entry, old)) = self.index.read(|index| {
+            let keyring = self.keys.current();
+            let macs: Vec<_> = keyring.macs_of_imported(kind, &hash).collect();
             let held = macs
                 .iter()
                 .find_map(|mac| Some((mac, index.imported(mac)?)));
             let Some((mac, entry)) = held else {
-                return (Verdict::Invalid(Cause::Malformed(malformed)), None, None);
+                let invalid = Verdict::Invalid(Cause::Malformed(malformed));
+                return (invalid, None, None, None);
             };
             let facts = entry.facts(index.names(), index.directory());
             let admits = || admits(question, Some(&entry), index);
             let proof = judge::prove_imported(mac, name, Some(&facts), now, admits);
+            let old = needs_another_mac(&proof, Some(&facts), &keyring);
+            let old = old.map(|generation| (entry.id(), generation));
             let (verdict, found) =
                 standing(question, Some(&entry), Some(&facts), proof, index, now);
-            (verdict, found, Some(entry))
+            (verdict, found, Some(entry), old)
         });
+        if let Some((id, generation)) = old {
+            self.rekeys.offer(id, generation, || {
+                self.keys.current().mac_of_imported(kind, &hash)
+            });
+        }
         // A secret that was made elsewhere names no credential once it is retired.
         let aside = Aside::of(verdict, entry, || None);
         answer(verdict, found, revision, aside, now)
@@ -203,6 +226,19 @@ fn admits(question: &Question<'_>, entry: Option<&Entry>, index: Reader<'_>) -> 
         }
     }
     Ok(())
+}
+
+/// Which secret was proven that is not under the active pepper, if its credential is
+/// not revoked.
+fn needs_another_mac(
+    proof: &Result<Proof, Verdict>,
+    facts: Option<&Facts<'_>>,
+    keyring: &Keyring,
+) -> Option<Generation> {
+    let proof = proof.as_ref().ok()?;
+    let is_old = proof.pepper != keyring.active(KeyKind::Pepper);
+    let is_revoked = facts.is_some_and(|facts| facts.state == State::Revoked);
+    (is_old && !is_revoked).then_some(proof.generation)
 }
 
 /// The verdict on a proven claim, and what an answer to it says.

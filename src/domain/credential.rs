@@ -370,6 +370,16 @@ impl Credential {
         }
     }
 
+    /// The record after the secret before the current one has ended.
+    #[must_use]
+    pub fn without_overlap(mut self) -> Self {
+        if let Some(overlap) = self.overlap.take() {
+            self.retired.insert(0, overlap.secret);
+            self.retired.truncate(MOST_RETIRED);
+        }
+        self
+    }
+
     /// The record with another secret, after the one before was retired or, with
     /// an overlap, until it is.
     #[must_use]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::credential::State;
-use super::keyring::{Mac, Macs, SecretOf};
+use super::keyring::{KeyVersion, Mac, Macs, SecretOf};
 use super::names::Tenant;
 use super::rights::Tenants;
 use super::time::Timestamp;
@@ -49,6 +49,8 @@ pub struct Proof {
     pub generation: Generation,
     /// When it ends, if it is not the current one.
     pub ends_at: Option<Timestamp>,
+    /// The version of the pepper that its MAC is under.
+    pub pepper: KeyVersion,
 }
 
 /// On whose behalf a question is asked: whose credentials may be found good.
@@ -137,6 +139,7 @@ pub fn prove(
     Ok(Proof {
         generation: held.generation,
         ends_at,
+        pepper: held.mac.pepper,
     })
 }
 
@@ -168,6 +171,7 @@ pub fn prove_imported(
     Ok(Proof {
         generation: held.generation,
         ends_at,
+        pepper: held.mac.pepper,
     })
 }
 

@@ -2,7 +2,9 @@
 //! keys, under which small texts are encrypted.
 //!
 //! A keyring holds several versions of each; one of each is active, and what
-//! is stored names the version that it was made with.
+//! is stored names the version that it was made with. Which one is active, which
+//! were and which are retired is known to the store ([`KeyringState`]): the keys
+//! themselves never are.
 
 use std::fmt;
 
@@ -15,8 +17,12 @@ use super::secret::Secret;
 use super::token::{Generation, Kind};
 
 mod sealing;
+mod state;
+mod versions;
 
 use sealing::SealingKey;
+pub use state::{KeyState, KeyStates, KeyringState, KnownKey, NoRoom};
+use versions::{Versioned, Versions};
 
 /// The number of a key in the keyring; 1 for the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +31,35 @@ pub struct KeyVersion(pub u32);
 impl fmt::Display for KeyVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyKind {
+    /// Secrets are hashed under it.
+    Pepper,
+    /// Texts are encrypted under it.
+    Sealing,
+}
+
+impl KeyKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Pepper, Self::Sealing];
+
+    /// Its name: that of its tables in a keyring file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pepper => "pepper",
+            Self::Sealing => "sealing",
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -76,10 +111,70 @@ pub type Sha256 = [u8; 32];
 /// revealing it: HMAC-SHA-256 of a fixed text.
 pub type CheckValue = [u8; 32];
 
-/// The peppers and sealing keys of a server.
+/// The check values of the keys that a server has loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyChecks {
+    /// Those of the peppers.
+    pub peppers: Vec<(KeyVersion, CheckValue)>,
+    /// Those of the sealing keys.
+    pub sealing: Vec<(KeyVersion, CheckValue)>,
+}
+
+impl KeyChecks {
+    /// Those of a kind.
+    #[must_use]
+    pub fn of(&self, kind: KeyKind) -> &[(KeyVersion, CheckValue)] {
+        match kind {
+            KeyKind::Pepper => &self.peppers,
+            KeyKind::Sealing => &self.sealing,
+        }
+    }
+
+    /// That of a version, if it is loaded.
+    #[must_use]
+    pub fn find(&self, kind: KeyKind, version: KeyVersion) -> Option<&CheckValue> {
+        let mut all = self.of(kind).iter();
+        all.find(|(held, _)| *held == version)
+            .map(|(_, check)| check)
+    }
+}
+
+/// What is wrong with keys for a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyProblem {
+    /// A key that the store needs is not there.
+    #[error("{0} version {1} is missing")]
+    Missing(KeyKind, KeyVersion),
+    /// Another key is there under its number.
+    #[error("{0} version {1} is another key")]
+    Differs(KeyKind, KeyVersion),
+}
+
+/// The peppers and sealing keys of a server. Cloning it copies no key.
+#[derive(Clone)]
 pub struct Keyring {
-    peppers: Vec<(KeyVersion, hmac::Key, CheckValue)>,
-    sealing: Vec<SealingKey>,
+    peppers: Versions<Pepper>,
+    sealing: Versions<SealingKey>,
+}
+
+/// How many versions of a kind there may be.
+pub const MOST_VERSIONS: usize = 32;
+
+/// A version of the pepper.
+struct Pepper {
+    version: KeyVersion,
+    check: CheckValue,
+    key: hmac::Key,
+}
+
+impl Versioned for Pepper {
+    fn version(&self) -> KeyVersion {
+        self.version
+    }
+
+    fn check(&self) -> &CheckValue {
+        &self.check
+    }
 }
 
 /// Why keys make no keyring.
@@ -94,6 +189,9 @@ pub enum InvalidKeyring {
     /// A version stands twice, or is 0.
     #[error("version {0} of a key stands twice or is 0")]
     Version(KeyVersion),
+    /// There are more versions than may be.
+    #[error("it has more than {MOST_VERSIONS} versions of a key: take out those that are retired")]
+    TooMany,
 }
 
 /// A sealed text can't be opened: it was changed, is of another purpose, or its
@@ -107,61 +205,97 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// [`InvalidKeyring`] if one of each is missing or a version stands twice.
+    /// [`InvalidKeyring`] if one of each is missing, if a version stands twice, or
+    /// if there are more than [`MOST_VERSIONS`].
     pub fn new(
         peppers: &[(KeyVersion, KeyBytes)],
         sealing: &[(KeyVersion, KeyBytes)],
     ) -> Result<Self, InvalidKeyring> {
-        if peppers.is_empty() {
-            return Err(InvalidKeyring::NoPepper);
-        }
-        if sealing.is_empty() {
-            return Err(InvalidKeyring::NoSealingKey);
-        }
         for keys in [peppers, sealing] {
             for (at, (version, _)) in keys.iter().enumerate() {
                 if version.0 == 0 || keys[..at].iter().any(|(earlier, _)| earlier == version) {
                     return Err(InvalidKeyring::Version(*version));
                 }
             }
+            if keys.len() > MOST_VERSIONS {
+                return Err(InvalidKeyring::TooMany);
+            }
         }
+        let peppers = peppers.iter().map(|(version, key)| Pepper {
+            version: *version,
+            check: check_value(b"credd pepper", key),
+            key: hmac::Key::new(hmac::HMAC_SHA256, &**key),
+        });
+        let sealing = sealing
+            .iter()
+            .map(|(version, bytes)| SealingKey::new(*version, bytes));
         Ok(Self {
-            peppers: peppers
-                .iter()
-                .map(|(version, key)| {
-                    let check = check_value(b"credd pepper", key);
-                    (*version, hmac::Key::new(hmac::HMAC_SHA256, &**key), check)
-                })
-                .collect(),
-            sealing: sealing
-                .iter()
-                .map(|(version, bytes)| SealingKey::new(*version, bytes))
-                .collect(),
+            peppers: Versions::new(peppers).ok_or(InvalidKeyring::NoPepper)?,
+            sealing: Versions::new(sealing).ok_or(InvalidKeyring::NoSealingKey)?,
         })
+    }
+
+    /// The same keys, of which these are active.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyProblem::Missing`].
+    pub fn activating(&self, pepper: KeyVersion, sealing: KeyVersion) -> Result<Self, KeyProblem> {
+        let missing = KeyProblem::Missing;
+        Ok(Self {
+            peppers: self
+                .peppers
+                .activating(pepper)
+                .ok_or_else(|| missing(KeyKind::Pepper, pepper))?,
+            sealing: self
+                .sealing
+                .activating(sealing)
+                .ok_or_else(|| missing(KeyKind::Sealing, sealing))?,
+        })
+    }
+
+    /// The keys of `new`, and of these what `keeps` names and `new` does not have.
+    /// What is active stays so, and is kept.
+    #[must_use]
+    pub fn replaced_by(&self, new: &Self, keeps: impl Fn(KeyKind, KeyVersion) -> bool) -> Self {
+        Self {
+            peppers: self
+                .peppers
+                .replaced_by(&new.peppers, |version| keeps(KeyKind::Pepper, version)),
+            sealing: self
+                .sealing
+                .replaced_by(&new.sealing, |version| keeps(KeyKind::Sealing, version)),
+        }
+    }
+
+    /// The active version of a kind.
+    #[must_use]
+    pub fn active(&self, kind: KeyKind) -> KeyVersion {
+        match kind {
+            KeyKind::Pepper => self.peppers.active().version,
+            KeyKind::Sealing => self.sealing.active().version,
+        }
+    }
+
+    /// The check value of each key.
+    #[must_use]
+    pub fn checks(&self) -> KeyChecks {
+        KeyChecks {
+            peppers: self.peppers.checks(),
+            sealing: self.sealing.checks(),
+        }
     }
 
     /// The MAC of a secret under the active pepper.
     #[must_use]
     pub fn mac(&self, of: &SecretOf<'_>) -> Mac {
-        let (pepper, key, _) = self.active_pepper();
+        let pepper = self.peppers.active();
         let mut tag = [0; 32];
-        tag.copy_from_slice(hmac::sign(key, &*message(of)).as_ref());
+        tag.copy_from_slice(hmac::sign(&pepper.key, &*message(of)).as_ref());
         Mac {
-            pepper: *pepper,
+            pepper: pepper.version,
             tag,
         }
-    }
-
-    /// The check value of each pepper.
-    pub fn pepper_checks(&self) -> impl Iterator<Item = (KeyVersion, CheckValue)> + '_ {
-        self.peppers
-            .iter()
-            .map(|(version, _, check)| (*version, *check))
-    }
-
-    /// The check value of each sealing key.
-    pub fn sealing_checks(&self) -> impl Iterator<Item = (KeyVersion, CheckValue)> + '_ {
-        self.sealing.iter().map(|key| (key.version, key.check))
     }
 
     /// The MAC of a secret that was made elsewhere, of which only the SHA-256
@@ -169,27 +303,26 @@ impl Keyring {
     /// found by it.
     #[must_use]
     pub fn mac_of_imported(&self, kind: Kind, sha256: &Sha256) -> Mac {
-        let (pepper, key, _) = self.active_pepper();
-        Mac {
-            pepper: *pepper,
-            tag: imported_tag(key, kind, sha256),
-        }
+        self.peppers.active().mac_of_imported(kind, sha256)
     }
 
     /// The MACs that a secret that was made elsewhere has under each pepper.
     pub fn macs_of_imported(&self, kind: Kind, sha256: &Sha256) -> impl Iterator<Item = Mac> {
-        self.peppers.iter().map(move |(pepper, key, _)| Mac {
-            pepper: *pepper,
-            tag: imported_tag(key, kind, sha256),
-        })
+        let peppers = self.peppers.iter();
+        peppers.map(move |pepper| pepper.mac_of_imported(kind, sha256))
     }
 
     /// Names for what was asked under an id of the caller's choice: one for each
     /// sealing key, that of the active one first. They tell neither.
     #[must_use]
-    pub fn request_names(&self, parts: &[&[u8]]) -> Vec<[u8; 32]> {
-        let keys = self.sealing.iter().rev();
-        keys.map(|key| key.request_name(parts)).collect()
+    pub fn request_names(&self, parts: &[&[u8]]) -> Vec<(KeyVersion, [u8; 32])> {
+        let active = self.sealing.active();
+        let others = self.sealing.iter();
+        let others = others.filter(|key| key.version != active.version);
+        std::iter::once(active)
+            .chain(others)
+            .map(|key| (key.version, key.request_name(parts)))
+            .collect()
     }
 
     /// Encrypts as [`Keyring::seal`] does, under a key that only who knows
@@ -205,7 +338,8 @@ impl Keyring {
         text: &[u8],
         random: &dyn Random,
     ) -> Result<Vec<u8>, RandomUnavailable> {
-        self.active_sealing()
+        self.sealing
+            .active()
             .seal_with(password, context, text, random)
     }
 
@@ -238,7 +372,7 @@ impl Keyring {
         text: &[u8],
         random: &dyn Random,
     ) -> Result<Vec<u8>, RandomUnavailable> {
-        self.active_sealing().seal(context, text, random)
+        self.sealing.active().seal(context, text, random)
     }
 
     /// Decrypts what `seal` made with the same context.
@@ -253,39 +387,28 @@ impl Keyring {
 
     /// The key that a sealed text names, and the rest of the text.
     fn sealed_with<'a>(&self, sealed: &'a [u8]) -> Result<(&SealingKey, &'a [u8]), NotSealedHere> {
-        let (version, rest) = sealed.split_first_chunk().ok_or(NotSealedHere)?;
-        let version = KeyVersion(u32::from_be_bytes(*version));
-        let key = self.sealing.iter().find(|key| key.version == version);
-        Ok((key.ok_or(NotSealedHere)?, rest))
+        let (version, rest) = split_sealed(sealed).ok_or(NotSealedHere)?;
+        let key = self.sealing.get(version).ok_or(NotSealedHere)?;
+        Ok((key, rest))
     }
+}
 
-    fn active_sealing(&self) -> &SealingKey {
-        let Some(active) = self.sealing.last() else {
-            unreachable!("a keyring has a sealing key");
-        };
-        active
-    }
+/// The version of the sealing key that a sealed text names.
+#[must_use]
+pub fn sealed_under(sealed: &[u8]) -> Option<KeyVersion> {
+    split_sealed(sealed).map(|(version, _)| version)
+}
 
-    fn active_pepper(&self) -> &(KeyVersion, hmac::Key, CheckValue) {
-        let Some(active) = self.peppers.last() else {
-            unreachable!("a keyring has a pepper");
-        };
-        active
-    }
-
-    fn pepper(&self, version: KeyVersion) -> Option<&hmac::Key> {
-        self.peppers
-            .iter()
-            .find(|(held, _, _)| *held == version)
-            .map(|(_, key, _)| key)
-    }
+fn split_sealed(sealed: &[u8]) -> Option<(KeyVersion, &[u8])> {
+    let (version, rest) = sealed.split_first_chunk()?;
+    Some((KeyVersion(u32::from_be_bytes(*version)), rest))
 }
 
 impl Macs for Keyring {
     fn matches(&self, claim: &SecretOf<'_>, mac: Option<&Mac>) -> bool {
-        let held = mac.and_then(|mac| Some((self.pepper(mac.pepper)?, &mac.tag)));
-        let (key, tag) = held.unwrap_or((&self.active_pepper().1, &[0; 32]));
-        let equal = hmac::verify(key, &*message(claim), tag).is_ok();
+        let held = mac.and_then(|mac| Some((self.peppers.get(mac.pepper)?, &mac.tag)));
+        let (pepper, tag) = held.unwrap_or((self.peppers.active(), &[0; 32]));
+        let equal = hmac::verify(&pepper.key, &*message(claim), tag).is_ok();
         equal & held.is_some()
     }
 }
@@ -320,14 +443,19 @@ fn message(of: &SecretOf<'_>) -> Zeroizing<[u8; MESSAGE]> {
 
 const IMPORTED_LABEL: [u8; 2] = *b"i1";
 
-fn imported_tag(key: &hmac::Key, kind: Kind, sha256: &Sha256) -> [u8; 32] {
-    let mut message = [0; 2 + 1 + 32];
-    message[..2].copy_from_slice(&IMPORTED_LABEL);
-    message[2] = kind_byte(kind);
-    message[3..].copy_from_slice(sha256);
-    let mut tag = [0; 32];
-    tag.copy_from_slice(hmac::sign(key, &message).as_ref());
-    tag
+impl Pepper {
+    fn mac_of_imported(&self, kind: Kind, sha256: &Sha256) -> Mac {
+        let mut message = [0; 2 + 1 + 32];
+        message[..2].copy_from_slice(&IMPORTED_LABEL);
+        message[2] = kind_byte(kind);
+        message[3..].copy_from_slice(sha256);
+        let mut tag = [0; 32];
+        tag.copy_from_slice(hmac::sign(&self.key, &message).as_ref());
+        Mac {
+            pepper: self.version,
+            tag,
+        }
+    }
 }
 
 /// The SHA-256 of a text.

@@ -11,8 +11,9 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::identify::{Identified, Identity, await_identity, identify};
+use super::limits::Place;
 use super::permit::Admitted;
-use super::policy::{Access, access};
+use super::policy::{Access, access, load};
 use super::stopping::EndsWhenStopping;
 use super::{Shared, noting, status};
 use crate::authority::Authority;
@@ -69,11 +70,12 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match admit(&self.shared, &request) {
-            Ok(Entrance::Admitted(admitted)) => {
+            Ok(Entrance::Admitted(admitted, place)) => {
                 let (shared, call) = (Arc::clone(&self.shared), Arc::clone(&admitted.0));
                 request.extensions_mut().insert(admitted);
                 let answer = self.inner.call(request);
                 Box::pin(async move {
+                    let _held_meanwhile = place;
                     let answer = refine(answer.await?);
                     noting::answered(&shared, &call, &answer);
                     Ok(answer)
@@ -96,9 +98,9 @@ where
                     let known = await_identity(&shared, &token).await;
                     let admitted = known
                         .map_err(Refused::from)
-                        .and_then(|known| let_in(shared.authority()?, known, needs, &request));
+                        .and_then(|known| let_in(&shared, known, needs, &request));
                     match admitted {
-                        Ok(admitted) => {
+                        Ok((admitted, _held_meanwhile)) => {
                             let call = Arc::clone(&admitted.0);
                             request.extensions_mut().insert(admitted);
                             let answer = refine(inner.call(request).await?);
@@ -126,7 +128,7 @@ enum Entrance {
     /// Its RPC needs no caller.
     Open,
     /// Its caller may call the RPC somewhere.
-    Admitted(Admitted),
+    Admitted(Admitted, Place),
     /// Who the caller is shows once the keys for this token have been fetched.
     Awaited(String, Needs),
 }
@@ -186,20 +188,21 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Refused> 
     let authority = shared.authority()?;
     match identify(shared, authority, request)? {
         Identity::Known(known) => {
-            let admitted = let_in(authority, known, needs, request)?;
-            Ok(Entrance::Admitted(admitted))
+            let (admitted, place) = let_in(shared, known, needs, request)?;
+            Ok(Entrance::Admitted(admitted, place))
         }
         Identity::Awaited(token) => Ok(Entrance::Awaited(token, needs)),
     }
 }
 
-/// Lets a caller in who may call the RPC somewhere.
+/// Lets a caller in who may call the RPC somewhere, if there is a place.
 fn let_in(
-    authority: &Authority,
+    shared: &Shared,
     (party, entry): Identified,
     needs: Needs,
     request: &Request<Body>,
-) -> Result<Admitted, Refused> {
+) -> Result<(Admitted, Place), Refused> {
+    let authority = shared.authority()?;
     let Needs {
         permission,
         owners_may,
@@ -209,6 +212,8 @@ fn let_in(
         party,
         on_behalf_of: None,
     };
+    let counted = shared.limits.count(caller.party.symbol);
+    counted.map_err(|status| Refused::of(&caller, status))?;
     let user = on_behalf_of(authority, &caller, entry, request.headers());
     let caller = Caller {
         on_behalf_of: user.map_err(|status| Refused::of(&caller, status))?,
@@ -226,7 +231,9 @@ fn let_in(
         !owners.is_empty()
     };
     if !call.reach.is_empty() || owners_may && is_some_owner() {
-        Ok(Admitted(Arc::new(call)))
+        let place = shared.limits.place(load(request.uri().path()));
+        let place = place.map_err(|status| Refused::of(&call.caller, status))?;
+        Ok((Admitted(Arc::new(call)), place))
     } else {
         let denied = status::permission_denied(permission.name());
         Err(Refused::of(&call.caller, denied))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::limits::reading;
 use super::page_token::Binding;
 use super::permit::Admitted;
 use super::status::{self, Violations};
@@ -151,11 +152,11 @@ fn page<T>(
     let mut violations = Violations::default();
     let limit = convert::page_size(page_size, &mut violations);
     let limit = limit.ok_or_else(|| violations.status())?;
-    let keyring = authority.keyring();
+    let keyring = authority.keys().full();
     let after = match page_token {
         "" => String::new(),
         token => {
-            let opened = binding.open(keyring, token).ok();
+            let opened = binding.open(&keyring, token).ok();
             let name = opened.and_then(|text| String::from_utf8(text).ok());
             name.ok_or_else(status::bad_page_token)?
         }
@@ -167,7 +168,7 @@ fn page<T>(
     found.truncate(limit);
     let next_page_token = match found.last().filter(|_| more) {
         Some((name, _)) => binding
-            .seal(keyring, authority.random(), name.as_bytes())
+            .seal(&keyring, authority.random(), name.as_bytes())
             .map_err(|error| status::internal(&error))?,
         None => String::new(),
     };
@@ -204,7 +205,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListTenantsRequest>,
     ) -> Result<Response<v1::ListTenantsResponse>, Status> {
-        tenants::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| tenants::list(self, request))
     }
 
     async fn delete_tenant(
@@ -246,7 +248,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListOwnersRequest>,
     ) -> Result<Response<v1::ListOwnersResponse>, Status> {
-        owners::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| owners::list(self, request))
     }
 
     async fn delete_owner(
@@ -295,7 +298,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListRolesRequest>,
     ) -> Result<Response<v1::ListRolesResponse>, Status> {
-        roles::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| roles::list(self, request))
     }
 
     async fn delete_role(
@@ -323,7 +327,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListProfilesRequest>,
     ) -> Result<Response<v1::ListProfilesResponse>, Status> {
-        profiles::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| profiles::list(self, request))
     }
 
     async fn delete_profile(
@@ -351,7 +356,8 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListBindingsRequest>,
     ) -> Result<Response<v1::ListBindingsResponse>, Status> {
-        bindings::list(self, request)
+        let _turn = self.0.limits.turn().await;
+        reading(|| bindings::list(self, request))
     }
 
     async fn delete_binding(

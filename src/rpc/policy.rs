@@ -1,5 +1,6 @@
 //! Who may call what: the one table.
 
+use super::limits::Load;
 use crate::domain::permission::Permission;
 
 /// What a caller needs to be let through to an RPC.
@@ -72,6 +73,15 @@ pub fn access(path: &str) -> Option<Access> {
             _ => return None,
         });
     }
+    if let Some(rpc) = path.strip_prefix("/credd.v1.OperationsService/") {
+        return Some(match rpc {
+            "GetStatus" => Needs(Permission::ReadStatus),
+            "RotatePepper" | "RetirePepper" | "RotateSealingKey" | "RetireSealingKey" => {
+                Needs(Permission::ManageKeys)
+            }
+            _ => return None,
+        });
+    }
     Some(match path {
         "/grpc.health.v1.Health/Check"
         | "/grpc.health.v1.Health/Watch"
@@ -80,6 +90,17 @@ pub fn access(path: &str) -> Option<Access> {
         | "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo" => Open,
         _ => return None,
     })
+}
+
+/// How much the RPC at this path asks for.
+#[must_use]
+pub fn load(path: &str) -> Load {
+    match path.rsplit_once('/').map_or("", |(_, rpc)| rpc) {
+        "Verify" => Load::Verdict,
+        "VerifyStream" | "Watch" => Load::Stream,
+        rpc if rpc.starts_with("List") => Load::Reading,
+        _ => Load::Managing,
+    }
 }
 
 #[cfg(test)]
@@ -108,12 +129,13 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rpcs, 42);
+        assert_eq!(rpcs, 47);
         for service in [
             "CredentialService",
             "VerificationService",
             "DirectoryService",
             "AuditService",
+            "OperationsService",
         ] {
             assert_eq!(access(&format!("/credd.v1.{service}/Nothing")), None);
         }

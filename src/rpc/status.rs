@@ -109,6 +109,28 @@ pub fn permission_denied(permission: &str) -> Status {
     )
 }
 
+/// There is no place for another call.
+#[must_use]
+pub fn overloaded(after: Duration) -> Status {
+    with_retry(
+        Code::ResourceExhausted,
+        "OVERLOADED",
+        "too many calls are being answered",
+        after,
+    )
+}
+
+/// The caller makes too many calls.
+#[must_use]
+pub fn rate_limited(after: Duration) -> Status {
+    with_retry(
+        Code::ResourceExhausted,
+        "RATE_LIMITED",
+        "you make more calls than a caller may",
+        after,
+    )
+}
+
 /// There is no such RPC.
 #[must_use]
 pub fn unimplemented() -> Status {
@@ -218,8 +240,8 @@ pub fn refined(status: Status) -> Status {
             let mut details = ErrorDetails::new();
             details
                 .set_error_info("MESSAGE_TOO_LARGE", DOMAIN, HashMap::new())
-                .add_bad_request_violation("request", "must be at most 1 MiB");
-            let message = "the request is larger than 1 MiB";
+                .add_bad_request_violation("request", "must be smaller");
+            let message = "the request is larger than a message may be";
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }
         Code::Internal => match status.message().strip_prefix(UNDECODABLE) {
@@ -284,6 +306,7 @@ fn of_refusal(refusal: &Refusal) -> Status {
         }
         Refusal::ProfileExists => (FailedPrecondition, "PROFILE_EXISTS"),
         Refusal::PrincipalTaken(_) => (AlreadyExists, "PRINCIPAL_TAKEN"),
+        Refusal::QuotaExceeded(_) => (Code::ResourceExhausted, "QUOTA_EXCEEDED"),
         Refusal::NotRevealed(id, why) => return not_revealed(*id, *why),
         Refusal::Crowded => {
             return with_retry(
@@ -293,6 +316,17 @@ fn of_refusal(refusal: &Refusal) -> Status {
                 Duration::from_millis(100),
             );
         }
+        Refusal::KeyNotFound(..) => (NotFound, "KEY_NOT_FOUND"),
+        Refusal::KeyNotLoaded(..) => (FailedPrecondition, "KEY_NOT_LOADED"),
+        Refusal::KeyRetired(..) => (FailedPrecondition, "KEY_RETIRED"),
+        Refusal::KeyActive(..) => (FailedPrecondition, "KEY_ACTIVE"),
+        Refusal::KeyInUse(_, _, remaining) => {
+            let remaining = remaining.secrets + remaining.requests;
+            let metadata = HashMap::from([("remaining".to_owned(), remaining.to_string())]);
+            let details = ErrorDetails::with_error_info("KEY_IN_USE", DOMAIN, metadata);
+            return Status::with_error_details(FailedPrecondition, refusal.to_string(), details);
+        }
+        Refusal::TooManyKeys => (FailedPrecondition, "TOO_MANY_KEYS"),
         Refusal::Random(error) => return internal(error),
     };
     with_reason(code, reason, refusal.to_string())

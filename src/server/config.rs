@@ -18,7 +18,7 @@ pub mod table;
 pub mod values;
 
 pub use check::Settings;
-pub use cli::{Admin, Cli, Command};
+pub use cli::{Admin, Cli, Command, Flags, Layers, OfLog, OfPlace};
 pub use problem::Problems;
 pub use settings::{Audit, Keyring, Limits, Retention, Server, Store};
 pub use values::{AuditFile, LogDirectives};

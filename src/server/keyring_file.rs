@@ -10,7 +10,8 @@
 //! key = "64 hexadecimal digits"
 //! ```
 //!
-//! The last of each is active. No error quotes the file: it is all secrets.
+//! A store that knows of no active keys takes the last of each. No error quotes the
+//! file: it is all secrets.
 
 use std::fmt::Write as _;
 
@@ -18,7 +19,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::domain::keyring::{InvalidKeyring, KeyBytes, KeyVersion, Keyring};
+use crate::domain::keyring::{InvalidKeyring, KeyBytes, KeyKind, KeyVersion, Keyring};
 use crate::domain::random::{self, Random, RandomUnavailable};
 
 /// Why a file is no keyring.
@@ -92,13 +93,68 @@ pub fn generate(random: &dyn Random) -> Result<Zeroizing<String>, RandomUnavaila
          # guesses at secrets; without it no credential of the store works.\n\
          # Back it up, apart from the store.\n",
     );
-    for kind in ["pepper", "sealing"] {
-        let key = Zeroizing::new(random::bytes::<32>(random)?);
-        let key = Zeroizing::new(HEXLOWER_PERMISSIVE.encode(&*key));
-        // Writing to a String does not fail.
-        let _ = write!(*text, "\n[[{kind}]]\nversion = 1\nkey = \"{}\"\n", *key);
+    for kind in KeyKind::ALL {
+        write_key(&mut text, kind, KeyVersion(1), random)?;
     }
     Ok(text)
+}
+
+/// The text of a keyring file with a fresh key added to it: the next version of its
+/// kind.
+///
+/// # Errors
+///
+/// [`AddError`] if the text is no keyring, if it holds as many versions as may be, or
+/// if there is no key to be had.
+pub fn add(
+    text: &str,
+    kind: KeyKind,
+    random: &dyn Random,
+) -> Result<(Zeroizing<String>, KeyVersion), AddError> {
+    let checks = parse(text)?.checks();
+    let versions = checks.of(kind).iter().map(|(version, _)| version.0);
+    let next = versions.max().and_then(|greatest| greatest.checked_add(1));
+    let next = KeyVersion(next.ok_or(AddError::LastVersion)?);
+    // Never moved while keys stand in it.
+    let mut added = Zeroizing::new(String::with_capacity(text.len() + 256));
+    added.push_str(text);
+    if !text.ends_with('\n') {
+        added.push('\n');
+    }
+    write_key(&mut added, kind, next, random)?;
+    parse(&added)?;
+    Ok((added, next))
+}
+
+/// Why a key is not added to a file.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// The file is none, or would be none.
+    #[error(transparent)]
+    Invalid(#[from] InvalidKeyringFile),
+    /// There is no greater number.
+    #[error("the greatest version is in use")]
+    LastVersion,
+    /// There is no key to be had.
+    #[error(transparent)]
+    Random(#[from] RandomUnavailable),
+}
+
+fn write_key(
+    text: &mut String,
+    kind: KeyKind,
+    version: KeyVersion,
+    random: &dyn Random,
+) -> Result<(), RandomUnavailable> {
+    let key = Zeroizing::new(random::bytes::<32>(random)?);
+    let key = Zeroizing::new(HEXLOWER_PERMISSIVE.encode(&*key));
+    // Writing to a String does not fail.
+    let _ = write!(
+        text,
+        "\n[[{kind}]]\nversion = {version}\nkey = \"{}\"\n",
+        *key
+    );
+    Ok(())
 }
 
 fn keys(
@@ -128,9 +184,44 @@ mod tests {
     fn a_generated_keyring_is_read_back() {
         let text = generate(&SystemRandom::new()).unwrap();
         let keyring = parse(&text).unwrap();
-        assert_eq!(keyring.pepper_checks().count(), 1);
-        assert_eq!(keyring.sealing_checks().count(), 1);
+        let checks = keyring.checks();
+        assert_eq!((checks.peppers.len(), checks.sealing.len()), (1, 1));
         assert_ne!(*text, *generate(&SystemRandom::new()).unwrap());
+    }
+
+    #[test]
+    fn a_key_is_added_as_the_next_version_and_all_else_stays() {
+        let random = SystemRandom::new();
+        let first = generate(&random).unwrap();
+        let bare = first.trim_end();
+        for before in [&**first, bare] {
+            let (second, version) = add(before, KeyKind::Pepper, &random).unwrap();
+            assert_eq!(version, KeyVersion(2));
+            assert!(second.starts_with(before));
+            let (third, version) = add(&second, KeyKind::Sealing, &random).unwrap();
+            assert_eq!(version, KeyVersion(2));
+            let (before, after) = (parse(before).unwrap(), parse(&third).unwrap());
+            for kind in KeyKind::ALL {
+                let (before, after) = (before.checks(), after.checks());
+                assert_eq!(after.of(kind).len(), 2);
+                assert_eq!(after.of(kind)[0], before.of(kind)[0]);
+                assert_ne!(after.of(kind)[0].1, after.of(kind)[1].1);
+                assert_eq!(after.of(kind)[1].0, KeyVersion(2));
+            }
+        }
+        let greatest = first.replacen("version = 1", &format!("version = {}", u32::MAX), 1);
+        let refused = add(&greatest, KeyKind::Pepper, &random).unwrap_err();
+        assert!(matches!(refused, AddError::LastVersion));
+        let (mut full, mut added) = (first, 1);
+        let refused = loop {
+            match add(&full, KeyKind::Sealing, &random) {
+                Ok((more, _)) => (full, added) = (more, added + 1),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(added, crate::domain::keyring::MOST_VERSIONS);
+        let too_many = InvalidKeyringFile::Keys(InvalidKeyring::TooMany);
+        assert!(matches!(refused, AddError::Invalid(invalid) if invalid == too_many));
     }
 
     #[test]

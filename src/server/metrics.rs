@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::supervise::Failure;
 use super::tls::Tls;
 use crate::authority::Authority;
+use crate::authority::keys::KeyStatus;
 
 /// Within how many days expiring credentials are counted.
 const SOON_DAYS: [u32; 2] = [7, 30];
@@ -97,6 +98,21 @@ impl Collector for Credentials {
             let label = [("within_days", days.to_string())];
             number(soon).encode(family.encode_family(&label)?)?;
         }
+
+        let keyring = self.0.keyring_status();
+        let help =
+            "Secrets of credentials that are not revoked, by the pepper they are hashed under.";
+        let mut family = encoder.encode_descriptor("secrets", help, None, gauge)?;
+        for pepper in keyring.peppers.iter().filter(|key| is_shown(key)) {
+            let label = [("pepper_version", pepper.version.to_string())];
+            number(pepper.remaining.secrets).encode(family.encode_family(&label)?)?;
+        }
+        let help = "Secrets that can be viewed again, by the key they are sealed with.";
+        let mut family = encoder.encode_descriptor("sealed_secrets", help, None, gauge)?;
+        for key in keyring.sealing.iter().filter(|key| is_shown(key)) {
+            let label = [("key_version", key.version.to_string())];
+            number(key.remaining.secrets).encode(family.encode_family(&label)?)?;
+        }
         Ok(())
     }
 }
@@ -138,6 +154,11 @@ impl Collector for Certificate {
         let metric = encoder.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?;
         ConstGauge::new(self.0.not_after()).encode(metric)
     }
+}
+
+/// Whether a version of a key is of interest to anybody still.
+const fn is_shown(key: &KeyStatus) -> bool {
+    key.loaded || key.state.is_needed() || !key.remaining.is_nothing()
 }
 
 const DAY: Duration = Duration::from_hours(24);

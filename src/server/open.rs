@@ -7,16 +7,16 @@ use super::administrator::{self, AdministratorError};
 use super::config::Settings;
 use super::data_dir::{DataDir, DirLock, FileError};
 use super::keyring_file::{self, InvalidKeyringFile};
-use crate::authority::command::Command;
+use super::keyring_source::KeyringSource;
 use crate::authority::committer::CommandError;
 use crate::authority::feed::{Feed, FeedError};
 use crate::authority::hub::RingSize;
-use crate::authority::record::KeyChecks;
+use crate::authority::index::Index;
 use crate::authority::{Authority, Parts};
-use crate::domain::keyring::{CheckValue, KeyVersion, Keyring};
+use crate::domain::keyring::{KeyKind, KeyProblem, Keyring};
 use crate::domain::random::{self, RandomUnavailable, SystemRandom};
 use crate::domain::revision::StoreId;
-use crate::domain::time::SystemClock;
+use crate::domain::time::{Clock as _, SystemClock, Timestamp};
 use crate::store::sled::{OpenError as StoreOpenError, Options, SledStore};
 use crate::store::{Store, StoreError};
 
@@ -69,17 +69,6 @@ pub enum OpenError {
     Random(#[from] RandomUnavailable),
 }
 
-/// What is wrong with a keyring for a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyProblem {
-    /// A key that the store was used with is not there.
-    #[error("{0} version {1} is missing")]
-    Missing(&'static str, KeyVersion),
-    /// Another key is there under its number.
-    #[error("{0} version {1} is another key")]
-    Differs(&'static str, KeyVersion),
-}
-
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
         Self::Load(error.into())
@@ -102,8 +91,8 @@ pub struct Opened {
     pub directory: DataDir,
     /// What an authority is made of.
     pub parts: Parts,
-    /// What the store knows of its keyring.
-    recorded: Option<KeyChecks>,
+    /// Where the keys come from.
+    pub keyring: Arc<KeyringSource>,
     /// Held so that nobody else makes a keyring for the same store.
     _lock: DirLock,
 }
@@ -136,7 +125,7 @@ pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenEr
         return Err(missing());
     }
     // Before the store: a store without its keyring would be a loss.
-    let keyring = Arc::new(read_keyring(&directory, &keyring_path, exists, &random)?);
+    let (keyring, source) = read_keyring(&directory, &keyring_path, exists, &random)?;
     let store = if exists {
         SledStore::open(&directory.store(), &options)?
     } else {
@@ -145,13 +134,13 @@ pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenEr
     };
     let store: Arc<dyn Store> = Arc::new(store);
     let loaded = Feed::load(Arc::clone(&store), RingSize::default())?;
-    if let Some(recorded) = &loaded.keyring {
-        check_keyring(&keyring, recorded).map_err(|problem| OpenError::WrongKeyring {
-            path: keyring_path,
-            problem,
-        })?;
-    }
     let index = loaded.feed.index();
+    check_keyring(&keyring, index, SystemClock.now()).map_err(|problem| {
+        OpenError::WrongKeyring {
+            path: source.path().to_owned(),
+            problem,
+        }
+    })?;
     let configured = settings.configured.clone();
     index.directory().configure(configured, index.names());
     let (revision, credentials) = loaded.feed.index().read(|index| index.len());
@@ -159,13 +148,14 @@ pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenEr
     Ok(Opened {
         directory,
         _lock: lock,
-        recorded: loaded.keyring,
+        keyring: Arc::new(source),
         parts: Parts {
             store,
             feed: Arc::new(loaded.feed),
-            keyring,
+            keyring: Arc::new(keyring),
             clock: Arc::new(SystemClock),
             random: Arc::new(random),
+            quotas: settings.limits.quotas(),
         },
     })
 }
@@ -175,7 +165,7 @@ fn read_keyring(
     path: &Path,
     store_exists: bool,
     random: &SystemRandom,
-) -> Result<Keyring, OpenError> {
+) -> Result<(Keyring, KeyringSource), OpenError> {
     let text = match directory.read(path)? {
         Some(text) => text,
         None if store_exists => return Err(OpenError::NoKeyring(path.to_owned())),
@@ -185,39 +175,36 @@ fn read_keyring(
             text
         }
     };
-    keyring_file::parse(&text).map_err(|source| OpenError::Keyring {
-        path: path.to_owned(),
-        source,
-    })
+    let path = path.to_owned();
+    match keyring_file::parse(&text) {
+        Ok(keyring) => Ok((keyring, KeyringSource::read_before(directory, path, &text))),
+        Err(source) => Err(OpenError::Keyring { path, source }),
+    }
 }
 
-/// Whether the keyring has every key that the store was used with.
-fn check_keyring(keyring: &Keyring, recorded: &KeyChecks) -> Result<(), KeyProblem> {
-    let held = KeyChecks {
-        peppers: keyring.pepper_checks().collect(),
-        sealing: keyring.sealing_checks().collect(),
-    };
-    let kinds = [
-        ("pepper", &recorded.peppers, &held.peppers),
-        ("sealing", &recorded.sealing, &held.sealing),
-    ];
-    for (kind, recorded, held) in kinds {
-        for (version, check) in recorded {
-            match check_of(held, *version) {
-                None => return Err(KeyProblem::Missing(kind, *version)),
-                Some(held) if held != check => return Err(KeyProblem::Differs(kind, *version)),
-                Some(_) => (),
-            }
+/// Whether the keyring has every key that the store needs, by what it says of its
+/// keys and by what it holds.
+fn check_keyring(keyring: &Keyring, index: &Index, now: Timestamp) -> Result<(), KeyProblem> {
+    let loaded = keyring.checks();
+    let (_, (state, used)) = index.read(|index| {
+        let used = KeyKind::ALL.map(|kind| {
+            let versions = index.versions_used(kind).into_iter();
+            let used =
+                versions.filter(|version| !index.remaining(kind, *version, now).is_nothing());
+            (kind, used.collect::<Vec<_>>())
+        });
+        (index.keyring(), used)
+    });
+    if let Some((state, _)) = state {
+        state.admits(&loaded)?;
+    }
+    for (kind, versions) in used {
+        let mut versions = versions.into_iter();
+        if let Some(missing) = versions.find(|version| loaded.find(kind, *version).is_none()) {
+            return Err(KeyProblem::Missing(kind, missing));
         }
     }
     Ok(())
-}
-
-fn check_of(checks: &[(KeyVersion, CheckValue)], version: KeyVersion) -> Option<&CheckValue> {
-    checks
-        .iter()
-        .find(|(held, _)| *held == version)
-        .map(|(_, check)| check)
 }
 
 /// What a fresh store still lacks could not be added.
@@ -240,13 +227,7 @@ impl Opened {
     ///
     /// [`FirstStartError`].
     pub async fn complete(&self, authority: &Authority) -> Result<(), FirstStartError> {
-        let checks = KeyChecks {
-            peppers: self.parts.keyring.pepper_checks().collect(),
-            sealing: self.parts.keyring.sealing_checks().collect(),
-        };
-        if self.recorded.as_ref() != Some(&checks) {
-            authority.run(Command::RecordKeyring(checks)).await?;
-        }
+        authority.note_keys().await?;
         if let Some(path) = administrator::first(&self.directory, authority).await? {
             tracing::info!(path = %path.display(), "the first administrator's token is in a file");
         }

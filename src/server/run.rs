@@ -20,6 +20,7 @@ use super::data_dir::DataDir;
 use super::health;
 use super::incoming::{self, Incoming};
 use super::jwt::Issuers;
+use super::keyring_source;
 use super::listeners::{self, Listeners};
 use super::metrics;
 use super::open::{IfMissing, OpenError, Opened, open};
@@ -27,6 +28,7 @@ use super::supervise::{Failure, Supervisor};
 use super::tls::{Tls, TlsSettings};
 use crate::authority::committer::CommandError;
 use crate::authority::directory::Configured;
+use crate::authority::reseal;
 use crate::authority::retention::{self, Retention};
 use crate::authority::sweep::{Keep, Swept};
 use crate::authority::{Authority, Parts, Workers};
@@ -35,12 +37,15 @@ use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::credential_service_server::CredentialServiceServer;
 use crate::proto::v1::directory_service_server::DirectoryServiceServer;
+use crate::proto::v1::operations_service_server::OperationsServiceServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
 use crate::rpc::access::AccessLayer;
 use crate::rpc::audit::AuditRpc;
 use crate::rpc::credentials::Credentials;
 use crate::rpc::directory::DirectoryRpc;
+use crate::rpc::limits::Limits as CallLimits;
+use crate::rpc::operations::Operations;
 use crate::rpc::verification::Verification;
 use crate::store::StoreError;
 use crate::store::sled::SledStore;
@@ -57,11 +62,12 @@ const RETENTION_PERIOD: Duration = Duration::from_mins(1);
 /// How often it is looked for what has expired and what is over.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "credd.v1.AuditService",
     "credd.v1.CredentialService",
     "credd.v1.DirectoryService",
+    "credd.v1.OperationsService",
     "credd.v1.VerificationService",
 ];
 
@@ -71,7 +77,6 @@ const SERVICES: [&str; 5] = [
 ///
 /// Whatever keeps the server from starting or from going on.
 pub fn serve(settings: &Settings) -> Result<(), Failure> {
-    refuse_what_is_not_built(settings)?;
     incoming::raise_descriptor_limit();
     block_on(async {
         let listeners = Listeners::bind(settings).await?;
@@ -152,7 +157,7 @@ pub async fn run(
     } = listeners.into();
     let address = listener.local_addr()?;
     let limits = &settings.limits;
-    let shared = Shared::default();
+    let shared = Shared::limited_to(CallLimits::new(limits.calls()));
     let (health, health_service) = tonic_health::server::health_reporter();
     report(&health, ServingStatus::NotServing).await;
 
@@ -187,6 +192,10 @@ pub async fn run(
             )
             .add_service(
                 DirectoryServiceServer::new(DirectoryRpc::new(shared.clone()))
+                    .max_decoding_message_size(limits.max_message_bytes),
+            )
+            .add_service(
+                OperationsServiceServer::new(Operations::new(shared.clone()))
                     .max_decoding_message_size(limits.max_message_bytes),
             )
             .add_service(
@@ -276,6 +285,10 @@ async fn serve_authority(
             shared.stopping.clone(),
         ),
     );
+    supervisor.task(
+        "limits",
+        forget_idle_callers(Arc::clone(&shared.limits), shared.stopping.clone()),
+    );
     if let Some(file) = settings.audit.file.clone() {
         let log = Arc::clone(authority.audit().log());
         supervisor.task("audit copy", audit::export(log, Output(file)));
@@ -283,6 +296,13 @@ async fn serve_authority(
     let keep = settings.retention.audit();
     let keep_short = audit::keep_short(Arc::clone(&authority), keep, shared.stopping.clone());
     supervisor.task("audit retention", keep_short);
+    let (keys, stopping) = (Arc::clone(&authority), shared.stopping.clone());
+    supervisor.task("keyring", keyring_source::follow(keys, stopping));
+    let (keys, stopping) = (Arc::clone(&authority), shared.stopping.clone());
+    supervisor.task("sealing anew", async move {
+        reseal::run(keys, stopping).await;
+        Ok(())
+    });
     if let Some(address) = settings.server.metrics_listen {
         let listener = listeners::bind(address).await?;
         let address = listener.local_addr()?;
@@ -330,41 +350,18 @@ pub(super) fn http2(streams: u32) -> Server {
         .max_concurrent_streams(Some(streams))
 }
 
-/// A setting that does nothing must not look as if it did.
-fn refuse_what_is_not_built(settings: &Settings) -> Result<(), Failure> {
-    let limits = &settings.limits;
-    let unbuilt = [
-        (
-            "limits.requests_per_second_per_caller",
-            limits.requests_per_second_per_caller > 0,
-        ),
-        (
-            "limits.credentials_per_tenant",
-            limits.credentials_per_tenant > 0,
-        ),
-        (
-            "limits.credentials_per_owner",
-            limits.credentials_per_owner > 0,
-        ),
-    ];
-    let used = unbuilt.into_iter().filter(|(_, is_used)| *is_used);
-    let used: Vec<_> = used.map(|(name, _)| name).collect();
-    if used.is_empty() {
-        return Ok(());
-    }
-    Err(format!("this version can't serve with {}", used.join(", ")).into())
-}
-
 /// An authority with its workers.
 fn start_authority(
     opened: &Opened,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Authority>, Failure> {
     let (authority, workers) = Authority::new(opened.parts.clone());
+    authority.keys().set_source(Arc::clone(&opened.keyring));
     let Workers {
         committer,
         uses,
         audit,
+        rekeys,
     } = workers;
     supervisor.thread("committer", move || Ok(committer.run()?))?;
     supervisor.task("last use", async move {
@@ -373,6 +370,10 @@ fn start_authority(
     });
     supervisor.task("audit", async move {
         audit.run().await;
+        Ok(())
+    });
+    supervisor.task("hashing anew", async move {
+        rekeys.run().await;
         Ok(())
     });
     Ok(Arc::new(authority))
@@ -394,6 +395,17 @@ async fn sweep(
             Err(CommandError::StoreFailed | CommandError::Stopping) => return Ok(()),
             Err(error) => tracing::warn!(%error, "the upkeep waits for the next time"),
         }
+    }
+    Ok(())
+}
+
+async fn forget_idle_callers(
+    limits: Arc<CallLimits>,
+    stopping: CancellationToken,
+) -> Result<(), Failure> {
+    let mut ticks = tokio::time::interval(SWEEP_PERIOD);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        limits.forget_idle();
     }
     Ok(())
 }

@@ -173,6 +173,20 @@ pub(crate) fn good_request(rpc: &str, unchanged: &Unchanged) -> Vec<u8> {
             ..Default::default()
         }
         .encode_to_vec(),
+        // It has no fields: one that nobody knows.
+        ("OperationsService", "GetStatus") => field(15, b"unknown"),
+        ("OperationsService", "RotatePepper" | "RotateSealingKey") => v1::RotatePepperRequest {
+            version: 1,
+            reason,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        ("OperationsService", "RetirePepper" | "RetireSealingKey") => v1::RetirePepperRequest {
+            version: 7,
+            reason,
+            ..Default::default()
+        }
+        .encode_to_vec(),
         ("VerificationService", "Verify") => verify_token_request(token).encode_to_vec(),
         ("VerificationService", "VerifyStream") => v1::VerifyStreamRequest {
             correlation: 1,

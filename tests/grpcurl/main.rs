@@ -286,6 +286,7 @@ fn a_stranger_learns_what_there_is_to_call_and_nothing_else() {
         let expected = [
             "credd.v1.CredentialService",
             "credd.v1.DirectoryService",
+            "credd.v1.OperationsService",
             "credd.v1.VerificationService",
             "grpc.health.v1.Health",
         ];

@@ -1,6 +1,7 @@
 //! The README's commands, as they are written.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::program::{Ended, Program, serve};
@@ -80,24 +81,32 @@ fn the_commands_of_the_later_sections_work_as_they_are_written() {
     };
     let mut script = String::from("set -eu\n");
     script.push_str(blocks("## Five minutes with grpcurl")[0]);
-    let later = ["## Profiles", "## Owners, roles and tenants"].map(blocks);
+    let later = [
+        "## Profiles",
+        "## Owners, roles and tenants",
+        "## Rotating keys",
+    ];
+    let later = later.map(blocks);
     assert!(later.iter().all(|blocks| !blocks.is_empty()));
     script.extend(later.into_iter().flatten());
     let path = std::env::var("PATH").unwrap();
     let tools = grpcurl.parent().unwrap().display();
+    let credd = Path::new(env!("CARGO_BIN_EXE_credd")).parent().unwrap();
+    let credd = credd.display();
     let mut bash = Command::new("bash");
     bash.args([
         "-c",
         &script.replace("localhost:7420", &address.to_string()),
     ])
     .current_dir(directory.path())
-    .env("PATH", format!("{tools}:{path}"));
+    .env("PATH", format!("{credd}:{tools}:{path}"));
     let Ended { status, output } = Program::start(bash).end();
     assert!(status.success(), "{output}");
     for shown in [
         "\"X-Partner-Key\"",
         "\"feeds:write\"",
         "\"defaultSource\": \"analysts\"",
+        "\"state\": \"KEY_STATE_OLD\"",
     ] {
         assert!(output.contains(shown), "{shown} in {output}");
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use credd::authority::command::{NewId, SetState, Texts};
+use credd::authority::command::{NewId, Quotas, SetState, Texts};
 use credd::authority::feed::{Feed, FeedError};
 use credd::authority::hub::RingSize;
 use credd::authority::manage::{Asked, NewCredential};
@@ -89,17 +89,21 @@ impl InProcess {
             keyring: Arc::new(Keyring::new(&key, &key).unwrap()),
             clock,
             random: Arc::new(SystemRandom::new()),
+            quotas: Quotas::default(),
         });
         let Workers {
             committer,
             uses,
             audit,
+            rekeys,
         } = workers;
         let committer = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run())
             .unwrap();
-        let uses = tokio::spawn(uses.run());
+        let uses = tokio::spawn(async move {
+            tokio::join!(uses.run(), rekeys.run());
+        });
         let audit = tokio::spawn(audit.run());
         let authority = Arc::new(authority);
         let token = administrator(&authority).await;

@@ -13,6 +13,7 @@ use crate::authority::record::{Record, audit};
 use crate::domain::audit::{ChainNumber, Event, Head, KnownBy, MOST_CREDENTIALS, OK, Subject};
 use crate::domain::credential::{Action, Credential};
 use crate::domain::directory::OwnerRef;
+use crate::domain::keyring::{KeyState, KnownKey};
 use crate::domain::names::{Principal, Reason, Tenant};
 use crate::domain::profile::ProfileFamily;
 use crate::domain::time::Timestamp;
@@ -126,7 +127,7 @@ const fn of_credd(command: &Command) -> Option<&'static str> {
     match command {
         Command::Remove(_) => Some("credd.retention"),
         Command::TrimAudit(_) => Some("credd.audit-retention"),
-        Command::RecordKeyring(_) => Some("credd.keyring"),
+        Command::NoteKeys(_) => Some("credd.keyring"),
         Command::Issue(_)
         | Command::Import(_)
         | Command::SetState(_)
@@ -135,10 +136,14 @@ const fn of_credd(command: &Command) -> Option<&'static str> {
         | Command::Reveal(_)
         | Command::ReportLeak(_)
         | Command::Directory(_)
-        | Command::EraseEvents(_) => Some("credd.administrator"),
+        | Command::EraseEvents(_)
+        | Command::RotateKey(_)
+        | Command::RetireKey(_)
+        | Command::EndSecrets(_) => Some("credd.administrator"),
         Command::RecordUses(_)
         | Command::TellExpiry(_)
         | Command::Forget(..)
+        | Command::Rekey(_)
         | Command::RecordEvents(_) => None,
     }
 }
@@ -163,11 +168,15 @@ fn reason(command: &Command) -> Option<&Reason> {
         Command::ReportLeak(report) => Some(&report.reason),
         Command::Directory(command) => Some(&command.reason),
         Command::EraseEvents(erasure) => Some(&erasure.reason),
+        Command::RotateKey(ask) => Some(&ask.reason),
+        Command::RetireKey(ask) => Some(&ask.reason),
+        Command::EndSecrets(ask) => Some(&ask.reason),
         Command::RecordUses(_)
         | Command::TellExpiry(_)
         | Command::Remove(_)
         | Command::Forget(..)
-        | Command::RecordKeyring(_)
+        | Command::NoteKeys(_)
+        | Command::Rekey(_)
         | Command::RecordEvents(_)
         | Command::TrimAudit(_) => None,
     }
@@ -333,11 +342,18 @@ fn detail(record: &Record) -> Option<String> {
         Record::Profile(reference, Some(record)) if !record.last_change.deleted() => {
             Some(format!("version {}", reference.version))
         }
-        Record::Keyring(Some(checks)) => {
-            let version =
-                |(version, _): &(crate::domain::keyring::KeyVersion, _)| version.to_string();
-            let peppers = texts(&mut checks.peppers.iter().map(version));
-            let sealing = texts(&mut checks.sealing.iter().map(version));
+        Record::Keyring(Some(state)) => {
+            let version = |key: &KnownKey| {
+                let state = match key.state {
+                    KeyState::Unused => "unused",
+                    KeyState::Active => "active",
+                    KeyState::Old => "old",
+                    KeyState::Retired => "retired",
+                };
+                format!("{} ({state})", key.version)
+            };
+            let peppers = texts(&mut state.peppers.iter().map(version));
+            let sealing = texts(&mut state.sealing.iter().map(version));
             Some(format!(
                 "peppers {}; sealing keys {}",
                 peppers.join(", "),

@@ -11,8 +11,9 @@ use super::tallies::Tallies;
 use super::{Counts, Suspect};
 use crate::authority::command::Command;
 use crate::authority::committer::{CommandError, Commands, How};
+use crate::authority::keys::Keys;
 use crate::domain::audit::{Event, RETIRED_SECRET};
-use crate::domain::keyring::{Keyring, Macs as _, SecretOf};
+use crate::domain::keyring::{Macs as _, SecretOf};
 use crate::domain::time::Clock;
 
 /// How often what was counted is written.
@@ -35,7 +36,7 @@ pub(super) struct Queues {
 pub struct AuditWriter {
     queues: Queues,
     commands: Commands,
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
     counts: Arc<Counts>,
     tallies: Tallies,
@@ -48,14 +49,14 @@ impl AuditWriter {
     pub(super) fn new(
         queues: Queues,
         commands: Commands,
-        keyring: Arc<Keyring>,
+        keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
         counts: Arc<Counts>,
     ) -> Self {
         Self {
             queues,
             commands,
-            keyring,
+            keys,
             clock,
             counts,
             tallies: Tallies::default(),
@@ -117,7 +118,7 @@ impl AuditWriter {
         };
         let named = entry.earlier_secret(claim.generation);
         if entry.kind() == claim.kind
-            && named.is_some_and(|held| self.keyring.matches(&secret, Some(&held.mac)))
+            && named.is_some_and(|held| self.keys.current().matches(&secret, Some(&held.mac)))
         {
             self.counts.add_retired();
             RETIRED_SECRET.clone_into(&mut event.outcome);

@@ -147,6 +147,7 @@ fn given_by(view: &dyn View, record: &Record) -> Vec<Given> {
         | Record::Uses(..)
         | Record::Request(..)
         | Record::Keyring(_)
+        | Record::Rekeyed(..)
         | Record::Audit(..) => Vec::new(),
     }
 }

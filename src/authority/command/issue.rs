@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Answer, Context, Decision, Known, NewId, Refusal, Request, Thing, View, administrators,
-    credential_record, expect, life, request,
+    credential_record, expect, life, quota, request,
 };
 use crate::authority::directory::KnownProfile;
 use crate::domain::credential::{Action, Change, Credential, HeldSecret, Origin, Set, State};
@@ -93,6 +93,7 @@ pub(super) fn issue(
         .filter(|_| wrong.is_empty())
         .ok_or(Refusal::Invalid(wrong))?;
     let replaced = displaced(view, &owner, &known, ask, context.now)?;
+    quota::check(view, context.quotas, &owner, 1, replaced.len() as u64)?;
     let id = new_id(view, ask.id, context)?;
     let generation = Generation::FIRST;
     let sealed = match profile.visibility {
@@ -132,9 +133,11 @@ pub(super) fn issue(
             known.credential().with_state(State::Revoked, change),
         ))
     }));
+    let request = ask.request.as_ref();
+    let written = request.map(|request| request.name(context.keyring));
     let ended = replaced
         .iter()
-        .flat_map(|known| request::destroyed(view, known.credential().id, ask.request.as_ref()));
+        .flat_map(|known| request::destroyed(view, known.credential().id, written));
     writes.extend(ended);
     if let Some(request) = &ask.request {
         writes.push(request::record(

@@ -385,7 +385,9 @@ pub(super) fn rotate(
         ..after.with_secret(secret, sealed, overlap_ends_at)
     });
     let mut writes = vec![credential_record(&after)];
-    writes.extend(request::destroyed(view, ask.id, ask.request.as_ref()));
+    let request = ask.request.as_ref();
+    let written = request.map(|request| request.name(context.keyring));
+    writes.extend(request::destroyed(view, ask.id, written));
     if let Some(request) = &ask.request {
         writes.push(request::record(request, &after, &ask.secret, &[], context)?);
     }

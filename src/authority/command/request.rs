@@ -7,6 +7,7 @@ use super::{Context, Known, Record, Refusal, View, WithSecret};
 use crate::authority::record::{RequestName, RequestRecord};
 use crate::domain::credential::{Credential, State};
 use crate::domain::id::{CredentialId, RequestId};
+use crate::domain::keyring::{KeyKind, KeyVersion, Keyring};
 use crate::domain::revision::Revision;
 use crate::domain::secret::Secret;
 use crate::domain::token::Generation;
@@ -24,11 +25,32 @@ const MOST_REPLACED: usize = 100;
 pub struct Request {
     /// The id that the caller gave it.
     pub id: RequestId,
-    /// The names under which it is kept: of the caller and the id. The first is
-    /// the one to write.
-    pub names: Vec<RequestName>,
+    /// The names under which it may be kept: of the caller and the id, one for each
+    /// version of the sealing key, the active one first.
+    pub names: Vec<(KeyVersion, RequestName)>,
     /// What was asked: a MAC of tenant, RPC and request, one for each name.
     pub asked: Vec<[u8; 32]>,
+}
+
+impl Request {
+    /// The name to keep it under, and what was asked under the same key, which is the
+    /// active one unless another was activated meanwhile that was not even loaded
+    /// when the request came.
+    fn place(&self, keyring: &Keyring) -> (KeyVersion, RequestName, [u8; 32]) {
+        let active = keyring.active(KeyKind::Sealing);
+        let mut places = self.names.iter().zip(&self.asked);
+        let first = places.clone().next();
+        let place = places.find(|((version, _), _)| *version == active);
+        let Some(((version, name), asked)) = place.or(first) else {
+            unreachable!("a keyring has a sealing key, and a request a name under it");
+        };
+        (*version, *name, *asked)
+    }
+
+    /// The name to keep it under.
+    pub(super) fn name(&self, keyring: &Keyring) -> RequestName {
+        self.place(keyring).1
+    }
 }
 
 /// What there is to say to a request that was carried out before.
@@ -40,7 +62,7 @@ pub(super) fn replay(
     context: &Context<'_>,
 ) -> Result<Option<WithSecret>, Refusal> {
     let found = request.names.iter().zip(&request.asked);
-    let found = found.filter_map(|(name, asked)| Some((view.request(name)?, asked)));
+    let found = found.filter_map(|((_, name), asked)| Some((view.request(name)?, asked)));
     let remembered = found
         .filter(|((record, _), _)| context.now.since(record.at) < REPLAYED_FOR + REFUSED_FOR)
         .map(|((record, revision), asked)| (record, revision, asked));
@@ -92,11 +114,10 @@ pub(super) fn record(
         secret.expose(),
         context.random,
     )?;
-    let (Some(name), Some(asked)) = (request.names.first(), request.asked.first()) else {
-        unreachable!("a keyring has a sealing key, and a request a name under it");
-    };
+    let (key, name, asked) = request.place(context.keyring);
     let record = RequestRecord {
-        asked: *asked,
+        key,
+        asked,
         at: context.now,
         credential: credential.id,
         generation,
@@ -107,7 +128,7 @@ pub(super) fn record(
             .take(MOST_REPLACED)
             .collect(),
     };
-    Ok(Record::Request(*name, Some(Arc::new(record))))
+    Ok(Record::Request(name, Some(Arc::new(record))))
 }
 
 fn open(request: &Request, record: &RequestRecord, context: &Context<'_>) -> Option<Secret> {
@@ -128,13 +149,15 @@ fn sealing_context(id: CredentialId, generation: Generation) -> Vec<u8> {
 }
 
 /// The records of the requests that made secrets of a credential, without the
-/// secrets: they have ended. But for that of a request of the same name, which is
-/// written anew.
-pub(super) fn destroyed(view: &dyn View, id: CredentialId, but: Option<&Request>) -> Vec<Record> {
-    let written = but.and_then(|request| request.names.first());
+/// secrets: they have ended. But for that of this name, which is written anew.
+pub(super) fn destroyed(
+    view: &dyn View,
+    id: CredentialId,
+    written: Option<RequestName>,
+) -> Vec<Record> {
     let requests = view.requests_of(id).into_iter();
     requests
-        .filter(|(name, record)| !record.sealed.is_empty() && Some(name) != written)
+        .filter(|(name, record)| !record.sealed.is_empty() && Some(*name) != written)
         .map(|(name, record)| {
             let emptied = RequestRecord {
                 sealed: Vec::new(),

@@ -9,7 +9,7 @@ use crate::authority::hub::RingSize;
 use crate::domain::credential::{Set, State};
 use crate::domain::expiry::Wish;
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::KeyVersion;
+use crate::domain::keyring::{KeyVersion, Keyring};
 use crate::domain::names::{Label, Owner, Principal, ProfileName, Reason, Tenant};
 use crate::domain::random::SystemRandom;
 use crate::domain::revision::{Position, StoreId};
@@ -19,6 +19,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::{Changes, Entry, KeyRange, PageLimit};
 
 mod groups;
+mod rekeyed;
 
 type OtherWriter = Box<dyn FnOnce(&MemoryStore) + Send>;
 
@@ -93,12 +94,17 @@ impl Stepped {
         let dynamic = Arc::clone(&store) as Arc<dyn Store>;
         let loaded = Feed::load(Arc::clone(&dynamic), RingSize::default()).unwrap();
         let key = [(KeyVersion(1), zeroize::Zeroizing::new([1; 32]))];
+        let feed = Arc::new(loaded.feed);
+        let keyring = Arc::new(Keyring::new(&key, &key).unwrap());
+        let keys = Arc::new(Keys::new(keyring, Arc::clone(feed.index())));
+        feed.set_keys(Arc::clone(&keys));
         let (commands, committer) = Committer::new(
             dynamic,
-            Arc::new(loaded.feed),
-            Arc::new(Keyring::new(&key, &key).unwrap()),
+            feed,
+            keys,
             Arc::new(SystemClock),
             Arc::new(SystemRandom::new()),
+            Quotas::default(),
         );
         Self {
             store,

@@ -12,6 +12,8 @@ use crate::domain::revision::ChainHash;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Generation;
 
+mod keys;
+
 fn id(n: u8) -> CredentialId {
     // The last bytes pick the shard.
     let mut bytes = [0; 16];

@@ -239,6 +239,7 @@ fn during_an_overlap_both_secrets_are_good_and_then_one() {
         Ok(Proof {
             generation: Generation::new(number),
             ends_at,
+            pepper: KeyVersion(1),
         })
     };
     assert_eq!(prove(&claim(), before), proof(1, Some(NOW)));

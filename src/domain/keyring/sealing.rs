@@ -4,17 +4,28 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use zeroize::Zeroizing;
 
+use super::versions::Versioned;
 use super::{CheckValue, KeyBytes, KeyVersion, NotSealedHere, check_value};
 use crate::domain::random::{self, Random, RandomUnavailable};
 
 /// A version of the sealing key.
 pub(super) struct SealingKey {
     pub(super) version: KeyVersion,
-    pub(super) check: CheckValue,
+    check: CheckValue,
     aead: LessSafeKey,
     /// Under which the names of requests are hashed, and keys for their answers
     /// derived.
     requests: hmac::Key,
+}
+
+impl Versioned for SealingKey {
+    fn version(&self) -> KeyVersion {
+        self.version
+    }
+
+    fn check(&self) -> &CheckValue {
+        &self.check
+    }
 }
 
 impl SealingKey {

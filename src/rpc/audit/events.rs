@@ -61,7 +61,7 @@ pub(super) async fn list(
             None
         }
         token => {
-            let opened = binding.open(authority.keyring(), token);
+            let opened = binding.open(&authority.keys().current(), token);
             let text: Option<[u8; 8]> = opened.ok().and_then(|text| text.try_into().ok());
             Some(u64::from_be_bytes(text.ok_or_else(status::bad_page_token)?))
         }
@@ -216,7 +216,7 @@ impl Listing {
             Some(next) => self
                 .binding
                 .seal(
-                    self.authority.keyring(),
+                    &self.authority.keys().current(),
                     self.authority.random(),
                     &next.to_be_bytes(),
                 )

@@ -11,6 +11,7 @@ use crate::proto::v1::{
     GetRequest, GetResponse, ListRequest, ListResponse, UpdateRequest, UpdateResponse,
 };
 use crate::rpc::convert;
+use crate::rpc::limits::reading;
 use crate::rpc::page_token::{self, Binding};
 use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
@@ -61,21 +62,22 @@ pub(super) async fn list(
         ..filter
     };
     let permit = admitted.on_whose(authority, &filter.whose)?;
-    let keyring = authority.keyring();
+    let keyring = authority.keys().full();
     let binding = Binding::new("credentials", permit.principal());
     let binding = binding.with_filter(&filter, order);
     let after = if page_token.is_empty() {
         Place::START
     } else {
         binding
-            .open(keyring, &page_token)
+            .open(&keyring, &page_token)
             .and_then(|text| page_token::read_place(&text))
             .map_err(|_| status::bad_page_token())?
     };
-    let page = authority.list(&filter, order, after, limit);
+    let _turn = service.0.limits.turn().await;
+    let page = reading(|| authority.list(&filter, order, after, limit));
     let next_page_token = match page.next {
         Some(next) => binding
-            .seal(keyring, authority.random(), &page_token::write_place(next))
+            .seal(&keyring, authority.random(), &page_token::write_place(next))
             .map_err(|error| status::internal(&error))?,
         None => String::new(),
     };

@@ -16,6 +16,7 @@ use super::read::{File, Sources};
 use super::settings;
 use super::table::Setting;
 use super::values::Form;
+use crate::server::keyring_cli::KeyringCommand;
 
 /// A credential authority: issues, verifies and revokes API credentials over
 /// gRPC.
@@ -45,6 +46,9 @@ pub enum Command {
     /// Checks or shows what can be configured.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Makes, shows and extends a keyring file; needs no server.
+    #[command(subcommand)]
+    Keyring(KeyringCommand),
 }
 
 /// What helps those who administer credd.
@@ -100,6 +104,10 @@ pub enum OfServer {}
 #[derive(Clone, Debug)]
 pub enum OfStore {}
 
+/// Where the store is.
+#[derive(Clone, Debug)]
+pub enum OfPlace {}
+
 /// What to log.
 #[derive(Clone, Debug)]
 pub enum OfLog {}
@@ -113,6 +121,12 @@ impl Scope for OfServer {
 impl Scope for OfStore {
     fn has(setting: &Setting) -> bool {
         ["store", "keyring"].contains(&setting.section)
+    }
+}
+
+impl Scope for OfPlace {
+    fn has(setting: &Setting) -> bool {
+        setting.name() == "store.data_dir"
     }
 }
 

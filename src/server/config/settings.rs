@@ -1,18 +1,21 @@
 //! The settings: each row is one.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::jwt_values::{Audience, FetchedFrom, Issuer, usual_algorithms};
 use super::table::{SectionRows, section, tables};
 use super::values::{AuditFile, LogDirectives};
+use crate::authority::command::Quotas;
 use crate::authority::retention::Retention as LogRetention;
 use crate::authority::sweep::Keep;
 use crate::domain::jwt::Algorithm;
 use crate::domain::names::{Description, OwnerPrincipal, Role};
 use crate::domain::permission::CreddGrant;
 use crate::domain::rights::Reach;
+use crate::rpc::limits::LimitSettings;
 
 /// All sections, in the order of the documented file.
 #[must_use]
@@ -195,9 +198,9 @@ section! {
         /// How many calls a caller may make at once after a pause; 0: as many as
         /// in a second.
         burst_per_caller: u32 = 0, flag("burst-per-caller"), range(0..=1_000_000);
-        /// The most credentials of a tenant; 0: no limit.
+        /// The most credentials of a tenant that are not revoked; 0: no limit.
         credentials_per_tenant: u64 = 0, flag("credentials-per-tenant"), range(0..=1_000_000_000);
-        /// The most credentials of an owner; 0: no limit.
+        /// The most credentials of an owner that are not revoked; 0: no limit.
         credentials_per_owner: u64 = 0, flag("credentials-per-owner"), range(0..=1_000_000_000);
     }
 }
@@ -226,6 +229,30 @@ impl Retention {
         LogRetention {
             age: Duration::from_secs(self.log_hours.saturating_mul(3600)),
             commits: self.log_commits,
+        }
+    }
+}
+
+impl Limits {
+    /// What callers may ask for at once and one after the other.
+    #[must_use]
+    pub fn calls(&self) -> LimitSettings {
+        let rate = NonZeroU32::new(self.requests_per_second_per_caller);
+        let burst = NonZeroU32::new(self.burst_per_caller).or(rate);
+        LimitSettings {
+            concurrent: self.max_concurrent_requests,
+            rate,
+            burst: burst.unwrap_or(NonZeroU32::MIN),
+        }
+    }
+
+    /// How many credentials there may be.
+    #[must_use]
+    pub fn quotas(&self) -> Quotas {
+        let some = |quota: u64| (quota > 0).then_some(quota);
+        Quotas {
+            per_tenant: some(self.credentials_per_tenant),
+            per_owner: some(self.credentials_per_owner),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Bringing credentials from elsewhere.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::terms::{Terms, Texts, Wrong};
 use super::{may_have_credentials, new_id, profile_of};
 use crate::authority::command::{
-    Answer, Context, Decision, Known, NewId, Refusal, View, credential_record,
+    Answer, Context, Decision, Known, NewId, Quotas, Refusal, View, credential_record, quota,
 };
 use crate::domain::credential::{Action, Change, Credential, HeldSecret, Origin};
 use crate::domain::directory::OwnerRef;
@@ -114,9 +115,40 @@ pub(in crate::authority::command) fn import(
     if !wrong.is_empty() {
         return Err(Refusal::Invalid(wrong));
     }
+    check_quotas(view, &imported, context)?;
     Ok(Decision {
         writes: imported.iter().map(credential_record).collect(),
         answer: Answer::Credentials(imported.into_iter().map(Known::Pending).collect()),
+    })
+}
+
+/// Refuses what would be too many for an owner, or together for the tenant.
+fn check_quotas(
+    view: &dyn View,
+    imported: &[Arc<Credential>],
+    context: &Context<'_>,
+) -> Result<(), Refusal> {
+    let mut of_owners: BTreeMap<OwnerRef, u64> = BTreeMap::new();
+    for credential in imported {
+        let owner = OwnerRef {
+            tenant: credential.tenant.clone(),
+            name: credential.owner.clone(),
+        };
+        *of_owners.entry(owner).or_default() += 1;
+    }
+    for (owner, added) in &of_owners {
+        let per_owner = Quotas {
+            per_tenant: None,
+            ..context.quotas
+        };
+        quota::check(view, per_owner, owner, *added, 0)?;
+    }
+    let per_tenant = Quotas {
+        per_owner: None,
+        ..context.quotas
+    };
+    of_owners.keys().next().map_or(Ok(()), |owner| {
+        quota::check(view, per_tenant, owner, imported.len() as u64, 0)
     })
 }
 

@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::authority::key_use::Needs;
 use crate::domain::keyring::Mac;
 use crate::domain::permission::{CreddGrant, Grant};
+use crate::domain::rekeyed::Rekeyed;
 use crate::domain::rights::{Binding, BindingRecord, Held, Reach};
 
 /// What a command may look at, in maps: a store of one command a commit.
@@ -14,6 +16,7 @@ pub(super) struct World {
     pub(super) revision: Revision,
     pub(super) keyring: Keyring,
     ids: Cell<IdSequence>,
+    pub(super) quotas: Quotas,
     pub(super) credentials: BTreeMap<CredentialId, Stored>,
     pub(super) uses: BTreeMap<CredentialId, Uses>,
     pub(super) requests: BTreeMap<RequestName, (Arc<RequestRecord>, Revision)>,
@@ -22,6 +25,8 @@ pub(super) struct World {
     pub(super) roles: BTreeMap<RoleRef, KnownRecord<RoleRecord>>,
     pub(super) profiles: BTreeMap<ProfileRef, Arc<KnownProfile>>,
     pub(super) bindings: BTreeMap<Binding, KnownRecord<BindingRecord>>,
+    pub(super) keys: Option<(Arc<KeyringState>, Revision)>,
+    pub(super) rekeyed: BTreeMap<CredentialId, Arc<Rekeyed>>,
 }
 
 impl World {
@@ -44,6 +49,7 @@ impl World {
             revision: Revision::new(100),
             keyring: keyring(&[1]),
             ids: Cell::new(IdSequence::after(None)),
+            quotas: Quotas::default(),
             credentials: BTreeMap::new(),
             uses: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -52,6 +58,8 @@ impl World {
             roles: BTreeMap::new(),
             profiles: profiles.collect(),
             bindings: BTreeMap::new(),
+            keys: None,
+            rekeyed: BTreeMap::new(),
         }
     }
 
@@ -62,6 +70,7 @@ impl World {
             now: self.now,
             keyring: &self.keyring,
             random: &SystemRandom::new(),
+            quotas: self.quotas,
             ids: &mut ids,
         };
         let decided = decide(self, command, &mut context);
@@ -172,7 +181,24 @@ impl World {
             Record::Binding(key, record) => {
                 set(&mut self.bindings, key, record.as_ref(), revision);
             }
-            Record::Keyring(_) | Record::Audit(..) => (),
+            Record::Keyring(state) => {
+                self.keys = state.clone().map(|state| (state, revision));
+            }
+            // As the index does: it lays it over the credential.
+            Record::Rekeyed(id, rekeyed) => {
+                if let (Some(rekeyed), Some(stored)) = (rekeyed, self.credentials.get_mut(id)) {
+                    let credential = &mut stored.credential;
+                    credential.secret.mac = rekeyed.current.mac;
+                    credential.sealed.clone_from(&rekeyed.sealed);
+                    if let (Some(overlap), Some(previous)) =
+                        (&mut credential.overlap, rekeyed.previous)
+                    {
+                        overlap.secret.mac = previous.mac;
+                    }
+                }
+                set_or_remove(&mut self.rekeyed, id, rekeyed.clone());
+            }
+            Record::Audit(..) => (),
         }
     }
 
@@ -240,6 +266,18 @@ impl View for World {
         all.cloned().map(Known::Committed).collect()
     }
 
+    fn count_of_tenant(&self, tenant: &Tenant) -> u64 {
+        let all = self.credentials.values().map(|stored| &stored.credential);
+        let live = all.filter(|one| one.tenant == *tenant && one.state != State::Revoked);
+        live.count() as u64
+    }
+
+    fn count_of_owner(&self, owner: &OwnerRef) -> u64 {
+        let all = self.credentials.values().map(|stored| &stored.credential);
+        let live = all.filter(|one| owner_ref_of(one) == *owner && one.state != State::Revoked);
+        live.count() as u64
+    }
+
     fn holds_imported(&self, mac: &Mac) -> bool {
         let all = self.credentials.values();
         all.map(|stored| &stored.credential.secret)
@@ -255,6 +293,31 @@ impl View for World {
 
     fn request(&self, name: &RequestName) -> Option<(Arc<RequestRecord>, Revision)> {
         self.requests.get(name).cloned()
+    }
+
+    fn keyring(&self) -> Option<(Arc<KeyringState>, Revision)> {
+        self.keys.clone()
+    }
+
+    fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining {
+        let all = self.credentials.values();
+        let needs = all.map(|stored| Needs::of(&stored.credential));
+        let secrets = needs.filter(|needs| match kind {
+            KeyKind::Pepper => needs.pepper(version, now),
+            KeyKind::Sealing => needs.sealing == Some(version),
+        });
+        let requests = self.requests.values();
+        let requests = requests.filter(|(record, _)| {
+            kind == KeyKind::Sealing && record.keys().any(|key| key == version)
+        });
+        Remaining {
+            secrets: secrets.count() as u64,
+            requests: requests.count() as u64,
+        }
+    }
+
+    fn is_rekeyed(&self, id: CredentialId) -> bool {
+        self.rekeyed.contains_key(&id)
     }
 
     fn held(&self, principal: &Principal) -> Vec<Held> {

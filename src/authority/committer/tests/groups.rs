@@ -274,7 +274,11 @@ fn a_request_that_comes_twice_in_a_group_makes_one_credential() {
     let mut stepped = Stepped::new();
     let request = |stepped: &Stepped| {
         let id = RequestId::parse("0b8a4d2e-6a0f-4c6e-9d0c-2f6f3a1b5c7d").unwrap();
-        let names = stepped.committer.keyring.request_names(&[id.as_bytes()]);
+        let names = stepped
+            .committer
+            .keys
+            .full()
+            .request_names(&[id.as_bytes()]);
         Some(Request {
             asked: vec![[1; 32]; names.len()],
             names,

@@ -15,7 +15,7 @@ use crate::domain::expiry::{self, Never};
 use crate::domain::header::{
     AuthScheme, HeaderFormat, HeaderName, HeaderRule, PairNames, ParameterName,
 };
-use crate::domain::keyring::Mac;
+use crate::domain::keyring::{CheckValue, KeyState, KeyStates, KnownKey, Mac};
 use crate::domain::language::Language;
 use crate::domain::names::{
     AttributeKey, AttributeValue, Attributes, Description, DisplayName, Group, Label,
@@ -23,6 +23,7 @@ use crate::domain::names::{
 };
 use crate::domain::permission::{CreddGrant, Grant};
 use crate::domain::profile::{Multiplicity, Profile, Required, RoleRule, Visibility};
+use crate::domain::rekeyed::RekeyedSecret;
 use crate::domain::revision::Revision;
 use crate::domain::token::Kind;
 
@@ -405,6 +406,8 @@ fn any_profile(family: ProfileFamily) -> impl Strategy<Value = ProfileRecord> {
 fn any_request() -> impl Strategy<Value = RequestRecord> {
     let sealed = vec(any::<u8>(), 0..70);
     (
+        // 0 is not written.
+        1..=u32::MAX,
         any::<[u8; 32]>(),
         any_time(),
         any_id(),
@@ -412,7 +415,8 @@ fn any_request() -> impl Strategy<Value = RequestRecord> {
         sealed,
     )
         .prop_map(
-            |(asked, at, credential, generation, sealed)| RequestRecord {
+            |(key, asked, at, credential, generation, sealed)| RequestRecord {
+                key: KeyVersion(key),
                 replaced: vec![credential],
                 asked,
                 at,
@@ -423,11 +427,41 @@ fn any_request() -> impl Strategy<Value = RequestRecord> {
         )
 }
 
-fn any_checks() -> impl Strategy<Value = Vec<(KeyVersion, CheckValue)>> {
-    vec(
-        (any::<u32>().prop_map(KeyVersion), any::<CheckValue>()),
-        0..4,
-    )
+fn any_keys() -> impl Strategy<Value = KeyStates> {
+    let state = prop_oneof![
+        Just(KeyState::Unused),
+        Just(KeyState::Active),
+        Just(KeyState::Old),
+        Just(KeyState::Retired)
+    ];
+    let set = option::of((1..=u64::MAX).prop_map(Revision::new));
+    let key = (any::<u32>(), any::<CheckValue>(), state, set);
+    let key = key.prop_map(|(version, check, state, set)| KnownKey {
+        version: KeyVersion(version),
+        check,
+        state,
+        set,
+    });
+    vec(key, 0..4).prop_map(KeyStates::new)
+}
+
+fn any_rekeyed() -> impl Strategy<Value = Rekeyed> {
+    let secret = || {
+        let secret = (any::<u32>(), any::<u32>(), any::<[u8; 32]>());
+        secret.prop_map(|(generation, pepper, tag)| RekeyedSecret {
+            generation: Generation::new(generation),
+            mac: Mac {
+                pepper: KeyVersion(pepper),
+                tag,
+            },
+        })
+    };
+    let sealed = option::of(vec(any::<u8>(), 1..70));
+    (secret(), option::of(secret()), sealed).prop_map(|(current, previous, sealed)| Rekeyed {
+        current,
+        previous,
+        sealed: sealed.map(Into::into),
+    })
 }
 
 fn any_binding() -> impl Strategy<Value = Binding> {
@@ -444,8 +478,8 @@ fn any_binding() -> impl Strategy<Value = Binding> {
 
 pub(super) fn any_record() -> impl Strategy<Value = Record> {
     let credential = option::of(any_credential());
-    let checks = (any_checks(), any_checks());
-    let checks = checks.prop_map(|(peppers, sealing)| KeyChecks { peppers, sealing });
+    let keyring = (any_keys(), any_keys());
+    let keyring = keyring.prop_map(|(peppers, sealing)| KeyringState { peppers, sealing });
     let tenant = || prop_oneof![name(), Just(Tenant::CREDD.into())].prop_map(Tenant::trusted);
     let owner = (tenant(), name().prop_map(Owner::trusted));
     let owner = owner.prop_map(|(tenant, name)| OwnerRef { tenant, name });
@@ -479,6 +513,8 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
             }),
         1 => (any::<RequestName>(), option::of(any_request()))
             .prop_map(|(name, record)| Record::Request(name, record.map(Arc::new))),
-        1 => option::of(checks).prop_map(Record::Keyring),
+        1 => option::of(keyring).prop_map(|state| Record::Keyring(state.map(Arc::new))),
+        1 => (any_id(), option::of(any_rekeyed()))
+            .prop_map(|(id, rekeyed)| Record::Rekeyed(id, rekeyed.map(Arc::new))),
     ]
 }

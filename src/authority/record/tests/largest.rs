@@ -7,7 +7,7 @@ use crate::domain::credential::{Action, Change, HeldSecret, Origin, Overlap, Sta
 use crate::domain::directory::{DirectoryAction, DirectoryChange, Permissions};
 use crate::domain::expiry::{self, Never};
 use crate::domain::header::{HeaderFormat, HeaderName, HeaderRule, PairNames, ParameterName};
-use crate::domain::keyring::Mac;
+use crate::domain::keyring::{CheckValue, KeyState, KeyStates, KnownKey, MOST_VERSIONS, Mac};
 use crate::domain::language::Language;
 use crate::domain::names::{
     AttributeKey, AttributeValue, Attributes, Description, DisplayName, Group, Label,
@@ -15,6 +15,7 @@ use crate::domain::names::{
 };
 use crate::domain::permission::Grant;
 use crate::domain::profile::{Multiplicity, Profile, Required, RoleRule, Visibility};
+use crate::domain::rekeyed::RekeyedSecret;
 use crate::domain::revision::Revision;
 use crate::domain::token::Kind;
 
@@ -324,6 +325,7 @@ fn the_largest_uses_request_and_keyring_fit_in_a_value() {
     fits(&Record::Uses(CredentialId::MAX, Some(uses)));
 
     let request = RequestRecord {
+        key: KeyVersion(u32::MAX),
         replaced: vec![CredentialId::MAX; 100],
         asked: [0xff; 32],
         at: Timestamp::MAX,
@@ -333,13 +335,30 @@ fn the_largest_uses_request_and_keyring_fit_in_a_value() {
     };
     fits(&Record::Request([0xff; 32], Some(Arc::new(request))));
 
-    // A keyring of a few versions; nothing bounds it.
-    let checks: Vec<_> = (0..40)
-        .map(|n| (KeyVersion(u32::MAX - n), [0xff; size_of::<CheckValue>()]))
-        .collect();
-    let checks = KeyChecks {
-        peppers: checks.clone(),
-        sealing: checks,
+    let keys = (0..u32::try_from(MOST_VERSIONS).unwrap()).map(|n| KnownKey {
+        version: KeyVersion(u32::MAX - n),
+        check: [0xff; size_of::<CheckValue>()],
+        state: KeyState::Retired,
+        set: Some(Revision::new(u64::MAX)),
+    });
+    let keys = KeyStates::new(keys.collect());
+    let state = KeyringState {
+        peppers: keys.clone(),
+        sealing: keys,
     };
-    fits(&Record::Keyring(Some(checks)));
+    fits(&Record::Keyring(Some(Arc::new(state))));
+
+    let secret = RekeyedSecret {
+        generation: Generation::new(u32::MAX),
+        mac: Mac {
+            pepper: KeyVersion(u32::MAX),
+            tag: [0xff; 32],
+        },
+    };
+    let rekeyed = Rekeyed {
+        current: secret,
+        previous: Some(secret),
+        sealed: Some(sealed(u32::MAX).into()),
+    };
+    fits(&Record::Rekeyed(CredentialId::MAX, Some(Arc::new(rekeyed))));
 }

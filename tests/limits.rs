@@ -1,0 +1,140 @@
+//! What callers may ask for at once and one after the other, and how many
+//! credentials they may have.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/calls.rs"]
+mod calls;
+mod support;
+
+use calls::{fields, issue_request, jo, put_owner, reason, refused};
+use credd::proto::v1;
+use credd::server::config::Limits;
+use support::{Server, config, soon};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+async fn start(change: impl FnOnce(&mut Limits)) -> Server {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = config(directory.path());
+    change(&mut settings.limits);
+    Server::start_with(directory, settings).await
+}
+
+fn says_when_to_come_again(status: &tonic::Status) -> bool {
+    let details = status.get_error_details();
+    let retry = details.retry_info().and_then(|info| info.retry_delay);
+    retry.is_some_and(|delay| !delay.is_zero())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_calls_too_often_is_told_when_to_come_again_and_others_go_on() {
+    let server = start(|limits| {
+        limits.requests_per_second_per_caller = 1;
+        limits.burst_per_caller = 5;
+    })
+    .await;
+    let mut answered = 0;
+    let last = loop {
+        match server.admin.list(v1::ListRequest::default()).await {
+            Ok(_) => answered += 1,
+            Err(status) => break status,
+        }
+        assert!(answered < 1_000, "nothing limits it");
+    };
+    assert!(answered >= 5, "the burst");
+    assert_eq!(last.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&last), "RATE_LIMITED");
+    assert!(says_when_to_come_again(&last));
+    let again = async {
+        while server.admin.list(v1::ListRequest::default()).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    soon("the next second", again).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_and_owners_have_no_more_credentials_than_they_may() {
+    let server = start(|limits| {
+        limits.credentials_per_owner = 2;
+        limits.credentials_per_tenant = 3;
+    })
+    .await;
+    let admin = &server.admin;
+    put_owner(admin, jo()).await;
+    let (first, _) = admin.issue_token("acme").await;
+    admin.issue_token("acme").await;
+    let of = |owner: &str| issue_request("acme", owner, "api-token");
+    let owner = admin.list(v1::ListRequest::default()).await.unwrap();
+    let owner = owner
+        .credentials
+        .iter()
+        .find(|one| one.id == first)
+        .unwrap()
+        .owner
+        .clone();
+    let full = refused(admin.issue(of(&owner)).await);
+    assert_eq!(full.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&full), "QUOTA_EXCEEDED");
+    admin.issue(of("another")).await.unwrap();
+    let full = refused(admin.issue(of("third")).await);
+    assert_eq!(reason(&full), "QUOTA_EXCEEDED");
+    admin.issue_token("globex").await;
+
+    // A hundred at once are counted one by one.
+    admin.revoke(&first).await.unwrap();
+    let mut all = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let (admin, request) = (admin.clone(), of(&format!("owner-{n}")));
+        all.spawn(async move { admin.issue(request).await.is_ok() });
+    }
+    let issued = all.join_all().await.into_iter().filter(|ok| *ok).count();
+    assert_eq!(issued, 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_half_of_the_places_are_taken_verify_is_answered() {
+    let server = start(|limits| limits.max_concurrent_requests = 2).await;
+    let (_, token) = server.admin.issue_token("acme").await;
+    let verifying = server.admin.clone();
+    let mut storm = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let client = server
+            .client(&support::read_token(server.directory.path()))
+            .await;
+        storm.spawn(async move {
+            let mut refused = 0;
+            for _ in 0..50 {
+                if let Err(status) = client.issue(support::token_request("globex")).await {
+                    assert_eq!(reason(&status), "OVERLOADED");
+                    assert!(says_when_to_come_again(&status));
+                    refused += 1;
+                }
+            }
+            refused
+        });
+    }
+    // One at a time: the other half is its own.
+    for _ in 0..200 {
+        assert_eq!(verifying.verdict(&token).await, v1::Verdict::Active);
+    }
+    let refused: usize = storm.join_all().await.into_iter().sum();
+    assert!(refused > 0, "the storm was none");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_larger_than_configured_is_refused_by_name() {
+    let server = start(|limits| limits.max_message_bytes = 2048).await;
+    let request = v1::IssueRequest {
+        description: "d".repeat(3000),
+        ..support::token_request("acme")
+    };
+    let status = refused(server.admin.issue(request).await);
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&status), "MESSAGE_TOO_LARGE");
+    assert_eq!(fields(&status), ["request"]);
+    server.stop().await;
+}
