@@ -200,6 +200,54 @@ impl Remembering {
         calls::reported(&self.client, &secrets.collect::<Vec<_>>()).await;
     }
 
+    /// Puts secrets where they would get into the audit log: what is noted of a call, and
+    /// of a client whose credential is denied.
+    async fn tell_the_audit(&self) {
+        for held in &self.held {
+            let secret = held.secret();
+            let mut request = tonic::Request::new(v1::GetRequest {
+                credential_id: held.id.clone(),
+            });
+            let id = format!("see {secret}").parse().unwrap();
+            request.metadata_mut().insert("x-request-id", id);
+            self.client.credentials.clone().get(request).await.unwrap();
+            let question = v1::VerifyRequest {
+                client_address: secret[..64].to_owned(),
+                request_id: format!("of {secret}"),
+                ..held.question()
+            };
+            calls::verify(&self.client, question).await;
+            let stranger = v1::GetOwnerRequest {
+                tenant: "acme".to_owned(),
+                name: secret,
+            };
+            let mut directory = self.client.directory.clone();
+            assert!(directory.get_owner(stranger).await.is_err());
+        }
+    }
+
+    /// Every event of the audit log, as text.
+    async fn listed_events(&self, admin: &Client) -> String {
+        let mut text = String::new();
+        let mut page_token = String::new();
+        // What was counted is written by then.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        loop {
+            let request = v1::ListEventsRequest {
+                page_size: 1000,
+                page_token,
+                ..Default::default()
+            };
+            let mut stream = admin.audit.clone().list_events(request).await.unwrap();
+            let page = stream.get_mut().message().await.unwrap().unwrap();
+            text.push_str(&format!("{:?}", page.events));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return text;
+            }
+        }
+    }
+
     /// All of it.
     async fn do_everything(&mut self) {
         calls::put_owner(

@@ -39,9 +39,12 @@ impl Drop for Blamed {
 async fn no_secret_stands_in_the_data_directory_in_the_log_in_metrics_or_in_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let metrics = free_address();
+    // Beside the store, so that it is searched with it.
+    let copied = directory.path().join("audit.jsonl");
     let traced = || {
         let mut command = serve_everything(&[], directory.path());
         command.args(["--log", "trace", "--metrics-listen", &metrics.to_string()]);
+        command.arg("--audit-file").arg(&copied);
         command
     };
     let (server, address) = Program::serve(traced());
@@ -66,11 +69,31 @@ async fn no_secret_stands_in_the_data_directory_in_the_log_in_metrics_or_in_an_e
         assert_clean(what, needles, &needles.found_in(status.details()));
     }
     caller.report().await;
+    caller.tell_the_audit().await;
     assert_clean(
         "running",
         needles,
         &needles.found_in_directory(directory.path()),
     );
+
+    let listed = caller.listed_events(&admin).await;
+    assert_clean(
+        "the audit log",
+        needles,
+        &needles.found_in(listed.as_bytes()),
+    );
+    for told in [
+        "[redacted]",
+        "RETIRED_SECRET",
+        "LOCKED",
+        "/Reveal",
+        "CALLER_UNKNOWN",
+    ] {
+        assert!(listed.contains(told), "{told}");
+    }
+    let lines = std::fs::read_to_string(&copied).unwrap();
+    assert!(lines.contains("/Reveal"), "events are copied");
+    assert_clean("the copy", needles, &needles.found_in(lines.as_bytes()));
 
     let scraped = scrape(metrics).await;
     assert!(scraped.contains("credd_credentials "), "{scraped}");
