@@ -1,5 +1,5 @@
-//! The keyring file: the input as its text, and a file of keys made from it, of
-//! which it is known whether it is good.
+//! The keyring file: the text of one, or, behind a zero byte, what a file is made
+//! of, so that it is known whether it is good.
 //!
 //! Whatever is said of a file quotes none of its keys.
 
@@ -19,14 +19,15 @@ const TOO_MANY: usize = 8;
 const MOST_KEYS: usize = 8;
 
 fuzz_target!(|data: &[u8]| {
-    if let Ok(text) = str::from_utf8(data) {
+    if let [0, keys @ ..] = data {
+        let mut file = File::default();
+        for chunk in keys.chunks(6).take(MOST_KEYS) {
+            file.add(chunk);
+        }
+        assert_eq!(check(&file.text), file.is_good());
+    } else if let Ok(text) = str::from_utf8(data) {
         check(text);
     }
-    let mut file = File::default();
-    for chunk in data.chunks(6).take(MOST_KEYS) {
-        file.add(chunk);
-    }
-    assert_eq!(check(&file.text), file.is_good());
 });
 
 /// Whether the file is good.

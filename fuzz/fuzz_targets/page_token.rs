@@ -80,7 +80,7 @@ fn check_text(text: &str) {
     let World {
         keyring,
         list,
-        others,
+        others: _,
         sealed,
     } = &*WORLD;
     let expected = if text == sealed {
@@ -89,9 +89,6 @@ fn check_text(text: &str) {
         Err(NotAPageToken)
     };
     assert_eq!(list.open(keyring, text), expected);
-    for other in others {
-        assert_eq!(other.open(keyring, text), Err(NotAPageToken));
-    }
     if let Ok(point) = resume_token::decode(text) {
         assert_eq!(resume_token::encode(&point), text);
     }
