@@ -60,12 +60,18 @@ fn check_reading(reading: &Reading<'_, '_>, name: &str, value: &[u8]) {
     assert!(rule.name.matches(name));
     let (public, secret) = parts(credential);
     match credential.presented() {
-        Presented::Token(token) => assert!(contains(value, token)),
+        Presented::Token(token) => {
+            assert!(is_one_word(token));
+            assert!(contains(value, token));
+        }
         Presented::UsernamePassword(username, password) => {
+            assert!(!username.contains(':'));
+            assert!(![username, password].concat().contains(char::is_control));
             let pair = BASE64.encode(format!("{username}:{password}").as_bytes());
             assert!(contains(value, &pair));
         }
         Presented::KeyPair(access_key, secret_key) => {
+            assert!(is_one_word(access_key) && is_one_word(secret_key));
             assert!(contains(value, access_key) && contains(value, secret_key));
         }
     }
@@ -87,6 +93,12 @@ fn parts<'a>(credential: &'a Presentable<'_>) -> (&'a str, &'a str) {
             (public, secret)
         }
     }
+}
+
+/// Whether nothing in the text could separate it from something else.
+fn is_one_word(text: &str) -> bool {
+    let separates = |c: char| c.is_whitespace() || c.is_control() || ",;\"".contains(c);
+    !text.is_empty() && !text.contains(separates)
 }
 
 fn contains(value: &[u8], text: &str) -> bool {
