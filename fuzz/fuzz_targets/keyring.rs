@@ -1,22 +1,35 @@
 //! The keyring file: the text of one, or, behind a zero byte, what a file is made
 //! of, so that it is known whether it is good.
 //!
-//! Whatever is said of a file quotes none of its keys.
+//! Whatever is said of a file quotes none of its keys. To a good one a key can be
+//! added, unless there are as many as may be or the text ends where none can follow.
 
 #![no_main]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use credd::domain::keyring::InvalidKeyring;
-use credd::server::keyring_file::{InvalidKeyringFile, parse};
+use credd::domain::keyring::{InvalidKeyring, KeyKind, Keyring, MOST_VERSIONS};
+use credd::domain::random::{Random, RandomUnavailable};
+use credd::server::keyring_file::{AddError, InvalidKeyringFile, add, parse};
 use data_encoding::{HEXLOWER, HEXUPPER};
 use libfuzzer_sys::fuzz_target;
 
 /// As many digits of a key in a row are a part of it and no coincidence.
 const TOO_MANY: usize = 8;
-/// How many keys are made of an input.
-const MOST_KEYS: usize = 8;
+/// How many keys are made of an input: more than a file may have of a kind.
+const MOST_KEYS: usize = MOST_VERSIONS + 8;
+
+/// The same bytes each time, so that an input does the same each time.
+#[derive(Debug)]
+struct Fixed;
+
+impl Random for Fixed {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomUnavailable> {
+        bytes.fill(0x5a);
+        Ok(())
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
     if let [0, keys @ ..] = data {
@@ -32,41 +45,69 @@ fuzz_target!(|data: &[u8]| {
 
 /// Whether the file is good.
 fn check(text: &str) -> bool {
-    let (shown, is_good) = match parse(text) {
+    match parse(text) {
         Ok(keyring) => {
-            assert!(keyring.pepper_checks().next().is_some());
-            assert!(keyring.sealing_checks().next().is_some());
-            (format!("{keyring:?}"), true)
+            assert_quotes_nothing(&format!("{keyring:?}"), text);
+            for kind in KeyKind::ALL {
+                check_add(text, kind, &keyring);
+            }
+            true
         }
         Err(error) => {
-            let shown = format!("{error} {error:?}");
-            (without_version(&shown, &error), false)
+            assert_quotes_nothing(&shown(&error), text);
+            false
         }
-    };
-    let text = text.to_ascii_lowercase();
-    let shown = shown.to_ascii_lowercase();
+    }
+}
+
+fn check_add(text: &str, kind: KeyKind, keyring: &Keyring) {
+    let before = keyring.checks();
+    let versions = before.of(kind);
+    assert!((1..=MOST_VERSIONS).contains(&versions.len()));
+    match add(text, kind, &Fixed) {
+        Ok((added, version)) => {
+            assert!(added.starts_with(text));
+            let after = parse(&added).unwrap().checks();
+            let ((last, _), rest) = after.of(kind).split_last().unwrap();
+            assert_eq!((*last, rest), (version, versions));
+            assert!(versions.iter().all(|(held, _)| *held < version));
+        }
+        Err(AddError::LastVersion) => {
+            assert!(versions.iter().any(|(held, _)| held.0 == u32::MAX));
+        }
+        Err(AddError::Invalid(error)) => {
+            if error == InvalidKeyringFile::Keys(InvalidKeyring::TooMany) {
+                assert_eq!(versions.len(), MOST_VERSIONS);
+            }
+            assert_quotes_nothing(&shown(&error), text);
+        }
+        Err(AddError::Random(RandomUnavailable)) => unreachable!("there are always bytes"),
+    }
+}
+
+fn assert_quotes_nothing(shown: &str, text: &str) {
+    let (shown, text) = (shown.to_ascii_lowercase(), text.to_ascii_lowercase());
     for run in shown.as_bytes().windows(TOO_MANY) {
         if run.iter().all(u8::is_ascii_hexdigit) {
             let run = str::from_utf8(run).unwrap();
             assert!(!text.contains(run), "{run} of the file is shown: {shown}");
         }
     }
-    is_good
 }
 
-/// The text without the number of a key, which may be shown and may have as many
-/// digits.
-fn without_version(shown: &str, error: &InvalidKeyringFile) -> String {
-    match error {
-        InvalidKeyringFile::Form { .. } => shown.to_owned(),
-        InvalidKeyringFile::Key { version, .. } => shown.replace(&version.to_string(), "VERSION"),
-        InvalidKeyringFile::Keys(InvalidKeyring::Version(version)) => {
-            shown.replace(&version.to_string(), "VERSION")
-        }
-        InvalidKeyringFile::Keys(InvalidKeyring::NoPepper | InvalidKeyring::NoSealingKey) => {
-            shown.to_owned()
-        }
+/// All that is said of the error, without a version of so many digits that it could
+/// be taken for a part of a key.
+fn shown(error: &InvalidKeyringFile) -> String {
+    let shown = format!("{error} {error:?}");
+    let version = match error {
+        InvalidKeyringFile::Key { version, .. } => version.to_string(),
+        InvalidKeyringFile::Keys(InvalidKeyring::Version(version)) => version.to_string(),
+        _ => return shown,
+    };
+    if version.len() < TOO_MANY {
+        return shown;
     }
+    shown.replace(&version, "VERSION")
 }
 
 #[derive(Default)]
@@ -90,12 +131,14 @@ impl File {
         } else {
             ("sealing", &mut self.sealing)
         };
-        let key = std::array::from_fn(|at: usize| fill.wrapping_mul(31).wrapping_add(at as u8));
-        let key: &[u8; 32] = &key;
+        let mut key = [0; 32];
+        for (at, byte) in (0..).zip(&mut key) {
+            *byte = fill.wrapping_mul(31).wrapping_add(at);
+        }
         let mut key = if flags & 2 == 0 {
-            HEXLOWER.encode(key)
+            HEXLOWER.encode(&key)
         } else {
-            HEXUPPER.encode(key)
+            HEXUPPER.encode(&key)
         };
         match flags >> 2 & 7 {
             0 => key.push('0'),
@@ -113,6 +156,7 @@ impl File {
     }
 
     fn is_good(&self) -> bool {
-        !self.is_broken && !self.peppers.is_empty() && !self.sealing.is_empty()
+        let is_count = |versions: &BTreeSet<u32>| (1..=MOST_VERSIONS).contains(&versions.len());
+        !self.is_broken && is_count(&self.peppers) && is_count(&self.sealing)
     }
 }

@@ -2,7 +2,8 @@
 //! value; without a value, a deletion.
 //!
 //! A record is refused, or it has that key and is written and read as an equal
-//! one, whatever names are known already.
+//! one, whatever names are known already. What the audit log holds is read further,
+//! as who reads the log does.
 
 #![no_main]
 
@@ -11,6 +12,9 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use credd::authority::names::Interner;
 use credd::authority::record::Record;
+use credd::authority::record::audit::{
+    read_anchor, read_entry, read_event, write_anchor, write_entry, write_event,
+};
 use libfuzzer_sys::fuzz_target;
 
 static NONE: LazyLock<Interner> = LazyLock::new(Interner::new);
@@ -40,8 +44,12 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(&*record.key(), key);
             let encoded = record.encode();
             assert_eq!(encoded.is_some(), value.is_some());
-            for value in [&value, &encoded].into_iter().flatten() {
-                assert_eq!(value.first(), Some(&FORMAT));
+            if let Record::Audit(_, value) = &record {
+                value.iter().for_each(check_audit);
+            } else {
+                for value in [&value, &encoded].into_iter().flatten() {
+                    assert_eq!(value.first(), Some(&FORMAT));
+                }
             }
             let again = Record::decode(key, encoded.as_ref(), &NONE);
             assert_eq!(again.as_ref(), Ok(&record));
@@ -49,3 +57,18 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 });
+
+fn check_audit(value: &Bytes) {
+    if let Ok(anchor) = read_anchor(value) {
+        assert_eq!(read_anchor(&write_anchor(&anchor)), Ok(anchor));
+    }
+    if let Ok(record) = read_entry(value) {
+        assert_eq!(value.first(), Some(&FORMAT));
+        assert_eq!(read_entry(&write_entry(&record)).as_ref(), Ok(&record));
+        if let Some(payload) = record.entry.payload
+            && let Ok(event) = read_event(&payload.bytes)
+        {
+            assert_eq!(read_event(&write_event(&event)), Ok(event));
+        }
+    }
+}
