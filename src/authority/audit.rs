@@ -188,3 +188,35 @@ fn known_by(party: &Party) -> KnownBy {
         By::Name => KnownBy::Nobody,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::feed::Feed;
+    use crate::authority::hub::RingSize;
+
+    #[test]
+    fn what_finds_no_place_is_dropped_and_counted_and_nobody_waits() {
+        let counts = Arc::<Counts>::default();
+        let (notes, _unread) = mpsc::channel(3);
+        let (suspects, _unheard) = mpsc::channel(1);
+        let (flushes, _unflushed) = mpsc::channel(1);
+        let store: Arc<dyn Store> = Arc::new(crate::store::memory::MemoryStore::new(
+            crate::domain::revision::StoreId::from_random([1; 16]),
+        ));
+        let feed = Feed::load(Arc::clone(&store), RingSize::default())
+            .unwrap()
+            .feed;
+        let audit = Audit {
+            notes,
+            suspects,
+            flushes,
+            counts,
+            log: Arc::new(AuditLog::new(store, feed.audit_head())),
+        };
+        for _ in 0..10 {
+            audit.note(Event::new("action", "OUTCOME", Timestamp::from_millis(1)));
+        }
+        assert_eq!(audit.counts().dropped(), 7);
+    }
+}

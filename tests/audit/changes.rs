@@ -1,6 +1,7 @@
 //! Every RPC that changes something leaves one event, with the change.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use bytes::Bytes;
 use credd::proto::v1::{self, AuditEvent, AuditFilter};
@@ -9,10 +10,11 @@ use tonic::Request;
 use tonic::transport::Channel;
 
 use crate::calls::{issue_request, put_role};
+use crate::support::program::{Program, credd};
 use crate::support::raw::{self, rpcs};
 use crate::support::{
     Client, Server, channel, list_request, lock_request, read_token, revoke_request, soon,
-    token_of, token_request,
+    token_of, token_request, until,
 };
 use crate::{events, events_once, number, of_rpc};
 
@@ -48,7 +50,7 @@ macro_rules! change {
 }
 
 /// The RPCs that change nothing but by what is counted.
-const READ: [&str; 14] = [
+const READ: [&str; 15] = [
     "AuditService/ListEvents",
     "AuditService/VerifyChain",
     "CredentialService/Get",
@@ -63,6 +65,7 @@ const READ: [&str; 14] = [
     "DirectoryService/ListProfiles",
     "DirectoryService/ListRoles",
     "DirectoryService/ListTenants",
+    "OperationsService/GetStatus",
 ];
 /// The RPCs that judge and tell of changes.
 const VERIFICATION: [&str; 3] = [
@@ -409,6 +412,58 @@ async fn changes(admin: &Client) -> Vec<Change> {
             of(&viewable.id, "misp")
         ),
         change!(
+            "OperationsService/RotatePepper",
+            v1::RotatePepperRequest {
+                version: 2,
+                reason: reason(),
+                ..Default::default()
+            },
+            v1::RotatePepperResponse,
+            About {
+                details: "peppers 1 (old), 2 (active), 3 (unused); sealing keys 1 (active), 2 (unused), 3 (unused)",
+                ..About::default()
+            }
+        ),
+        change!(
+            "OperationsService/RetirePepper",
+            v1::RetirePepperRequest {
+                version: 3,
+                reason: reason(),
+                ..Default::default()
+            },
+            v1::RetirePepperResponse,
+            About {
+                details: "peppers 1 (old), 2 (active), 3 (retired); sealing keys 1 (active), 2 (unused), 3 (unused)",
+                ..About::default()
+            }
+        ),
+        change!(
+            "OperationsService/RotateSealingKey",
+            v1::RotateSealingKeyRequest {
+                version: 2,
+                reason: reason(),
+                ..Default::default()
+            },
+            v1::RotateSealingKeyResponse,
+            About {
+                details: "peppers 1 (old), 2 (active), 3 (retired); sealing keys 1 (old), 2 (active), 3 (unused)",
+                ..About::default()
+            }
+        ),
+        change!(
+            "OperationsService/RetireSealingKey",
+            v1::RetireSealingKeyRequest {
+                version: 3,
+                reason: reason(),
+                ..Default::default()
+            },
+            v1::RetireSealingKeyResponse,
+            About {
+                details: "peppers 1 (old), 2 (active), 3 (retired); sealing keys 1 (old), 2 (active), 3 (retired)",
+                ..About::default()
+            }
+        ),
+        change!(
             "AuditService/EraseEvents",
             v1::EraseEventsRequest {
                 named: Some(v1::erase_events_request::Named::Owner(v1::AuditOwner {
@@ -473,6 +528,19 @@ async fn every_change_leaves_one_event_with_who_what_and_when() {
     assert_eq!(rows, all, "an RPC without a row here");
 
     let channel = channel(server.address).await;
+    for kind in ["pepper", "sealing"].repeat(2) {
+        add_key(server.directory.path(), kind);
+    }
+    until("the keys to be loaded", async || {
+        let request = v1::GetStatusRequest {}.encode_to_vec();
+        let status = call(&channel, &token, "OperationsService/GetStatus", request).await;
+        let keyring = v1::GetStatusResponse::decode(status)
+            .unwrap()
+            .keyring
+            .unwrap();
+        keyring.peppers.len() == 3 && keyring.sealing_keys.len() == 3
+    })
+    .await;
     for change in changes {
         let Change {
             rpc,
@@ -491,6 +559,16 @@ async fn every_change_leaves_one_event_with_who_what_and_when() {
     }
     crate::sound(admin, &[]).await;
     server.stop().await;
+}
+
+/// Adds a key to the keyring, as an operator does.
+fn add_key(data_dir: &Path, kind: &str) {
+    let mut command = credd(&[]);
+    command
+        .args(["keyring", "add", kind, "--data-dir"])
+        .arg(data_dir);
+    let ended = Program::start(command).end();
+    assert!(ended.status.success(), "{}", ended.output);
 }
 
 /// The event has what the call had. What is not known beforehand is `""`.

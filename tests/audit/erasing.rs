@@ -48,12 +48,12 @@ async fn what_names_a_person_is_erased_and_the_chain_stays_valid() {
         })
     };
     assert_eq!(erase(admin, mia(), true).await.erased, 4);
-    let verified = verify(admin, &[before.clone()]).await;
+    let verified = verify(admin, std::slice::from_ref(&before)).await;
     assert_eq!(verified.erased, 0, "it was only asked");
 
     let erased = erase(admin, mia(), false).await;
     assert_eq!(erased.erased, 4);
-    let verified = verify(admin, &[before.clone()]).await;
+    let verified = verify(admin, std::slice::from_ref(&before)).await;
     assert_eq!((verified.broken, verified.erased), (None, 4));
     let all = events(admin, AuditFilter::default()).await;
     let is_erased = |event: &&v1::AuditEvent| event.state() == AuditEventState::Erased;

@@ -353,18 +353,18 @@ async fn who_follows_sees_each_event_once_as_it_is_committed() {
     let mut revisions = Vec::new();
     for n in 0..20 {
         let request = token_request(["globex", "acme"][n % 2]);
-        let issued = admin.issue(request).await.unwrap();
-        revisions.push(number(issued.revision));
+        let made = admin.issue(request).await.unwrap();
+        revisions.push(number(made.revision));
         let event = following.next().await;
         assert_eq!(number(event.revision), revisions[n]);
-        assert_eq!(event.credential_ids, [issued.credential.unwrap().id]);
+        assert_eq!(event.credential_ids, [made.credential.unwrap().id]);
         // Others are left out.
         admin.lock(&event.credential_ids[0]).await.unwrap();
     }
     // Taken up where it was left.
     let token = following.token.clone();
     drop(following);
-    let issued = admin.issue(token_request("acme")).await.unwrap();
+    let last = admin.issue(token_request("acme")).await.unwrap();
     let mut again = follow(
         admin,
         ListEventsRequest {
@@ -373,7 +373,7 @@ async fn who_follows_sees_each_event_once_as_it_is_committed() {
         },
     )
     .await;
-    assert_eq!(number(again.next().await.revision), number(issued.revision));
+    assert_eq!(number(again.next().await.revision), number(last.revision));
     server.stop().await;
 }
 

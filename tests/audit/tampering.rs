@@ -171,8 +171,8 @@ async fn a_record_that_was_changed_removed_or_swapped_is_found_and_named() {
             "a byte of the salt",
             |raw| {
                 raw.change(4, |record| {
-                    record.entry.payload.as_mut().unwrap().salt[9] ^= 1
-                })
+                    record.entry.payload.as_mut().unwrap().salt[9] ^= 1;
+                });
             },
             4,
             ChainFlaw::PayloadChanged,
@@ -282,19 +282,19 @@ async fn a_store_that_was_set_back_is_found_against_a_head_that_was_kept() {
     let server = Server::start_in(directory).await;
     let before = sound(&server.admin, &[]).await;
     fill(&server.admin, 3).await;
-    let kept = sound(&server.admin, &[before.clone()]).await;
+    let kept = sound(&server.admin, std::slice::from_ref(&before)).await;
     drop(server.stop().await);
 
     // Set back: the log ends before what was seen.
     let server = Server::start_in(earlier).await;
-    sound(&server.admin, &[before.clone()]).await;
-    let verified = verify(&server.admin, &[kept.clone()]).await;
+    sound(&server.admin, std::slice::from_ref(&before)).await;
+    let verified = verify(&server.admin, std::slice::from_ref(&kept)).await;
     let broken = verified.broken.unwrap();
     assert_eq!(broken.flaw(), ChainFlaw::Cut);
     assert!(broken.sequence <= kept.sequence);
     // And once it has grown again: what was seen is not what is there.
     fill(&server.admin, 6).await;
-    sound(&server.admin, &[before.clone()]).await;
+    sound(&server.admin, std::slice::from_ref(&before)).await;
     let verified = verify(&server.admin, &[before, kept.clone()]).await;
     let broken = verified.broken.unwrap();
     assert_eq!(

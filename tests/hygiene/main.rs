@@ -240,7 +240,7 @@ impl Remembering {
             };
             let mut stream = admin.audit.clone().list_events(request).await.unwrap();
             let page = stream.get_mut().message().await.unwrap().unwrap();
-            text.push_str(&format!("{:?}", page.events));
+            text.extend([format!("{:?}", page.events)]);
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 return text;
