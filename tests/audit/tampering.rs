@@ -325,7 +325,7 @@ async fn a_damaged_event_is_listed_as_such_and_not_as_what_it_says() {
         });
     });
     let server = Server::start_in(directory).await;
-    let all = crate::events(&server.admin, Default::default()).await;
+    let all = crate::events(&server.admin, credd::proto::v1::AuditFilter::default()).await;
     let damaged = &all[4];
     assert_eq!(damaged.sequence, 5);
     assert_eq!(damaged.state(), credd::proto::v1::AuditEventState::Damaged);

@@ -284,6 +284,7 @@ fn a_stranger_learns_what_there_is_to_call_and_nothing_else() {
             .filter(|service| !service.starts_with("grpc.reflection."))
             .collect();
         let expected = [
+            "credd.v1.AuditService",
             "credd.v1.CredentialService",
             "credd.v1.DirectoryService",
             "credd.v1.OperationsService",
