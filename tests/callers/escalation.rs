@@ -91,6 +91,14 @@ impl Round {
             count: Count::default(),
         };
         for tenant in ["acme", "globex", "credd"] {
+            if tenant != "credd" {
+                // Or it is not listed before it has credentials.
+                let request = v1::PutTenantRequest {
+                    name: tenant.to_owned(),
+                    ..Default::default()
+                };
+                directory.put_tenant(request).await.unwrap();
+            }
             for role in ROLES {
                 let permissions: &[&str] = if tenant == "credd" {
                     &CREDD_GRANTS
