@@ -3,11 +3,11 @@
 //!
 //! A record of the log is a header and a payload. The header holds the record's
 //! number, its time, the hash of the record before it, and a hash of the payload
-//! with a random salt; the record's own hash covers all of these ([`chain`]).
+//! with a random salt; the record's own hash covers all of these (`chain`).
 //! So a payload that names a person can be erased, with its salt, and the chain
 //! is what it was: nobody can guess the payload from the hash that stays.
 //!
-//! [`verifier`] walks a chain and names the first record that is not as it was
+//! `verifier` walks a chain and names the first record that is not as it was
 //! written. What a chain alone can't show, that its end was cut off or that all
 //! of it was set back, shows against a [`Head`] that was kept elsewhere.
 
