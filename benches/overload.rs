@@ -5,7 +5,7 @@
 //! the next thing as soon as it has an answer: half of them for pages of a list,
 //! half for credentials. It has the lowest priority, since its machines would be
 //! others than the server's; what it takes all the same falls to the storm's side.
-//! Verify is asked over one connection, one at a time.
+//! Verify is asked over one connection, one at a time, by a thread of its own.
 //!
 //! `CREDD_BENCH_CREDENTIALS` (100,000), `CREDD_BENCH_STORM` (200 connections),
 //! `CREDD_BENCH_MILLIS` (1,000: how long either side of a pair runs),
@@ -29,6 +29,7 @@ use credd::server::open::{IfMissing, open};
 use support::serving::{Bearer, Credd, channel, connect, runtime, settings, verify_request};
 use support::typical::Population;
 use support::{Budget, Pairs, Table, period, preamble, setting};
+use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 const STORM_ADDRESS: &str = "CREDD_BENCH_STORM_ADDRESS";
@@ -56,11 +57,13 @@ fn main() {
     let (address, admin) = (credd.address, credd.token.clone());
     let token = runtime.block_on(issue(address, &admin));
     let resident = resident_mib();
-    let mut client = runtime.block_on(connect(address, &admin));
+    // Not among the server's threads: who asks is another machine.
+    let caller = Builder::new_current_thread().enable_all().build().unwrap();
+    let mut client = caller.block_on(connect(address, &admin));
     let mut p99 = || {
         let begin = Instant::now();
         let mut times = Vec::new();
-        runtime.block_on(async {
+        caller.block_on(async {
             while begin.elapsed() < period() {
                 let asked = Instant::now();
                 let answer = client.verify(verify_request(&token)).await.unwrap();

@@ -18,6 +18,7 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::store::Store;
 
 pub mod audit;
+pub mod background;
 pub mod caller;
 pub mod command;
 pub mod committer;

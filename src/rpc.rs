@@ -14,6 +14,7 @@ pub mod page_token;
 pub mod peer;
 pub mod permit;
 pub mod policy;
+pub mod received;
 pub mod resume_token;
 pub mod status;
 pub mod stopping;

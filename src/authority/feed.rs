@@ -105,7 +105,7 @@ impl Feed {
                         continue;
                     }
                     let record = Record::decode(&entry.key, Some(&entry.value), index.names())?;
-                    write(&writer, record, entry.revision);
+                    write(writer, record, entry.revision);
                 }
                 Ok(())
             })
@@ -199,7 +199,7 @@ impl Feed {
             .any(|record| matches!(record, Record::Keyring(_)));
         self.index.apply(commit.position, |writer| {
             for record in records {
-                write(&writer, record, commit.position.revision);
+                write(writer, record, commit.position.revision);
             }
         });
         if let Some(head) = audited {
@@ -251,7 +251,7 @@ fn scan(
     })
 }
 
-fn write(writer: &Writer<'_>, record: Record, revision: Revision) {
+fn write(writer: &mut Writer<'_>, record: Record, revision: Revision) {
     let (directory, names) = (writer.directory(), writer.names());
     match record {
         Record::Credential(_, Some(credential)) => writer.put(&credential, revision),

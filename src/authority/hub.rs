@@ -14,6 +14,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
+use super::background;
 use super::index::Index;
 use super::names::Interner;
 use super::record::{Record, UnreadableRecord};
@@ -349,7 +350,7 @@ impl LogReader {
         // polls its subscription, which must not keep a turn meanwhile.
         let page = tokio::spawn(async move {
             let _turn = turns.acquire().await.map_err(|_| LogError::Stopping)?;
-            let page = tokio::task::spawn_blocking(read).await;
+            let page = background::work(read).await;
             page.map_err(|_| LogError::Stopping)?
         });
         page.await.map_err(|_| LogError::Stopping)?

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
 use super::directory::Directory;
 use super::entry::Entry;
@@ -47,11 +47,11 @@ pub struct Index {
     imported: RwLock<HashMap<[u8; 32], CredentialId, RandomState>>,
     /// Whether there are any, where asking takes no lock.
     any_imported: AtomicBool,
-    requests: RwLock<HashMap<RequestName, (Arc<RequestRecord>, Revision), RandomState>>,
+    requests: RwLock<Requests>,
     /// The requests that made secrets of a credential.
     requests_of: RwLock<HashMap<CredentialId, Vec<RequestName>, RandomState>>,
     /// Records of credentials that were removed, and when.
-    tombstones: RwLock<HashMap<CredentialId, Timestamp, RandomState>>,
+    tombstones: RwLock<Tombstones>,
     /// The keys that the store was used with, and the commit that wrote that.
     keyring: RwLock<Option<(Arc<KeyringState>, Revision)>>,
     key_use: Mutex<KeyUse>,
@@ -72,8 +72,19 @@ pub struct Index {
 pub struct Reader<'a>(&'a Index);
 
 /// The index while the feed applies a commit.
+///
+/// It has from the start what others read for long: who reads at one revision and
+/// has to wait for the commit, does not wait for them too.
 #[derive(Debug)]
-pub(super) struct Writer<'a>(&'a Index);
+pub(super) struct Writer<'a> {
+    index: &'a Index,
+    listing: RwLockWriteGuard<'a, Listing>,
+    requests: RwLockWriteGuard<'a, Requests>,
+    tombstones: RwLockWriteGuard<'a, Tombstones>,
+}
+
+type Requests = HashMap<RequestName, (Arc<RequestRecord>, Revision), RandomState>;
+type Tombstones = HashMap<CredentialId, Timestamp, RandomState>;
 
 impl Index {
     /// An index of nothing, at the start of history.
@@ -144,10 +155,20 @@ impl Index {
     }
 
     /// Applies a commit: `apply` writes, then the index stands at `position`.
-    pub(super) fn apply<T>(&self, position: Position, apply: impl FnOnce(Writer<'_>) -> T) -> T {
+    pub(super) fn apply<T>(
+        &self,
+        position: Position,
+        apply: impl FnOnce(&mut Writer<'_>) -> T,
+    ) -> T {
         let _one_commit_at_a_time = self.writer.write();
+        let mut writer = Writer {
+            index: self,
+            listing: self.listing.write(),
+            requests: self.requests.write(),
+            tombstones: self.tombstones.write(),
+        };
         self.sequence.fetch_add(1, Ordering::AcqRel);
-        let value = apply(Writer(self));
+        let value = apply(&mut writer);
         *self.applied.write() = position;
         // Who reads this number, and then the sequence after a fence, finds the
         // sequence odd or greater.
@@ -320,22 +341,22 @@ impl Index {
 impl Writer<'_> {
     /// Tenants, owners, roles and profiles.
     pub(super) const fn directory(&self) -> &Directory {
-        &self.0.directory
+        &self.index.directory
     }
 
     /// The names that the entries use.
     pub(super) const fn names(&self) -> &Interner {
-        &self.0.names
+        &self.index.names
     }
 
     /// Puts a credential as this commit left it; one that is older than what is
     /// there is ignored.
-    pub(super) fn put(&self, credential: &Credential, revision: Revision) {
-        let index = self.0;
+    pub(super) fn put(&mut self, credential: &Credential, revision: Revision) {
+        let index = self.index;
         if credential.last_change.action == Action::Remove {
             self.remove(credential.id);
             let at = credential.last_change.at;
-            index.tombstones.write().insert(credential.id, at);
+            self.tombstones.insert(credential.id, at);
             return;
         }
         let entry = Arc::new(Entry::new(
@@ -364,12 +385,10 @@ impl Writer<'_> {
         {
             entry.set_uses(Some(uses));
         }
-        let mut listing = index.listing.write();
         match &earlier {
-            Some(earlier) => listing.replace(earlier, &entry, &index.directory),
-            None => listing.insert(&entry, &index.directory),
+            Some(earlier) => self.listing.replace(earlier, &entry, &index.directory),
+            None => self.listing.insert(&entry, &index.directory),
         }
-        drop(listing);
         let earlier = earlier.as_deref();
         self.set_imported(
             entry.id(),
@@ -387,8 +406,8 @@ impl Writer<'_> {
     }
 
     /// Takes a credential out.
-    pub(super) fn remove(&self, id: CredentialId) {
-        let index = self.0;
+    pub(super) fn remove(&mut self, id: CredentialId) {
+        let index = self.index;
         let (hash, shard) = index.shard(id);
         let removed = {
             let mut shard = shard.write();
@@ -396,7 +415,7 @@ impl Writer<'_> {
             found.ok().map(|found| found.remove().0)
         };
         if let Some(entry) = removed {
-            index.listing.write().remove(&entry, &index.directory);
+            self.listing.remove(&entry, &index.directory);
             index.denied.write().remove(&id);
             self.set_imported(id, &imported_macs(Some(&entry)), &[]);
             self.set_needs(id, entry.needs(), Needs::default());
@@ -405,13 +424,13 @@ impl Writer<'_> {
 
     /// Takes out a credential whose record is gone, or the trace of one that was
     /// removed before.
-    pub(super) fn forget(&self, id: CredentialId) {
+    pub(super) fn forget(&mut self, id: CredentialId) {
         self.remove(id);
-        self.0.tombstones.write().remove(&id);
+        self.tombstones.remove(&id);
     }
 
     fn set_imported(&self, id: CredentialId, before: &[Mac], after: &[Mac]) {
-        let index = self.0;
+        let index = self.index;
         if before == after {
             return;
         }
@@ -426,12 +445,12 @@ impl Writer<'_> {
     }
 
     fn set_needs(&self, id: CredentialId, before: Needs, now: Needs) {
-        self.0.key_use.lock().replace(id, before, now);
+        self.index.key_use.lock().replace(id, before, now);
     }
 
     /// Sets the keys that the store was used with.
     pub(super) fn set_keyring(&self, state: Option<Arc<KeyringState>>, revision: Revision) {
-        let mut keyring = self.0.keyring.write();
+        let mut keyring = self.index.keyring.write();
         if keyring.as_ref().is_none_or(|(_, held)| *held < revision) {
             *keyring = state.map(|state| (state, revision));
         }
@@ -441,7 +460,7 @@ impl Writer<'_> {
     /// that it was written after: one that was written since has it in itself. A
     /// scan shows it after that record.
     pub(super) fn set_rekeyed(&self, id: CredentialId, rekeyed: &Rekeyed, revision: Revision) {
-        let index = self.0;
+        let index = self.index;
         let (hash, shard) = index.shard(id);
         let mut shard = shard.write();
         let Some(held) = shard.find_mut(hash, |held| held.id() == id) else {
@@ -468,13 +487,13 @@ impl Writer<'_> {
     }
 
     /// Sets the uses of a credential.
-    pub(super) fn set_uses(&self, id: CredentialId, uses: Option<Uses>) {
-        let index = self.0;
+    pub(super) fn set_uses(&mut self, id: CredentialId, uses: Option<Uses>) {
+        let index = self.index;
         match (Reader(index).credential(id), uses) {
             (Some(entry), uses) => {
                 let before = entry.last_used_at();
                 entry.set_uses(uses);
-                index.listing.write().set_used(&entry, before);
+                self.listing.set_used(&entry, before);
             }
             (None, Some(uses)) => {
                 index.orphans.lock().insert(id, uses);
@@ -487,14 +506,14 @@ impl Writer<'_> {
 
     /// Sets what is known of a request.
     pub(super) fn set_request(
-        &self,
+        &mut self,
         name: RequestName,
         record: Option<Arc<RequestRecord>>,
         revision: Revision,
     ) {
-        let mut requests = self.0.requests.write();
-        let mut of = self.0.requests_of.write();
-        let mut key_use = self.0.key_use.lock();
+        let requests = &mut self.requests;
+        let mut of = self.index.requests_of.write();
+        let mut key_use = self.index.key_use.lock();
         if let Some(record) = &record {
             key_use.count_request(record, true);
         }

@@ -11,9 +11,10 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::identify::{Identified, Identity, await_identity, identify};
-use super::limits::Place;
+use super::limits::{Load, Place};
 use super::permit::Admitted;
 use super::policy::{Access, access, load};
+use super::received::{once_received, received};
 use super::stopping::EndsWhenStopping;
 use super::{Shared, noting, status};
 use crate::authority::Authority;
@@ -70,16 +71,24 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match admit(&self.shared, &request) {
-            Ok(Entrance::Admitted(admitted, place)) => {
+            // Without waiting for a turn, and without a clone of the service.
+            Ok(Entrance::Admitted(admitted, place)) if place.load() == Load::Verdict => {
                 let (shared, call) = (Arc::clone(&self.shared), Arc::clone(&admitted.0));
                 request.extensions_mut().insert(admitted);
                 let answer = self.inner.call(request);
                 Box::pin(async move {
                     let _held_meanwhile = place;
-                    let answer = refine(answer.await?);
+                    let answer = match once_received(answer).await {
+                        Ok(answer) => refine(answer?),
+                        Err(status) => status.into_http(),
+                    };
                     noting::answered(&shared, &call, &answer);
                     Ok(answer)
                 })
+            }
+            Ok(Entrance::Admitted(admitted, place)) => {
+                let (shared, mut inner) = (Arc::clone(&self.shared), self.take_inner());
+                Box::pin(async move { run(&shared, &mut inner, request, admitted, place).await })
             }
             Ok(Entrance::Open) => {
                 let ending = self.shared.ending.clone();
@@ -90,22 +99,15 @@ where
                 })
             }
             Ok(Entrance::Awaited(token, needs)) => {
-                let shared = Arc::clone(&self.shared);
-                // The one that is ready, and not its clone.
-                let next = self.inner.clone();
-                let mut inner = std::mem::replace(&mut self.inner, next);
+                let (shared, mut inner) = (Arc::clone(&self.shared), self.take_inner());
                 Box::pin(async move {
                     let known = await_identity(&shared, &token).await;
                     let admitted = known
                         .map_err(Refused::from)
                         .and_then(|known| let_in(&shared, known, needs, &request));
                     match admitted {
-                        Ok((admitted, _held_meanwhile)) => {
-                            let call = Arc::clone(&admitted.0);
-                            request.extensions_mut().insert(admitted);
-                            let answer = refine(inner.call(request).await?);
-                            noting::answered(&shared, &call, &answer);
-                            Ok(answer)
+                        Ok((admitted, place)) => {
+                            run(&shared, &mut inner, request, admitted, place).await
                         }
                         Err(refused) => Ok(refused.noted(&shared, &request).into_http()),
                     }
@@ -117,6 +119,56 @@ where
             }
         }
     }
+}
+
+impl<S: Clone> AccessService<S> {
+    /// The inner service that is ready, and not its clone, which takes its place.
+    fn take_inner(&mut self) -> S {
+        let next = self.inner.clone();
+        std::mem::replace(&mut self.inner, next)
+    }
+}
+
+/// Runs a call that was let in, when it is its turn.
+async fn run<S>(
+    shared: &Shared,
+    inner: &mut S,
+    mut request: Request<Body>,
+    admitted: Admitted,
+    place: Place,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    let call = Arc::clone(&admitted.0);
+    request.extensions_mut().insert(admitted);
+    let answer = match arrival(shared, place.load(), request).await {
+        Ok(request) => {
+            let _turn = shared.limits.turn(place.load()).await;
+            refine(inner.call(request).await?)
+        }
+        Err(status) => status.into_http(),
+    };
+    noting::answered(shared, &call, &answer);
+    Ok(answer)
+}
+
+/// How many bytes stand before a message.
+const GRPC_PREFIX_BYTES: usize = 5;
+
+/// The request, once it has arrived.
+async fn arrival(
+    shared: &Shared,
+    load: Load,
+    request: Request<Body>,
+) -> Result<Request<Body>, Status> {
+    if load == Load::Stream {
+        return Ok(request);
+    }
+    let (head, body) = request.into_parts();
+    let most = shared.limits.message_bytes() + GRPC_PREFIX_BYTES;
+    let body = received(body, most).await?;
+    Ok(Request::from_parts(head, body))
 }
 
 /// The name of the metadata by which a caller calls in the name of another

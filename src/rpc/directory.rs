@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::limits::reading;
 use super::page_token::Binding;
 use super::permit::Admitted;
 use super::status::{self, Violations};
@@ -120,16 +119,16 @@ impl DirectoryRpc {
 /// What a change touches by which credentials of these lose something; `None`:
 /// they lose nothing.
 async fn impact(
-    authority: &Arc<Authority>,
+    shared: &Shared,
     whose: Whose,
     loses: Option<Loses>,
 ) -> Result<Option<v1::Impact>, Status> {
     let Some(loses) = loses else {
         return Ok(Some(v1::Impact::default()));
     };
-    let authority = Arc::clone(authority);
-    let impact = tokio::task::spawn_blocking(move || authority.impact_on(whose, &loses));
-    let impact = impact.await.map_err(|error| status::internal(&error))?;
+    let authority = Arc::clone(shared.authority()?);
+    let read = move || authority.impact_on(whose, &loses);
+    let impact = shared.limits.read(read).await?;
     Ok(Some(convert::credential::impact(&impact)))
 }
 
@@ -205,8 +204,11 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListTenantsRequest>,
     ) -> Result<Response<v1::ListTenantsResponse>, Status> {
-        let _turn = self.0.limits.turn().await;
-        reading(|| tenants::list(self, request))
+        let service = self.clone();
+        self.0
+            .limits
+            .read(move || tenants::list(&service, request))
+            .await?
     }
 
     async fn delete_tenant(
@@ -248,8 +250,11 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListOwnersRequest>,
     ) -> Result<Response<v1::ListOwnersResponse>, Status> {
-        let _turn = self.0.limits.turn().await;
-        reading(|| owners::list(self, request))
+        let service = self.clone();
+        self.0
+            .limits
+            .read(move || owners::list(&service, request))
+            .await?
     }
 
     async fn delete_owner(
@@ -298,8 +303,11 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListRolesRequest>,
     ) -> Result<Response<v1::ListRolesResponse>, Status> {
-        let _turn = self.0.limits.turn().await;
-        reading(|| roles::list(self, request))
+        let service = self.clone();
+        self.0
+            .limits
+            .read(move || roles::list(&service, request))
+            .await?
     }
 
     async fn delete_role(
@@ -327,8 +335,11 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListProfilesRequest>,
     ) -> Result<Response<v1::ListProfilesResponse>, Status> {
-        let _turn = self.0.limits.turn().await;
-        reading(|| profiles::list(self, request))
+        let service = self.clone();
+        self.0
+            .limits
+            .read(move || profiles::list(&service, request))
+            .await?
     }
 
     async fn delete_profile(
@@ -356,8 +367,11 @@ impl DirectoryService for DirectoryRpc {
         &self,
         request: Request<v1::ListBindingsRequest>,
     ) -> Result<Response<v1::ListBindingsResponse>, Status> {
-        let _turn = self.0.limits.turn().await;
-        reading(|| bindings::list(self, request))
+        let service = self.clone();
+        self.0
+            .limits
+            .read(move || bindings::list(&service, request))
+            .await?
     }
 
     async fn delete_binding(

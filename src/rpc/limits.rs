@@ -1,22 +1,26 @@
 //! How much callers may ask for at once and one after the other.
 //!
-//! Verify comes before everything else: what manages credd may have half of the
-//! places, and of what reads much, such as List, only some run at a time. The
-//! others wait, and a place with them. Who finds none is told to come again.
+//! Verify comes before everything else. What manages credd may have half of the
+//! places, and has its turns: so many calls run at a time, and of those that read
+//! much, such as List, fewer still, on threads of a lower priority. The others wait,
+//! and a place with them. Who finds none is told to come again.
+//!
+//! It is the turns that keep a storm of such calls away from the queue in which the
+//! next Verify waits: a client that was not answered does not ask for the next thing.
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
 use super::status;
+use crate::authority::background;
 use crate::authority::names::Symbol;
 
 /// What may be asked for.
@@ -28,6 +32,11 @@ pub struct LimitSettings {
     pub rate: Option<NonZeroU32>,
     /// How many a caller may make at once after a pause.
     pub burst: NonZeroU32,
+    /// How many calls that manage credd run at a time; `None`: [`TURNS_PER_CORE`]
+    /// times as many as there are cores.
+    pub turns: Option<NonZeroUsize>,
+    /// The most bytes of a request's message.
+    pub message_bytes: usize,
 }
 
 /// How an RPC is limited.
@@ -45,8 +54,10 @@ pub enum Load {
 
 /// Keeps callers to it.
 pub struct Limits {
+    message_bytes: usize,
     all: Arc<Semaphore>,
     managing: Arc<Semaphore>,
+    running: Arc<Semaphore>,
     reading: Arc<Semaphore>,
     rates: Option<Rates>,
 }
@@ -54,20 +65,33 @@ pub struct Limits {
 type Rates = RateLimiter<Symbol, HashMapStateStore<Symbol>, MonotonicClock>;
 
 /// A place among those who call. It is given back when this is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Place {
+    load: Load,
     _among_all: Option<OwnedSemaphorePermit>,
     _among_managing: Option<OwnedSemaphorePermit>,
 }
 
-/// A turn to read much. It ends when this is dropped.
-#[derive(Debug)]
+impl Place {
+    /// How the call loads credd.
+    #[must_use]
+    pub const fn load(&self) -> Load {
+        self.load
+    }
+}
+
+/// A turn to run. It ends when this is dropped.
+#[derive(Debug, Default)]
 pub struct Turn {
     _held: Option<OwnedSemaphorePermit>,
 }
 
 /// How long to wait before one asks again where there was no place.
 const NO_PLACE: Duration = Duration::from_millis(100);
+/// How many calls that manage credd run at a time for each core, where nothing is
+/// configured: enough for a commit of several, and few enough that a Verify that
+/// comes after them all does not notice.
+pub const TURNS_PER_CORE: usize = 2;
 
 impl Limits {
     /// Keeps callers to these limits.
@@ -77,19 +101,29 @@ impl Limits {
             concurrent,
             rate,
             burst,
+            turns,
+            message_bytes,
         } = settings;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let places =
             |count: usize| Arc::new(Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS)));
         Self {
+            message_bytes,
             all: places(concurrent),
             managing: places(concurrent / 2),
+            running: places(turns.map_or(TURNS_PER_CORE * cores, NonZeroUsize::get)),
             reading: places(cores / 2),
             rates: rate.map(|rate| {
                 let quota = Quota::per_second(rate).allow_burst(burst);
                 RateLimiter::hashmap_with_clock(quota, MonotonicClock)
             }),
         }
+    }
+
+    /// The most bytes of a request's message.
+    #[must_use]
+    pub const fn message_bytes(&self) -> usize {
+        self.message_bytes
     }
 
     /// Counts a call of this caller.
@@ -126,33 +160,68 @@ impl Limits {
             place.map_err(|_| status::overloaded(NO_PLACE)).map(Some)
         };
         Ok(match load {
-            Load::Stream => Place::default(),
+            Load::Stream => Place {
+                load,
+                _among_all: None,
+                _among_managing: None,
+            },
             Load::Verdict => Place {
+                load,
                 _among_all: among(&self.all)?,
                 _among_managing: None,
             },
             Load::Managing | Load::Reading => Place {
+                load,
                 _among_managing: among(&self.managing)?,
                 _among_all: among(&self.all)?,
             },
         })
     }
 
-    /// Waits for a turn to read much.
-    pub async fn turn(&self) -> Turn {
-        let held = Arc::clone(&self.reading).acquire_owned().await;
-        // The semaphore is never closed.
-        Turn { _held: held.ok() }
+    /// Waits for a turn, if that is for calls that load credd so.
+    pub async fn turn(&self, load: Load) -> Turn {
+        match load {
+            Load::Managing => turn(&self.running).await,
+            // They have theirs when they come to [`Limits::read`].
+            Load::Reading | Load::Verdict | Load::Stream => Turn::default(),
+        }
+    }
+
+    /// Reads much: waits for a turn, and goes on while it has it, even if nobody
+    /// waits for what comes of it any more.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL if it panics.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let turn = turn(&self.reading).await;
+        let read = background::work(move || {
+            let _turn = turn;
+            read()
+        });
+        read.await.map_err(|error| status::internal(&error))
     }
 }
 
+async fn turn(turns: &Arc<Semaphore>) -> Turn {
+    // It is never closed.
+    let held = Arc::clone(turns).acquire_owned().await.ok();
+    Turn { _held: held }
+}
+
 impl Default for Limits {
-    /// As many calls at once as there may be, at any rate.
+    /// As many calls at once as there may be, at any rate, of messages of up to
+    /// 1 MiB.
     fn default() -> Self {
         Self::new(LimitSettings {
             concurrent: usize::MAX,
             rate: None,
             burst: NonZeroU32::MIN,
+            turns: NonZeroUsize::new(Semaphore::MAX_PERMITS),
+            message_bytes: 1 << 20,
         })
     }
 }
@@ -162,19 +231,9 @@ impl fmt::Debug for Limits {
         f.debug_struct("Limits")
             .field("all", &self.all)
             .field("managing", &self.managing)
+            .field("running", &self.running)
             .field("reading", &self.reading)
             .finish_non_exhaustive()
-    }
-}
-
-/// Reads much: the calls that wait for the same thread go on elsewhere.
-pub fn reading<T>(read: impl FnOnce() -> T) -> T {
-    let has_others = Handle::try_current()
-        .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if has_others {
-        tokio::task::block_in_place(read)
-    } else {
-        read()
     }
 }
 
@@ -192,6 +251,8 @@ mod tests {
             concurrent,
             rate: NonZeroU32::new(rate),
             burst: NonZeroU32::new(burst).unwrap(),
+            turns: NonZeroUsize::new(2),
+            message_bytes: 1 << 20,
         })
     }
 
@@ -229,16 +290,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_reads_much_takes_turns() {
+    async fn what_manages_takes_turns_and_others_do_not_wait_for_it() {
         let limits = limits(4, 0, 1);
-        let mut turns = Vec::new();
-        while limits.reading.available_permits() > 0 {
-            turns.push(limits.turn().await);
-        }
-        let mut next = Box::pin(limits.turn());
+        let held = [
+            limits.turn(Load::Managing).await,
+            limits.turn(Load::Managing).await,
+        ];
+        let mut next = Box::pin(limits.turn(Load::Managing));
         assert!(is_waiting(&mut next));
-        turns.pop();
+        for load in [Load::Verdict, Load::Reading, Load::Stream] {
+            assert!(!is_waiting(&mut Box::pin(limits.turn(load))), "{load:?}");
+        }
+        limits.read(|| ()).await.unwrap();
+        drop(held);
         assert!(!is_waiting(&mut next));
+    }
+
+    #[tokio::test]
+    async fn what_reads_much_takes_turns_even_if_nobody_waits_for_it() {
+        let limits = limits(4, 0, 1);
+        let turns = limits.reading.available_permits();
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(parking_lot::Mutex::new(wait));
+        for _ in 0..turns {
+            let wait = Arc::clone(&wait);
+            let mut abandoned = Box::pin(limits.read(move || wait.lock().recv()));
+            assert!(is_waiting(&mut abandoned));
+        }
+        let mut next = Box::pin(limits.read(|| ()));
+        assert!(is_waiting(&mut next));
+        drop(go_on);
+        next.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_reads_and_panics_is_told_so_and_the_next_has_its_turn() {
+        let limits = limits(4, 0, 1);
+        for _ in 0..=limits.reading.available_permits() {
+            let status = limits.read(|| panic!("on purpose")).await.unwrap_err();
+            assert_eq!(status.code(), Code::Internal);
+        }
+        limits.read(|| ()).await.unwrap();
     }
 
     fn is_waiting(future: &mut Pin<Box<impl Future>>) -> bool {

@@ -120,6 +120,16 @@ pub fn overloaded(after: Duration) -> Status {
     )
 }
 
+/// A request did not arrive in time.
+#[must_use]
+pub fn too_slow() -> Status {
+    with_reason(
+        Code::DeadlineExceeded,
+        "REQUEST_TOO_SLOW",
+        "the request took too long to arrive",
+    )
+}
+
 /// The caller makes too many calls.
 #[must_use]
 pub fn rate_limited(after: Duration) -> Status {

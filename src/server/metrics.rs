@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::supervise::Failure;
 use super::tls::Tls;
-use crate::authority::Authority;
 use crate::authority::keys::KeyStatus;
+use crate::authority::{Authority, background};
 
 /// Within how many days expiring credentials are counted.
 const SOON_DAYS: [u32; 2] = [7, 30];
@@ -58,7 +58,7 @@ pub async fn serve(
 
 async fn metrics(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
     // What is counted when it is asked for takes a while with a million of them.
-    let encoded = tokio::task::spawn_blocking(move || {
+    let encoded = background::work(move || {
         let mut text = String::new();
         encode(&mut text, &registry).map(|()| text)
     });

@@ -26,6 +26,7 @@ use super::metrics;
 use super::open::{IfMissing, OpenError, Opened, open};
 use super::supervise::{Failure, Supervisor};
 use super::tls::{Tls, TlsSettings};
+use crate::authority::background;
 use crate::authority::committer::CommandError;
 use crate::authority::directory::Configured;
 use crate::authority::reseal;
@@ -363,7 +364,10 @@ fn start_authority(
         audit,
         rekeys,
     } = workers;
-    supervisor.thread("committer", move || Ok(committer.run()?))?;
+    supervisor.thread("committer", move || {
+        background::lower_priority();
+        Ok(committer.run()?)
+    })?;
     supervisor.task("last use", async move {
         uses.run().await;
         Ok(())
@@ -419,7 +423,7 @@ async fn keep_log_short(
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
         let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
         let compact = move || retention::compact(&store, &*clock, retention);
-        match tokio::task::spawn_blocking(compact).await? {
+        match background::work(compact).await? {
             Ok(Some(through)) => tracing::info!(%through, "compacted the log"),
             Ok(None) => (),
             // It is no worse than before, and Verify and Watch go on.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
+use crate::authority::background;
 use crate::authority::hub::LogError;
 use crate::authority::record::UnreadableRecord;
 use crate::authority::record::audit::{AuditKey, AuditRecord, read_anchor, read_entry, read_event};
@@ -278,7 +279,7 @@ impl AuditLog {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.map_err(|_| LogError::Stopping)?;
         let store = Arc::clone(&self.store);
-        let read = tokio::task::spawn_blocking(move || {
+        let read = background::work(move || {
             let _turn = turn;
             read(&*store)
         });

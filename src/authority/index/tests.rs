@@ -120,8 +120,9 @@ fn an_older_write_does_not_replace_a_newer_one() {
 #[test]
 fn what_was_removed_is_nowhere() {
     let index = Index::new();
-    let put = |writer: &Writer<'_>, n| writer.put(&in_state(n, State::Locked), Revision::new(1));
-    index.apply(position(1), |writer| (1..4).for_each(|n| put(&writer, n)));
+    let put =
+        |writer: &mut Writer<'_>, n| writer.put(&in_state(n, State::Locked), Revision::new(1));
+    index.apply(position(1), |writer| (1..4).for_each(|n| put(writer, n)));
     index.apply(position(2), |writer| writer.remove(id(2)));
     let (_, (found, ids, denied)) = index.read(|index| {
         let ids = all_after(index, CredentialId::MIN);

@@ -238,7 +238,7 @@ impl World {
         world
     }
 
-    fn apply(&self, apply: impl FnOnce(crate::authority::index::Writer<'_>, Revision)) {
+    fn apply(&self, apply: impl FnOnce(&mut crate::authority::index::Writer<'_>, Revision)) {
         let revision = self.index.applied().revision.next();
         let position = Position {
             revision,

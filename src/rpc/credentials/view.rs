@@ -11,7 +11,6 @@ use crate::proto::v1::{
     GetRequest, GetResponse, ListRequest, ListResponse, UpdateRequest, UpdateResponse,
 };
 use crate::rpc::convert;
-use crate::rpc::limits::reading;
 use crate::rpc::page_token::{self, Binding};
 use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
@@ -73,8 +72,12 @@ pub(super) async fn list(
             .and_then(|text| page_token::read_place(&text))
             .map_err(|_| status::bad_page_token())?
     };
-    let _turn = service.0.limits.turn().await;
-    let page = reading(|| authority.list(&filter, order, after, limit));
+    let limits = &service.0.limits;
+    let (page, filter) = {
+        let authority = Arc::clone(authority);
+        let read = move || (authority.list(&filter, order, after, limit), filter);
+        limits.read(read).await?
+    };
     let next_page_token = match page.next {
         Some(next) => binding
             .seal(&keyring, authority.random(), &page_token::write_place(next))
@@ -83,8 +86,7 @@ pub(super) async fn list(
     };
     let total_size = if include_total {
         let authority = Arc::clone(authority);
-        let counted = tokio::task::spawn_blocking(move || authority.count(&filter));
-        Some(counted.await.map_err(|error| status::internal(&error))?)
+        Some(limits.read(move || authority.count(&filter)).await?)
     } else {
         None
     };

@@ -61,7 +61,7 @@ pub(super) async fn put(
     Ok(Response::new(PutOwnerResponse {
         owner: Some(shown),
         revision: Some(revision),
-        impact: impact(authority, of_owner(&owner), loses.filter(|_| done.changes)).await?,
+        impact: impact(&service.0, of_owner(&owner), loses.filter(|_| done.changes)).await?,
     }))
 }
 
@@ -193,7 +193,6 @@ pub(super) async fn disable(
     service: &DirectoryRpc,
     request: Request<DisableOwnerRequest>,
 ) -> Result<Response<DisableOwnerResponse>, Status> {
-    let authority = service.0.authority()?;
     let admitted = admitted(&request)?;
     let DisableOwnerRequest {
         tenant,
@@ -217,7 +216,7 @@ pub(super) async fn disable(
         owner: Some(shown),
         revision: Some(revision),
         impact: impact(
-            authority,
+            &service.0,
             of_owner(&owner),
             done.changes.then_some(Loses::Everything),
         )

@@ -55,7 +55,7 @@ pub(super) async fn put(
         role: Some(wire::role(&role, known, done.revision, authority.store())),
         revision: Some(service.revision_of(known, &done)?),
         impact: impact(
-            authority,
+            &service.0,
             whose,
             (takes && done.changes).then_some(Loses::PartOf(role.name)),
         )

@@ -135,7 +135,6 @@ pub(super) async fn disable(
     service: &DirectoryRpc,
     request: Request<DisableTenantRequest>,
 ) -> Result<Response<DisableTenantResponse>, Status> {
-    let authority = service.0.authority()?;
     let admitted = admitted(&request)?;
     let DisableTenantRequest {
         name,
@@ -158,7 +157,7 @@ pub(super) async fn disable(
         tenant: Some(tenant),
         revision: Some(revision),
         impact: impact(
-            authority,
+            &service.0,
             Whose::Tenant(name),
             done.changes.then_some(Loses::Everything),
         )

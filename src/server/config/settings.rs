@@ -1,7 +1,7 @@
 //! The settings: each row is one.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -193,6 +193,9 @@ section! {
         max_streams_per_connection: u32 = 1024, flag("max-streams-per-connection"), range(1..=65_536);
         /// The most calls at once on all connections, streams left out.
         max_concurrent_requests: usize = 4096, flag("max-concurrent-requests"), range(1..=1_000_000);
+        /// How many calls that manage credd run at a time, while others wait; 0:
+        /// four for each core. More of them make larger commits, and Verify wait.
+        max_running_requests: usize = 0, flag("max-running-requests"), range(0..=1_000_000);
         /// How many calls a caller may make in a second; 0: no limit.
         requests_per_second_per_caller: u32 = 0, flag("requests-per-second-per-caller"), range(0..=1_000_000);
         /// How many calls a caller may make at once after a pause; 0: as many as
@@ -243,6 +246,8 @@ impl Limits {
             concurrent: self.max_concurrent_requests,
             rate,
             burst: burst.unwrap_or(NonZeroU32::MIN),
+            turns: NonZeroUsize::new(self.max_running_requests),
+            message_bytes: self.max_message_bytes,
         }
     }
 
