@@ -240,8 +240,12 @@ impl View for Overlay<'_> {
         })
     }
 
-    fn holds_imported(&self, mac: &Mac) -> bool {
-        self.read(|index| index.imported(mac)).is_some()
+    fn holds_imported(&self, tenant: &Tenant, mac: &Mac) -> bool {
+        self.read(|index| {
+            let number = index.directory().tenant(tenant.as_str(), index.names());
+            let imported = index.imported(mac);
+            imported.iter().any(|entry| Some(entry.tenant()) == number)
+        })
     }
 
     fn request(&self, name: &RequestName) -> Option<(Arc<RequestRecord>, Revision)> {

@@ -278,9 +278,10 @@ impl View for World {
         live.count() as u64
     }
 
-    fn holds_imported(&self, mac: &Mac) -> bool {
-        let all = self.credentials.values();
-        all.map(|stored| &stored.credential.secret)
+    fn holds_imported(&self, tenant: &Tenant, mac: &Mac) -> bool {
+        let all = self.credentials.values().map(|stored| &stored.credential);
+        all.filter(|credential| credential.tenant == *tenant)
+            .map(|credential| &credential.secret)
             .any(|held| held.mac.tag == mac.tag && held.origin != Origin::Native)
     }
 
