@@ -111,6 +111,13 @@ impl Directory {
         following(&self.tenants.get(tenant.0).owners.read(), after, limit)
     }
 
+    /// Whether a caller of this name is any owner.
+    #[must_use]
+    pub fn has_principal(&self, principal: &str) -> bool {
+        let principals = self.principals.read();
+        principals.get(principal).is_some_and(|of| !of.is_empty())
+    }
+
     /// The owners that a caller of this name is.
     #[must_use]
     pub fn owners_of_principal(&self, principal: &str) -> Vec<OwnerNumber> {
