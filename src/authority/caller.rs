@@ -246,7 +246,7 @@ mod tests {
     use crate::authority::feed::Feed;
     use crate::authority::hub::RingSize;
     use crate::domain::keyring::{KeyVersion, Keyring};
-    use crate::domain::names::{OwnerPrincipal, Role};
+    use crate::domain::names::{PrincipalName, Role};
     use crate::domain::random::SystemRandom;
     use crate::domain::revision::StoreId;
     use crate::domain::rights::{Binding, Reach};
@@ -270,7 +270,7 @@ mod tests {
         let (directory, names) = (authority.index.directory(), authority.index.names());
         let binding = Binding {
             reach: Reach::All,
-            principal: OwnerPrincipal::parse(KNOWN).unwrap(),
+            principal: PrincipalName::parse(KNOWN).unwrap(),
             role: Role::parse(Role::AUDITOR).unwrap(),
         };
         let configured = Configured {

@@ -233,7 +233,7 @@ pub trait View {
     fn owner_named(
         &self,
         tenant: &Tenant,
-        principal: &crate::domain::names::OwnerPrincipal,
+        principal: &crate::domain::names::PrincipalName,
     ) -> Option<crate::domain::names::Owner>;
 }
 

@@ -236,7 +236,7 @@ impl World {
 pub(super) fn binding(principal: &str, role: &str, reach: &str) -> Binding {
     Binding {
         reach: Reach::parse(reach).unwrap(),
-        principal: OwnerPrincipal::parse(principal).unwrap(),
+        principal: PrincipalName::parse(principal).unwrap(),
         role: Role::parse(role).unwrap(),
     }
 }
@@ -451,7 +451,7 @@ impl View for World {
         all.any(|stored| stored.credential.profile.family == *profile)
     }
 
-    fn owner_named(&self, tenant: &Tenant, principal: &OwnerPrincipal) -> Option<Owner> {
+    fn owner_named(&self, tenant: &Tenant, principal: &PrincipalName) -> Option<Owner> {
         let mut owners = self.owners.iter();
         let found = owners.find(|(owner, known)| {
             owner.tenant == *tenant && known.record.principals.contains(principal)
