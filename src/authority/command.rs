@@ -195,8 +195,10 @@ pub trait View {
     /// The roles that a principal has on credd. As of the last commit: what the group
     /// changes may be taken to come after whoever looks.
     fn held(&self, principal: &Principal) -> Vec<Held>;
-    /// The owners that a principal is, whom nobody has disabled; likewise.
+    /// The owners that a principal is, disabled ones too; likewise.
     fn owners_of(&self, principal: &Principal) -> Vec<OwnerRef>;
+    /// Whether neither an owner nor its tenant is disabled; likewise.
+    fn is_able(&self, owner: &OwnerRef) -> bool;
     /// A binding, put or configured.
     fn binding(&self, binding: &Binding) -> Option<KnownRecord<BindingRecord>>;
     /// The bindings that give a role on all tenants.

@@ -280,12 +280,22 @@ impl View for Overlay<'_> {
         self.read(|index| {
             let (directory, names) = (index.directory(), index.names());
             let owners = directory.owners_of_principal(principal.as_str());
-            let able = owners.into_iter().filter(|owner| {
-                !directory.owner_disabled(*owner)
-                    && !directory.tenant_disabled(directory.tenant_of(*owner))
-            });
-            able.map(|owner| owner.reference(directory, names))
+            let owners = owners.into_iter();
+            owners
+                .map(|owner| owner.reference(directory, names))
                 .collect()
+        })
+    }
+
+    fn is_able(&self, owner: &OwnerRef) -> bool {
+        self.read(|index| {
+            let (directory, names) = (index.directory(), index.names());
+            let Some(tenant) = directory.tenant(owner.tenant.as_str(), names) else {
+                return true;
+            };
+            let number = directory.owner(tenant, owner.name.as_str(), names);
+            !directory.tenant_disabled(tenant)
+                && number.is_none_or(|number| !directory.owner_disabled(number))
         })
     }
 

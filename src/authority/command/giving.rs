@@ -61,22 +61,36 @@ fn check_all(
 /// What one party to a call has.
 fn rights_of(view: &dyn View, party: &Party) -> Rights {
     let credential = party.credential().map(|id| view.credential(id));
-    rights_of_principal(view, &party.principal, |role| match &credential {
+    let narrowed_to = |role: &Role| match &credential {
         None => true,
         Some(known) => {
             let credential = known.as_ref().map(Known::credential);
             credential.is_some_and(|credential| names(credential, role))
         }
+    };
+    rights_through(view, &party.principal, narrowed_to, |owner| {
+        view.is_able(owner)
     })
 }
 
-/// What a principal has, of its roles on credd those that `narrowed_to` lets
-/// through. Who is an owner of credd's own tenant can give its credentials new
-/// secrets, and so has all that the owner has.
+/// What is given with a principal: also what it has only when an owner is enabled
+/// again.
 fn rights_of_principal(
     view: &dyn View,
     principal: &Principal,
     narrowed_to: impl Fn(&Role) -> bool,
+) -> Rights {
+    rights_through(view, principal, narrowed_to, |_| true)
+}
+
+/// What a principal has through itself and through those owners that count, of its
+/// roles on credd those that `narrowed_to` lets through. Who is an owner of credd's own tenant can give its credentials new
+/// secrets, and so has all that the owner has.
+fn rights_through(
+    view: &dyn View,
+    principal: &Principal,
+    narrowed_to: impl Fn(&Role) -> bool,
+    counts: impl Fn(&OwnerRef) -> bool,
 ) -> Rights {
     let mut rights = Rights::default();
     let held = view.held(principal).into_iter();
@@ -89,7 +103,8 @@ fn rights_of_principal(
         if at > 0 {
             rights.held.extend(view.held(&principal));
         }
-        for owner in view.owners_of(&principal) {
+        let owners = view.owners_of(&principal).into_iter();
+        for owner in owners.filter(|owner| counts(owner)) {
             if owner.tenant.is_credd() {
                 let other = Principal::credd(&owner.name);
                 if !known.contains(&other) {

@@ -67,7 +67,23 @@ fn of_owner(world: &World, owner: &OwnerRef, named: impl Fn(&Role) -> bool) -> A
         .collect()
 }
 
+/// What a principal has, or will have once owners are enabled again.
 fn of_principal(world: &World, principal: &str, named: impl Fn(&Role) -> bool) -> All {
+    through(world, principal, named, |_| true)
+}
+
+/// What a principal has now.
+fn had_by(world: &World, principal: &str, named: impl Fn(&Role) -> bool) -> All {
+    let is_able = |owner: &OwnerRef| !world.owners[owner].record.disabled;
+    through(world, principal, named, is_able)
+}
+
+fn through(
+    world: &World,
+    principal: &str,
+    named: impl Fn(&Role) -> bool,
+    counts: impl Fn(&OwnerRef) -> bool,
+) -> All {
     let principal = Principal::trusted(principal.into());
     let held = world.held(&principal).into_iter();
     let mut all: All = held
@@ -78,7 +94,8 @@ fn of_principal(world: &World, principal: &str, named: impl Fn(&Role) -> bool) -
     let mut known = vec![principal];
     let mut at = 0;
     while at < known.len() {
-        for owner in world.owners_of(&known[at]) {
+        let owners = world.owners_of(&known[at]).into_iter();
+        for owner in owners.filter(|owner| counts(owner)) {
             all.extend(of_owner(world, &owner, |_| true));
             let caller = Principal::credd(&owner.name);
             if owner.tenant.is_credd() && !known.contains(&caller) {
@@ -151,6 +168,7 @@ enum Step {
     IssueCaller(usize, Vec<usize>),
     Update(usize, Vec<usize>),
     Rotate(usize),
+    Disable(usize, usize, bool),
 }
 
 const CREDD_GRANTS: [&str; 8] = [
@@ -179,6 +197,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         (any(), some()).prop_map(|(name, roles)| Step::IssueCaller(name, roles)),
         (any(), some()).prop_map(|(which, roles)| Step::Update(which, roles)),
         any().prop_map(Step::Rotate),
+        (any(), any(), prop::bool::ANY)
+            .prop_map(|(at, name, disabled)| Step::Disable(at, name, disabled)),
     ]
 }
 
@@ -276,6 +296,13 @@ fn command(world: &World, step: &Step, n: u8) -> Option<Command> {
                 ..update(n, changes)
             }))
         }
+        Step::Disable(at, name, disabled) => {
+            let owner = match pick(&["acme", "globex", "credd"], *at) {
+                Tenant::CREDD => owner_ref(Tenant::CREDD, pick(&CREDD_OWNERS, *name)),
+                tenant => owner_ref(tenant, pick(&OWNERS, *name)),
+            };
+            directory_command(What::DisableOwner(owner, *disabled))
+        }
         Step::Rotate(at) => Command::Rotate(Box::new(Rotate {
             id: which(*at)?,
             ..rotate(n, n)
@@ -349,12 +376,12 @@ fn nobody_ends_up_with_what_the_giver_does_not_have() {
                         let named = |role: &Role| {
                             credential.roles.is_empty() || credential.roles.contains(role)
                         };
-                        let own = of_principal(&world, principal.as_str(), named);
+                        let own = had_by(&world, principal.as_str(), named);
                         (caller(principal.as_str(), Some(credential.id)), own)
                     })
                     .collect();
                 known.extend(PRINCIPALS[2..].iter().map(|principal| {
-                    let own = of_principal(&world, principal, |_| true);
+                    let own = had_by(&world, principal, |_| true);
                     (caller(principal, None), own)
                 }));
                 let (who, own) = known.swap_remove(who % known.len());
@@ -492,4 +519,25 @@ fn of_two_who_call_together_both_must_have_what_is_given() {
     assert!(giving::check(&world, &together, &bind("globex")).is_err());
     let alone = caller("dns:portal", None);
     assert_eq!(giving::check(&world, &alone, &bind("globex")), Ok(()));
+}
+
+#[test]
+fn what_is_given_counts_what_comes_back_when_an_owner_is_enabled() {
+    let mut world = World::new();
+    world.bind("dns:cat", Role::ADMINISTRATOR, "credd");
+    world.bind("credd:ann", Role::ADMINISTRATOR, "*");
+    let ann = PutOwner {
+        owner: owner_ref(Tenant::CREDD, "ann"),
+        principals: vec![PrincipalName::parse("credd:bob").unwrap()],
+        ..owner_of("jo")
+    };
+    world.run(&directory_command(What::PutOwner(ann))).unwrap();
+    let mut issue = new(1);
+    issue.tenant = Tenant::credd();
+    issue.owner = Owner::parse("bob").unwrap();
+    let issue = issue_of(issue);
+    assert!(exceeds(&world, &issue).is_some());
+    let disable = What::DisableOwner(owner_ref(Tenant::CREDD, "ann"), true);
+    world.run(&directory_command(disable)).unwrap();
+    assert!(exceeds(&world, &issue).is_some());
 }

@@ -336,9 +336,14 @@ impl View for World {
     fn owners_of(&self, principal: &Principal) -> Vec<OwnerRef> {
         let owners = self.owners.iter().filter(|(_, known)| {
             let mut principals = known.record.principals.iter();
-            !known.record.disabled && principals.any(|one| one.as_str() == principal.as_str())
+            principals.any(|one| one.as_str() == principal.as_str())
         });
         owners.map(|(owner, _)| owner.clone()).collect()
+    }
+
+    fn is_able(&self, owner: &OwnerRef) -> bool {
+        let owner = self.owners.get(owner);
+        owner.is_none_or(|known| !known.record.disabled)
     }
 
     fn binding(&self, binding: &Binding) -> Option<KnownRecord<BindingRecord>> {
