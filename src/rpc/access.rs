@@ -79,7 +79,12 @@ where
                 Box::pin(async move {
                     let _held_meanwhile = place;
                     let answer = match once_received(answer).await {
-                        Ok(answer) => refine(answer?),
+                        Ok((answer, false)) => refine(answer?),
+                        // The caller was found when the headers came.
+                        Ok((answer, true)) => match still_good(&shared, &call) {
+                            Ok(()) => refine(answer?),
+                            Err(status) => status.into_http(),
+                        },
                         Err(status) => status.into_http(),
                     };
                     noting::answered(&shared, &call, &answer);
@@ -145,7 +150,11 @@ where
     let answer = match arrival(shared, place.load(), request).await {
         Ok(request) => {
             let _turn = shared.limits.turn(place.load()).await;
-            refine(inner.call(request).await?)
+            // The caller was found when the headers came.
+            match still_good(shared, &call) {
+                Ok(()) => refine(inner.call(request).await?),
+                Err(status) => status.into_http(),
+            }
         }
         Err(status) => status.into_http(),
     };
@@ -155,6 +164,12 @@ where
 
 /// How many bytes stand before a message.
 const GRPC_PREFIX_BYTES: usize = 5;
+
+/// Refuses a caller who is no longer good, or has no longer what it was let in for.
+fn still_good(shared: &Shared, call: &Call) -> Result<(), Status> {
+    let is_good = shared.authority()?.is_still_good(call);
+    is_good.then_some(()).ok_or_else(status::unauthenticated)
+}
 
 /// The request, once it has arrived.
 async fn arrival(

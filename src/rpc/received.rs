@@ -3,14 +3,12 @@
 //! A client may send as slowly as it likes. While it does, its call holds up nobody:
 //! it has a place, but no turn, and the place only for so long.
 
-use std::collections::VecDeque;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body as _, Frame};
-use http_body_util::BodyExt as _;
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tonic::Status;
 use tonic::body::Body;
@@ -20,90 +18,62 @@ use super::status;
 /// How long a request may take to arrive.
 const ARRIVAL_TIME: Duration = Duration::from_secs(30);
 
-/// Waits until a request has arrived, or more than `most` bytes of it: the services
-/// refuse it then without reading on.
+/// Waits until a request has arrived, to its end, and of at most so many bytes.
 ///
 /// # Errors
 ///
-/// `DEADLINE_EXCEEDED` (`REQUEST_TOO_SLOW`) if that takes too long.
-pub async fn received(mut rest: Body, most: usize) -> Result<Body, Status> {
-    if rest.is_end_stream() {
-        return Ok(rest);
+/// `DEADLINE_EXCEEDED` (`REQUEST_TOO_SLOW`) if that takes too long,
+/// `RESOURCE_EXHAUSTED` (`MESSAGE_TOO_LARGE`) if it is too large, and the one by which
+/// it breaks off.
+pub async fn received(body: Body, most: usize) -> Result<Body, Status> {
+    if body.is_end_stream() {
+        return Ok(body);
     }
-    let mut frames = VecDeque::new();
-    let mut bytes = 0_usize;
-    let receive = async {
-        while bytes <= most
-            && let Some(frame) = rest.frame().await
-        {
-            if let Ok(frame) = &frame {
-                bytes = bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len));
-            }
-            let is_broken = frame.is_err();
-            frames.push_back(frame);
-            if is_broken {
-                break;
-            }
-        }
-    };
+    let receive = Limited::new(body, most).collect();
     let arrived = timeout(ARRIVAL_TIME, receive).await;
-    arrived.map_err(|_| status::too_slow())?;
-    Ok(Body::new(Received { frames, rest }))
+    let whole = arrived.map_err(|_| status::too_slow())?;
+    let whole = whole.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            return status::too_large();
+        }
+        let broken = error.downcast::<Status>();
+        broken.map_or_else(|error| status::internal(&*error), |status| *status)
+    })?;
+    Ok(Body::new(whole.map_err(|never| match never {})))
 }
 
-/// What `answer` comes to, which waits for nothing but its request to arrive.
+/// What `answer` comes to, which waits for nothing but its request to arrive, and
+/// whether it had to wait.
 ///
 /// # Errors
 ///
 /// `DEADLINE_EXCEEDED` (`REQUEST_TOO_SLOW`) if that takes too long.
-pub async fn once_received<T>(answer: impl Future<Output = T>) -> Result<T, Status> {
+pub async fn once_received<T>(answer: impl Future<Output = T>) -> Result<(T, bool), Status> {
     let mut answer = pin!(answer);
     // Nearly always it is there already: a timer costs more than that look.
     let first = std::future::poll_fn(|context| Poll::Ready(answer.as_mut().poll(context)));
     if let Poll::Ready(answer) = first.await {
-        return Ok(answer);
+        return Ok((answer, false));
     }
     let arrived = timeout(ARRIVAL_TIME, answer).await;
-    arrived.map_err(|_| status::too_slow())
-}
-
-/// The body of a request of which this much is there.
-struct Received {
-    frames: VecDeque<Result<Frame<Bytes>, Status>>,
-    rest: Body,
-}
-
-impl http_body::Body for Received {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match self.frames.pop_front() {
-            Some(frame) => Poll::Ready(Some(frame)),
-            None => Pin::new(&mut self.rest).poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.frames.is_empty() && self.rest.is_end_stream()
-    }
+    arrived
+        .map(|answer| (answer, true))
+        .map_err(|_| status::too_slow())
 }
 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 
+    use bytes::Bytes;
+    use http_body::Frame;
     use http_body_util::{Full, StreamBody};
-    use tokio_stream::wrappers::ReceiverStream;
-    use tokio_stream::{self as stream, StreamExt as _};
+    use tokio_stream as stream;
     use tonic::Code;
 
     use super::*;
 
-    fn body(parts: Vec<Result<&'static str, Status>>) -> Body {
+    fn body_of(parts: Vec<Result<&'static str, Status>>) -> Body {
         let frames = parts.into_iter().map(|part| part.map(frame));
         Body::new(StreamBody::new(stream::iter(frames)))
     }
@@ -118,9 +88,9 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_the_same_request() {
-        for most in [0, 3, 1000] {
+        for most in [7, 1000] {
             let parts = vec![Ok("one "), Ok(""), Ok("two")];
-            let received = received(body(parts), most).await.unwrap();
+            let received = received(body_of(parts), most).await.unwrap();
             assert_eq!(text(received).await.unwrap(), "one two", "{most}");
         }
         let whole =
@@ -134,26 +104,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_breaks_off_is_broken_for_the_service_too() {
+    async fn what_breaks_off_is_not_passed_on() {
         let parts = vec![Ok("one"), Err(Status::cancelled("gone"))];
-        let received = received(body(parts), 1000).await.unwrap();
-        assert_eq!(text(received).await.unwrap_err().code(), Code::Cancelled);
+        let status = received(body_of(parts), 1000).await.unwrap_err();
+        assert_eq!(status.code(), Code::Cancelled);
     }
 
     #[tokio::test]
-    async fn no_more_is_kept_than_needed_to_refuse_it() {
-        let (source, parts) = tokio::sync::mpsc::channel(1);
-        let body = StreamBody::new(ReceiverStream::new(parts).map(Ok::<_, Status>));
-        let sending = tokio::spawn(async move {
-            let mut sent = 0;
-            while source.send(frame("0123456789")).await.is_ok() {
-                sent += 1;
-            }
-            sent
-        });
-        drop(received(Body::new(body), 25).await.unwrap());
-        // Three, one that waited, and one in the hand.
-        assert!(sending.await.unwrap() <= 5);
+    async fn one_that_is_too_large_is_refused_and_not_waited_for() {
+        let endless = stream::iter(std::iter::repeat_with(|| {
+            Ok::<_, Status>(frame("0123456789"))
+        }));
+        let body = Body::new(StreamBody::new(endless));
+        let status = received(body, 25).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let exact = body_of(vec![Ok("01234"), Ok("56789")]);
+        assert!(received(exact, 10).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -167,6 +133,8 @@ mod tests {
             tokio::time::sleep(ARRIVAL_TIME / 2).await;
             7
         };
-        assert_eq!(once_received(late).await.unwrap(), 7);
+        assert_eq!(once_received(late).await.unwrap(), (7, true));
+        let at_once = std::future::ready(7);
+        assert_eq!(once_received(at_once).await.unwrap(), (7, false));
     }
 }

@@ -120,6 +120,17 @@ pub fn overloaded(after: Duration) -> Status {
     )
 }
 
+/// A request is too large.
+#[must_use]
+pub fn too_large() -> Status {
+    let mut details = ErrorDetails::new();
+    details
+        .set_error_info("MESSAGE_TOO_LARGE", DOMAIN, HashMap::new())
+        .add_bad_request_violation("request", "must be smaller");
+    let message = "the request is larger than a message may be";
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
 /// A request did not arrive in time.
 #[must_use]
 pub fn too_slow() -> Status {
@@ -246,14 +257,7 @@ pub fn of_log(error: &LogError) -> Status {
 pub fn refined(status: Status) -> Status {
     const UNDECODABLE: &str = "failed to decode Protobuf message: ";
     match status.code() {
-        Code::OutOfRange => {
-            let mut details = ErrorDetails::new();
-            details
-                .set_error_info("MESSAGE_TOO_LARGE", DOMAIN, HashMap::new())
-                .add_bad_request_violation("request", "must be smaller");
-            let message = "the request is larger than a message may be";
-            Status::with_error_details(Code::ResourceExhausted, message, details)
-        }
+        Code::OutOfRange => too_large(),
         Code::Internal => match status.message().strip_prefix(UNDECODABLE) {
             // `Inner.field: Message.field: what`
             Some(cause) => {
