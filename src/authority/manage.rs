@@ -284,21 +284,21 @@ impl Authority {
         Ok(changed)
     }
 
-    /// Does to all credentials that a filter lets through when this begins what
-    /// `ask` makes of each. Those that can't be changed are left as they are.
+    /// Does to all of these credentials what `ask` makes of each. Those that can't be
+    /// changed are left as they are.
     ///
     /// # Errors
     ///
     /// [`CommandError`]; some of them are changed by then.
     pub async fn set_state_of_all(
         &self,
-        filter: &Filter,
+        ids: &[CredentialId],
         ask: impl Fn(CredentialId) -> SetState,
         how: &How,
     ) -> Result<ChangedAll, CommandError> {
         let mut impact = Impact::default();
         let mut last = self.index.revision();
-        for ids in self.matching(filter).chunks(BATCH) {
+        for ids in ids.chunks(BATCH) {
             let commands = ids.iter().map(|id| Command::SetState(ask(*id)));
             let done = self.commands.run_all(commands.collect(), how).await;
             for (id, done) in ids.iter().zip(done) {
@@ -327,8 +327,9 @@ impl Authority {
     }
 
     /// The credentials that a filter lets through; credd's own only where it names
-    /// their tenant.
-    fn matching(&self, filter: &Filter) -> Vec<CredentialId> {
+    /// their tenant. Takes time for each that there is.
+    #[must_use]
+    pub fn matching(&self, filter: &Filter) -> Vec<CredentialId> {
         let (directory, names) = (self.index.directory(), self.index.names());
         let spared = match filter.whose {
             Whose::All => directory.tenant(Tenant::CREDD, names),

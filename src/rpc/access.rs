@@ -14,7 +14,7 @@ use super::identify::{Identified, Identity, await_identity, identify};
 use super::limits::{Load, Place};
 use super::permit::Admitted;
 use super::policy::{Access, access, load};
-use super::received::{once_received, received};
+use super::received::{Placed, once_received, received};
 use super::stopping::EndsWhenStopping;
 use super::{Shared, noting, status};
 use crate::authority::Authority;
@@ -149,17 +149,19 @@ where
     request.extensions_mut().insert(admitted);
     let answer = match arrival(shared, place.load(), request).await {
         Ok(request) => {
-            let _turn = shared.limits.turn(place.load()).await;
-            // The caller was found when the headers came.
-            match still_good(shared, &call) {
-                Ok(()) => refine(inner.call(request).await?),
-                Err(status) => status.into_http(),
-            }
+            let run = async {
+                // The caller was found when the headers came.
+                match still_good(shared, &call) {
+                    Ok(()) => Ok(refine(inner.call(request).await?)),
+                    Err(status) => Ok(status.into_http()),
+                }
+            };
+            shared.limits.run(place.load(), run).await?
         }
         Err(status) => status.into_http(),
     };
     noting::answered(shared, &call, &answer);
-    Ok(answer)
+    Ok(answer.map(|body| Body::new(Placed::new(body, place))))
 }
 
 /// How many bytes stand before a message.
@@ -298,7 +300,8 @@ fn let_in(
         !owners.is_empty()
     };
     if !call.reach.is_empty() || owners_may && is_some_owner() {
-        let place = shared.limits.place(load(request.uri().path()));
+        let load = load(request.uri().path());
+        let place = shared.limits.place(load, call.caller.party.symbol);
         let place = place.map_err(|status| Refused::of(&call.caller, status))?;
         Ok((Admitted(Arc::new(call)), place))
     } else {

@@ -8,9 +8,11 @@
 //! It is the turns that keep a storm of such calls away from the queue in which the
 //! next Verify waits: a client that was not answered does not ask for the next thing.
 
+use std::cell::Cell;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
@@ -23,11 +25,13 @@ use super::status;
 use crate::authority::background;
 use crate::authority::names::Symbol;
 
-/// What may be asked for.
+/// What may be asked for. Of what it allows at once, one caller may have a quarter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitSettings {
     /// The most calls at once, streams left out.
     pub concurrent: usize,
+    /// The most streams at once.
+    pub streams: usize,
     /// How many calls a caller may make in a second; `None`: any number.
     pub rate: Option<NonZeroU32>,
     /// How many a caller may make at once after a pause.
@@ -55,8 +59,7 @@ pub enum Load {
 /// Keeps callers to it.
 pub struct Limits {
     message_bytes: usize,
-    all: Arc<Semaphore>,
-    managing: Arc<Semaphore>,
+    places: Arc<Places>,
     running: Arc<Semaphore>,
     reading: Arc<Semaphore>,
     rates: Option<Rates>,
@@ -67,9 +70,9 @@ type Rates = RateLimiter<Symbol, HashMapStateStore<Symbol>, MonotonicClock>;
 /// A place among those who call. It is given back when this is dropped.
 #[derive(Debug)]
 pub struct Place {
+    places: Arc<Places>,
     load: Load,
-    _among_all: Option<OwnedSemaphorePermit>,
-    _among_managing: Option<OwnedSemaphorePermit>,
+    caller: Symbol,
 }
 
 impl Place {
@@ -77,6 +80,85 @@ impl Place {
     #[must_use]
     pub const fn load(&self) -> Load {
         self.load
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for count in self.places.of(self.load, self.caller).into_iter().flatten() {
+            count.leave();
+        }
+    }
+}
+
+/// How many there are of each kind.
+#[derive(Debug)]
+struct Places {
+    all: Count,
+    managing: Count,
+    streams: Count,
+    /// Those of callers: of verdicts, of what manages credd, and streams.
+    of_callers: [Vec<Count>; 3],
+}
+
+/// Over how many counts callers are spread, by their symbols: where there are more of
+/// them, some share a count.
+const CALLERS: usize = 1024;
+
+/// A number of places.
+#[derive(Debug)]
+struct Count {
+    taken: AtomicUsize,
+    most: usize,
+}
+
+impl Count {
+    const fn new(most: usize) -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            most,
+        }
+    }
+
+    fn enter(&self) -> bool {
+        let is_free = self.taken.fetch_add(1, Ordering::Relaxed) < self.most;
+        if !is_free {
+            self.leave();
+        }
+        is_free
+    }
+
+    fn leave(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Places {
+    fn new(concurrent: usize, streams: usize) -> Self {
+        let managing = (concurrent / 2).max(1);
+        let of_callers = |most: usize| {
+            let share = || Count::new(most.div_ceil(4));
+            std::iter::repeat_with(share).take(CALLERS).collect()
+        };
+        Self {
+            all: Count::new(concurrent),
+            managing: Count::new(managing),
+            streams: Count::new(streams),
+            of_callers: [concurrent, managing, streams].map(of_callers),
+        }
+    }
+
+    /// The counts that a call of this caller is in.
+    fn of(&self, load: Load, caller: Symbol) -> [Option<&Count>; 3] {
+        let [verdicts, managing, streams] = &self.of_callers;
+        let at = caller.number() as usize % CALLERS;
+        match load {
+            Load::Verdict => [Some(&verdicts[at]), Some(&self.all), None],
+            Load::Managing | Load::Reading => {
+                [Some(&managing[at]), Some(&self.managing), Some(&self.all)]
+            }
+            Load::Stream => [Some(&streams[at]), Some(&self.streams), None],
+        }
     }
 }
 
@@ -99,20 +181,20 @@ impl Limits {
     pub fn new(settings: LimitSettings) -> Self {
         let LimitSettings {
             concurrent,
+            streams,
             rate,
             burst,
             turns,
             message_bytes,
         } = settings;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let places =
+        let turns_of =
             |count: usize| Arc::new(Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS)));
         Self {
             message_bytes,
-            all: places(concurrent),
-            managing: places(concurrent / 2),
-            running: places(turns.map_or(TURNS_PER_CORE * cores, NonZeroUsize::get)),
-            reading: places(cores / 2),
+            places: Arc::new(Places::new(concurrent, streams)),
+            running: turns_of(turns.map_or(TURNS_PER_CORE * cores, NonZeroUsize::get)),
+            reading: turns_of(cores / 2),
             rates: rate.map(|rate| {
                 let quota = Quota::per_second(rate).allow_burst(burst);
                 RateLimiter::hashmap_with_clock(quota, MonotonicClock)
@@ -149,46 +231,44 @@ impl Limits {
         }
     }
 
-    /// A place for a call.
+    /// A place for a call of this caller.
     ///
     /// # Errors
     ///
     /// `RESOURCE_EXHAUSTED` (`OVERLOADED`) if there is none.
-    pub fn place(&self, load: Load) -> Result<Place, Status> {
-        let among = |places: &Arc<Semaphore>| {
-            let place = Arc::clone(places).try_acquire_owned();
-            place.map_err(|_| status::overloaded(NO_PLACE)).map(Some)
-        };
-        Ok(match load {
-            Load::Stream => Place {
-                load,
-                _among_all: None,
-                _among_managing: None,
-            },
-            Load::Verdict => Place {
-                load,
-                _among_all: among(&self.all)?,
-                _among_managing: None,
-            },
-            Load::Managing | Load::Reading => Place {
-                load,
-                _among_managing: among(&self.managing)?,
-                _among_all: among(&self.all)?,
-            },
+    pub fn place(&self, load: Load, caller: Symbol) -> Result<Place, Status> {
+        let counts = self.places.of(load, caller);
+        for (at, count) in counts.iter().enumerate() {
+            if count.is_none_or(Count::enter) {
+                continue;
+            }
+            for entered in counts[..at].iter().flatten() {
+                entered.leave();
+            }
+            return Err(status::overloaded(NO_PLACE));
+        }
+        Ok(Place {
+            places: Arc::clone(&self.places),
+            load,
+            caller,
         })
     }
 
-    /// Waits for a turn, if that is for calls that load credd so.
-    pub async fn turn(&self, load: Load) -> Turn {
+    /// Runs a call when it is its turn, if that is for calls that load credd so.
+    pub async fn run<T>(&self, load: Load, call: impl Future<Output = T>) -> T {
         match load {
-            Load::Managing => turn(&self.running).await,
+            Load::Managing => {
+                let turn = turn(&self.running).await;
+                RUNNING.scope(Cell::new(Some(turn)), call).await
+            }
             // They have theirs when they come to [`Limits::read`].
-            Load::Reading | Load::Verdict | Load::Stream => Turn::default(),
+            Load::Reading | Load::Verdict | Load::Stream => call.await,
         }
     }
 
     /// Reads much: waits for a turn, and goes on while it has it, even if nobody
-    /// waits for what comes of it any more.
+    /// waits for what comes of it any more. The turn to run is given back before:
+    /// others run meanwhile.
     ///
     /// # Errors
     ///
@@ -197,6 +277,7 @@ impl Limits {
         &self,
         read: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Status> {
+        let _ = RUNNING.try_with(Cell::take);
         let turn = turn(&self.reading).await;
         let read = background::work(move || {
             let _turn = turn;
@@ -204,6 +285,11 @@ impl Limits {
         });
         read.await.map_err(|error| status::internal(&error))
     }
+}
+
+tokio::task_local! {
+    /// The turn of the call that this task runs.
+    static RUNNING: Cell<Option<Turn>>;
 }
 
 async fn turn(turns: &Arc<Semaphore>) -> Turn {
@@ -218,6 +304,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self::new(LimitSettings {
             concurrent: usize::MAX,
+            streams: usize::MAX,
             rate: None,
             burst: NonZeroU32::MIN,
             turns: NonZeroUsize::new(Semaphore::MAX_PERMITS),
@@ -229,8 +316,7 @@ impl Default for Limits {
 impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limits")
-            .field("all", &self.all)
-            .field("managing", &self.managing)
+            .field("places", &self.places)
             .field("running", &self.running)
             .field("reading", &self.reading)
             .finish_non_exhaustive()
@@ -249,6 +335,7 @@ mod tests {
     fn limits(concurrent: usize, rate: u32, burst: u32) -> Limits {
         Limits::new(LimitSettings {
             concurrent,
+            streams: concurrent,
             rate: NonZeroU32::new(rate),
             burst: NonZeroU32::new(burst).unwrap(),
             turns: NonZeroUsize::new(2),
@@ -259,18 +346,38 @@ mod tests {
     #[test]
     fn what_manages_has_half_of_the_places_and_verify_the_rest() {
         let limits = limits(4, 0, 1);
-        let managing = [Load::Managing, Load::Reading].map(|load| limits.place(load).unwrap());
+        let mut others = (1..).map(Symbol::from_number);
+        let mut place = |load| limits.place(load, others.next().unwrap());
+        let managing = [Load::Managing, Load::Reading].map(|load| place(load).unwrap());
         for load in [Load::Managing, Load::Reading] {
-            let refused = limits.place(load).unwrap_err();
+            let refused = place(load).unwrap_err();
             assert_eq!(refused.code(), Code::ResourceExhausted);
         }
-        let verdicts = [(); 2].map(|()| limits.place(Load::Verdict).unwrap());
-        assert!(limits.place(Load::Verdict).is_err());
-        assert!(limits.place(Load::Stream).is_ok());
-        drop(managing);
-        assert!(limits.place(Load::Verdict).is_ok());
+        let verdicts = [(); 2].map(|()| place(Load::Verdict).unwrap());
+        assert!(place(Load::Verdict).is_err());
+        let streams = [(); 4].map(|()| place(Load::Stream).unwrap());
+        assert!(place(Load::Stream).is_err());
+        drop((managing, streams));
+        assert!(place(Load::Verdict).is_ok());
+        assert!(place(Load::Stream).is_ok());
         drop(verdicts);
-        assert!(limits.place(Load::Managing).is_ok());
+        assert!(place(Load::Managing).is_ok());
+    }
+
+    #[test]
+    fn a_caller_has_a_quarter_of_the_places_and_others_theirs() {
+        let limits = limits(16, 0, 1);
+        let [one, other] = [1, 2].map(Symbol::from_number);
+        for (load, share) in [(Load::Verdict, 4), (Load::Reading, 2), (Load::Stream, 4)] {
+            let mut held = Vec::new();
+            while let Ok(place) = limits.place(load, one) {
+                held.push(place);
+            }
+            assert_eq!(held.len(), share, "{load:?}");
+            assert!(limits.place(load, other).is_ok(), "{load:?}");
+            held.pop();
+            assert!(limits.place(load, one).is_ok(), "{load:?}");
+        }
     }
 
     #[test]
@@ -292,18 +399,47 @@ mod tests {
     #[tokio::test]
     async fn what_manages_takes_turns_and_others_do_not_wait_for_it() {
         let limits = limits(4, 0, 1);
-        let held = [
-            limits.turn(Load::Managing).await,
-            limits.turn(Load::Managing).await,
-        ];
-        let mut next = Box::pin(limits.turn(Load::Managing));
+        let (end, ended) = tokio::sync::watch::channel(());
+        let forever = || {
+            let mut ended = ended.clone();
+            async move { ended.changed().await }
+        };
+        let mut held = [(); 2].map(|()| Box::pin(limits.run(Load::Managing, forever())));
+        for call in &mut held {
+            assert!(is_waiting(call));
+        }
+        let mut next = Box::pin(limits.run(Load::Managing, async {}));
         assert!(is_waiting(&mut next));
         for load in [Load::Verdict, Load::Reading, Load::Stream] {
-            assert!(!is_waiting(&mut Box::pin(limits.turn(load))), "{load:?}");
+            limits.run(load, async {}).await;
         }
         limits.read(|| ()).await.unwrap();
-        drop(held);
-        assert!(!is_waiting(&mut next));
+        assert!(is_waiting(&mut next));
+        drop(end);
+        for call in held {
+            call.await.unwrap_err();
+        }
+        next.await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_to_read_lets_others_run() {
+        let limits = limits(4, 0, 1);
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(parking_lot::Mutex::new(wait));
+        let read = || {
+            let wait = Arc::clone(&wait);
+            limits.read(move || wait.lock().recv())
+        };
+        let mut held = [(); 2].map(|()| Box::pin(limits.run(Load::Managing, read())));
+        for call in &mut held {
+            assert!(is_waiting(call));
+        }
+        limits.run(Load::Managing, async {}).await;
+        drop(go_on);
+        for call in held {
+            call.await.unwrap().unwrap_err();
+        }
     }
 
     #[tokio::test]

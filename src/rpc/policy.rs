@@ -97,7 +97,9 @@ pub fn access(path: &str) -> Option<Access> {
 pub fn load(path: &str) -> Load {
     match path.rsplit_once('/').map_or("", |(_, rpc)| rpc) {
         "Verify" => Load::Verdict,
-        "VerifyStream" | "Watch" => Load::Stream,
+        "VerifyStream" | "Watch" | "ListEvents" => Load::Stream,
+        // They read all of the log, and wait for each other.
+        "VerifyChain" | "EraseEvents" => Load::Reading,
         rpc if rpc.starts_with("List") => Load::Reading,
         _ => Load::Managing,
     }

@@ -1,18 +1,20 @@
-//! Requests that have arrived.
+//! Requests that have arrived, and answers that were read.
 //!
-//! A client may send as slowly as it likes. While it does, its call holds up nobody:
-//! it has a place, but no turn, and the place only for so long.
+//! A client may send, and read, as slowly as it likes. While it does, its call has a
+//! place of those that its caller may have, but no turn to run.
 
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body::Body as _;
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::limits::Place;
 use super::status;
 
 /// How long a request may take to arrive.
@@ -61,12 +63,44 @@ pub async fn once_received<T>(answer: impl Future<Output = T>) -> Result<(T, boo
         .map_err(|_| status::too_slow())
 }
 
+/// The body of an answer whose call has its place until the client has read it, or is
+/// gone.
+pub struct Placed {
+    body: Body,
+    _place: Place,
+}
+
+impl Placed {
+    /// This body, with the place of its call.
+    #[must_use]
+    pub const fn new(body: Body, place: Place) -> Self {
+        Self {
+            body,
+            _place: place,
+        }
+    }
+}
+
+impl http_body::Body for Placed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 
-    use bytes::Bytes;
-    use http_body::Frame;
     use http_body_util::{Full, StreamBody};
     use tokio_stream as stream;
     use tonic::Code;

@@ -10,6 +10,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::limits::Limits;
 use super::permit::admitted;
 use super::status::{self, Violations, refined};
 use super::watch::{Watch, parse_watch};
@@ -36,6 +37,10 @@ use crate::proto::v1::{
 /// The service.
 #[derive(Clone, Debug)]
 pub struct Verification(Shared);
+
+/// The most bytes of a question, however many the configuration allows other messages
+/// to have: a stream holds as many in memory while one of its messages arrives.
+pub const MESSAGE_BYTES: usize = 64 << 10;
 
 impl Verification {
     /// The service on this authority.
@@ -65,6 +70,7 @@ impl VerificationService for Verification {
     ) -> Result<Response<VerifyStream>, Status> {
         Ok(Response::new(VerifyStream {
             authority: Arc::clone(self.0.authority()?),
+            limits: Arc::clone(&self.0.limits),
             call: admitted(&request)?.0,
             seen: Seen::default(),
             answered: 0,
@@ -272,6 +278,7 @@ const fn wire_verdict(verdict: Verdict) -> v1::Verdict {
 /// asked for: the client's reading sets the pace, and nothing is queued here.
 pub struct VerifyStream {
     authority: Arc<Authority>,
+    limits: Arc<Limits>,
     call: Arc<Call>,
     seen: Seen,
     answered: u64,
@@ -309,8 +316,9 @@ impl VerifyStream {
             correlation,
             request,
         } = question;
-        let answer = request
-            .ok_or_else(|| status::invalid("request", "is required"))
+        let counted = self.limits.count(self.call.caller.party.symbol);
+        let answer = counted
+            .and_then(|()| request.ok_or_else(|| status::invalid("request", "is required")))
             .and_then(|request| verify(&self.authority, &self.call, &request))
             .inspect_err(|status| {
                 self.authority

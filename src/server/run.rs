@@ -41,7 +41,7 @@ use crate::rpc::credentials::Credentials;
 use crate::rpc::directory::DirectoryRpc;
 use crate::rpc::limits::Limits as CallLimits;
 use crate::rpc::operations::Operations;
-use crate::rpc::verification::Verification;
+use crate::rpc::verification::{MESSAGE_BYTES, Verification};
 
 /// How long a connection may take to begin HTTP/2.
 const PREFACE_TIME: Duration = Duration::from_secs(10);
@@ -122,7 +122,7 @@ pub async fn run(
             )
             .add_service(
                 VerificationServiceServer::new(Verification::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
+                    .max_decoding_message_size(limits.max_message_bytes.min(MESSAGE_BYTES)),
             )
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);

@@ -1,5 +1,7 @@
 //! Locking, unlocking and revoking, one or all that a filter lets through.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
 use super::{Credentials, show, wire};
@@ -201,8 +203,13 @@ async fn set_state(
         }
         Target::All(filter) => {
             let permit = admitted.on_whose(authority, &filter.whose)?;
+            let ids = {
+                let authority = Arc::clone(authority);
+                let read = move || authority.matching(&filter);
+                service.0.limits.read(read).await?
+            };
             let changed = authority
-                .set_state_of_all(&filter, |id| set_state(id, false), &permit.how(dry_run))
+                .set_state_of_all(&ids, |id| set_state(id, false), &permit.how(dry_run))
                 .await
                 .map_err(|error| status::of_command(&error))?;
             tracing::info!(caller = %permit.principal(), ?set, changed = changed.impact.changed, dry_run, "set the state of credentials");

@@ -191,8 +191,12 @@ section! {
         max_connections: usize = 0, flag("max-connections"), range(0..=1_000_000);
         /// The most calls at once on a connection.
         max_streams_per_connection: u32 = 1024, flag("max-streams-per-connection"), range(1..=65_536);
-        /// The most calls at once on all connections, streams left out.
+        /// The most calls at once on all connections, streams left out. A caller may
+        /// have a quarter of them, and of the streams.
         max_concurrent_requests: usize = 4096, flag("max-concurrent-requests"), range(1..=1_000_000);
+        /// The most streams at once on all connections: `Watch`,
+        /// `VerifyStream` and `ListEvents`.
+        max_streams: usize = 16_384, flag("max-streams"), range(1..=1_000_000);
         /// How many calls that manage credd run at a time, while others wait; 0:
         /// four for each core. More of them make larger commits, and Verify wait.
         max_running_requests: usize = 0, flag("max-running-requests"), range(0..=1_000_000);
@@ -244,6 +248,7 @@ impl Limits {
         let burst = NonZeroU32::new(self.burst_per_caller).or(rate);
         LimitSettings {
             concurrent: self.max_concurrent_requests,
+            streams: self.max_streams,
             rate,
             burst: burst.unwrap_or(NonZeroU32::MIN),
             turns: NonZeroUsize::new(self.max_running_requests),
