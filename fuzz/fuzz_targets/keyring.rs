@@ -70,14 +70,22 @@ fn check_add(text: &str, kind: KeyKind, keyring: &Keyring) {
             let after = parse(&added).unwrap().checks();
             let ((last, _), rest) = after.of(kind).split_last().unwrap();
             assert_eq!((*last, rest), (version, versions));
-            assert!(versions.iter().all(|(held, _)| *held < version));
+            let greatest = versions.iter().map(|(held, _)| held.0).max();
+            assert_eq!(greatest, version.0.checked_sub(1));
+            for other in KeyKind::ALL.into_iter().filter(|it| *it != kind) {
+                assert_eq!(after.of(other), before.of(other));
+            }
         }
         Err(AddError::LastVersion) => {
             assert!(versions.iter().any(|(held, _)| held.0 == u32::MAX));
         }
         Err(AddError::Invalid(error)) => {
-            if error == InvalidKeyringFile::Keys(InvalidKeyring::TooMany) {
-                assert_eq!(versions.len(), MOST_VERSIONS);
+            match &error {
+                InvalidKeyringFile::Keys(InvalidKeyring::TooMany) => {
+                    assert_eq!(versions.len(), MOST_VERSIONS);
+                }
+                InvalidKeyringFile::Form { .. } => (),
+                _ => panic!("the key that was added is refused: {error:?}"),
             }
             assert_quotes_nothing(&shown(&error), text);
         }

@@ -49,6 +49,10 @@ impl KeySet {
         if json.len() > MAX_KEY_SET {
             return Err(InvalidKeySet::TooLong);
         }
+        // The derived reading would take an array of the members for the object.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(InvalidKeySet::Form);
+        }
         let document: Document = serde_json::from_slice(json).map_err(|_| InvalidKeySet::Form)?;
         if document.keys.len() > MAX_KEYS {
             return Err(InvalidKeySet::TooMany);

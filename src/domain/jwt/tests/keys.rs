@@ -230,9 +230,12 @@ fn what_is_of_no_use_is_passed_over() {
 fn a_key_set_is_an_object_with_keys_and_bounded() {
     let parse = |text: &str| KeySet::parse(text.as_bytes()).map(|set| set.keys().len());
     assert_eq!(parse("{\"keys\":[],\"more\":{}}"), Ok(0));
+    assert_eq!(parse(" \t\r\n{\"keys\":[]}\n"), Ok(0));
     for none in [
         "",
         "[]",
+        "[[]]",
+        "\n[[{}]]",
         "{}",
         "null",
         "{\"keys\":{}}",
