@@ -25,7 +25,7 @@ use super::status;
 use crate::authority::background;
 use crate::authority::names::Symbol;
 
-/// What may be asked for. Of what it allows at once, one caller may have a quarter.
+/// What may be asked for. Of what it allows at once, one caller may have half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitSettings {
     /// The most calls at once, streams left out.
@@ -137,7 +137,7 @@ impl Places {
     fn new(concurrent: usize, streams: usize) -> Self {
         let managing = (concurrent / 2).max(1);
         let of_callers = |most: usize| {
-            let share = || Count::new(most.div_ceil(4));
+            let share = || Count::new(most.div_ceil(2));
             std::iter::repeat_with(share).take(CALLERS).collect()
         };
         Self {
@@ -365,10 +365,10 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_has_a_quarter_of_the_places_and_others_theirs() {
+    fn a_caller_has_half_of_the_places_and_others_theirs() {
         let limits = limits(16, 0, 1);
         let [one, other] = [1, 2].map(Symbol::from_number);
-        for (load, share) in [(Load::Verdict, 4), (Load::Reading, 2), (Load::Stream, 4)] {
+        for (load, share) in [(Load::Verdict, 8), (Load::Reading, 4), (Load::Stream, 8)] {
             let mut held = Vec::new();
             while let Ok(place) = limits.place(load, one) {
                 held.push(place);

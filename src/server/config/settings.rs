@@ -192,7 +192,7 @@ section! {
         /// The most calls at once on a connection.
         max_streams_per_connection: u32 = 1024, flag("max-streams-per-connection"), range(1..=65_536);
         /// The most calls at once on all connections, streams left out. A caller may
-        /// have a quarter of them, and of the streams.
+        /// have half of them, and of the streams.
         max_concurrent_requests: usize = 4096, flag("max-concurrent-requests"), range(1..=1_000_000);
         /// The most streams at once on all connections: `Watch`,
         /// `VerifyStream` and `ListEvents`.
