@@ -11,7 +11,6 @@ use calls::{jo, put_owner};
 use credd::proto::v1;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use prost::Message as _;
 use support::{Server, channel, config, soon, verify_token_request};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -158,7 +157,7 @@ async fn a_request_that_is_too_large_is_refused_before_it_ends() {
     let channel = channel(server.address).await;
     let ended = tokio::spawn(async move { call(channel, GET, &token, parts).await });
     // Messages of no bytes.
-    while side.send(Bytes::from_static(&[0; 5 * 4096])).await.is_ok() {}
+    while side.send(Bytes::from_static(&[0; 5 * 1024])).await.is_ok() {}
     let status = soon("a refusal", ended).await.unwrap().unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(calls::reason(&status), "MESSAGE_TOO_LARGE");
