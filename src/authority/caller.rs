@@ -221,6 +221,17 @@ impl Authority {
         self.is_good_yet(call, &mut Seen::default())
     }
 
+    /// Whether a party that was found is still good, as it was known, whatever it may
+    /// do.
+    #[must_use]
+    pub fn is_known_yet(&self, party: &Party) -> bool {
+        let id = party.credential();
+        let (_, entry) = self
+            .index
+            .read(|index| id.and_then(|id| index.credential(id)));
+        May(&self.index).is_good(party, entry.as_deref(), self.clock.now())
+    }
+
     /// The entry of the caller's credential, if it is known by one, and the revision
     /// as of which the caller has the permission; `None`: it has it no more.
     fn look(&self, call: &Call) -> Option<(Revision, Option<Arc<Entry>>)> {

@@ -169,8 +169,14 @@ const GRPC_PREFIX_BYTES: usize = 5;
 
 /// Refuses a caller who is no longer good, or has no longer what it was let in for.
 fn still_good(shared: &Shared, call: &Call) -> Result<(), Status> {
-    let is_good = shared.authority()?.is_still_good(call);
-    is_good.then_some(()).ok_or_else(status::unauthenticated)
+    let authority = shared.authority()?;
+    if authority.is_still_good(call) {
+        Ok(())
+    } else if authority.is_known_yet(&call.caller.party) {
+        Err(status::permission_denied(call.permission.name()))
+    } else {
+        Err(status::unauthenticated())
+    }
 }
 
 /// The request, once it has arrived.
