@@ -1,0 +1,145 @@
+//! Attacks on rights, the audit log and turns.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, dead_code, missing_docs, clippy::pedantic)]
+#[path = "support/calls.rs"]
+mod calls;
+mod support;
+
+use std::time::{Duration, Instant};
+
+use calls::*;
+use credd::proto::v1;
+use support::*;
+
+/// Who administers the tenant `credd` alone must not become administrator of all.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_administers_the_tenant_credd_alone_never_administers_all() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    // A team that administers all; alice is in it by her credential of credd's own.
+    admin.bind("credd:team", "administrator", "*").await;
+    admin.issue_caller_of("team").await;
+    let team = v1::PutOwnerRequest {
+        tenant: "credd".into(),
+        name: "team".into(),
+        principals: vec!["credd:alice".into()],
+        ..Default::default()
+    };
+    put_owner(admin, team).await;
+    // The profile of credd's callers lets owners rotate?
+    // mallory administers the tenant credd, and nothing else.
+    admin.bind("credd:mallory", "administrator", "credd").await;
+    let (_, token) = admin.issue_caller_of("mallory").await;
+    let mallory = server.client(&token).await;
+    let of_alice = || v1::IssueRequest { owner: "alice".into(), ..token_request("credd") };
+    let direct = mallory.issue(of_alice()).await;
+    eprintln!("direct: {:?}", direct.as_ref().err().map(|s| s.message().to_owned()));
+    assert!(direct.is_err(), "the direct way is refused");
+    let disable = v1::DisableOwnerRequest { tenant: "credd".into(), name: "team".into(), reason: "x".into(), ..Default::default() };
+    let r = mallory.directory.clone().disable_owner(disable).await;
+    eprintln!("disable: {:?}", r.as_ref().err());
+    let issued = mallory.issue(of_alice()).await;
+    eprintln!("issue while disabled: {:?}", issued.as_ref().err());
+    let enable = v1::EnableOwnerRequest { tenant: "credd".into(), name: "team".into(), reason: "x".into() };
+    let r = mallory.directory.clone().enable_owner(enable).await;
+    eprintln!("enable: {:?}", r.as_ref().err());
+    let Ok(issued) = issued else { return };
+    let alice = server.client(&token_of(issued.secret)).await;
+    // As alice: rotate a credential of the team.
+    let list = mallory.list(v1::ListRequest {
+        filter: Some(v1::CredentialFilter { tenant: "credd".into(), owner: "team".into(), ..Default::default() }),
+        include_unlisted: true, ..Default::default() }).await.unwrap();
+    let id = list.credentials[0].id.clone();
+    let rotated = rotate(&alice, rotate_request(&id, 0)).await;
+    eprintln!("rotate as alice: {:?}", rotated.as_ref().err());
+    if let Ok(rotated) = rotated {
+        let all = server.client(&token_of(rotated.secret)).await;
+        let tenants = all.directory.clone().list_tenants(v1::ListTenantsRequest::default()).await;
+        let bound = all.directory.clone().put_binding(v1::PutBindingRequest { principal: "credd:mallory".into(), role: "administrator".into(), tenant: "*".into(), ..Default::default() }).await;
+        panic!("mallory has a secret of an administrator of all: {} ; binds itself: {:?}", tenants.is_ok(), bound.is_ok());
+    }
+}
+
+async fn all_events(client: &Client) -> Vec<v1::AuditEvent> {
+    let mut all = Vec::new();
+    let mut request = v1::ListEventsRequest { page_size: 1000, ..Default::default() };
+    loop {
+        let mut pages = client.audit.clone().list_events(request.clone()).await.unwrap().into_inner();
+        let page = pages.message().await.unwrap().unwrap();
+        all.extend(page.events);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() { return all; }
+    }
+}
+
+/// A caller with hardly any right hides the refusals of others, and its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_hides_refusals_of_others_in_the_audit_log() {
+    let server = Server::start().await;
+    let (_, token) = server.admin.issue_verifier("small").await;
+    let small = server.client(&token).await;
+    server.admin.bind("credd:victim-account", "verifier", "acme").await;
+    let (_, token) = server.admin.issue_caller_of("victim-account").await;
+    let victim = server.client(&token).await;
+    // One flood: each about another tenant.
+    let mut set = tokio::task::JoinSet::new();
+    for part in 0..8 {
+        let small = small.clone();
+        set.spawn(async move {
+            for n in 0..160 {
+                let request = v1::GetProfileRequest { tenant: format!("t{part}-{n}"), name: "api-token".into(), ..Default::default() };
+                let _ = small.directory.clone().get_profile(request).await;
+            }
+        });
+    }
+    set.join_all().await;
+    // What is hidden.
+    let refused = victim.issue(token_request("acme")).await;
+    assert!(refused.is_err());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let events = all_events(&server.admin).await;
+    let told = events.iter().any(|e| e.principal == "credd:victim-account" && e.action.contains("Issue"));
+    let others: Vec<_> = events.iter().filter(|e| e.action == "credd.others").map(|e| (e.count, e.principal.clone())).collect();
+    eprintln!("events {}, others {others:?}", events.len());
+    assert!(told, "the refusal of another caller is nowhere in the audit log");
+}
+
+/// Names of principals are kept for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_a_portal_calls_for_do_not_stay() {
+    use support::program::{Program, serve_everything};
+    let directory = tempfile::tempdir().unwrap();
+    let (program, address) = Program::serve(serve_everything(&[], directory.path()));
+    let admin = Client::connect(address, &read_token(directory.path())).await;
+    put_role(&admin, "credd", "portal", &["credd.on-behalf-of", "credd.credentials.read"]).await;
+    admin.bind("credd:portal", "portal", "acme").await;
+    let (_, token) = admin.issue_caller_of("portal").await;
+    let channel = channel(address).await;
+    let rss = || {
+        let s = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+        s.lines().find(|l| l.starts_with("VmRSS")).unwrap().split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    };
+    let run = async |from: u64, count: u64| {
+        let mut set = tokio::task::JoinSet::new();
+        for part in 0..16u64 {
+            let (channel, token) = (channel.clone(), token.clone());
+            set.spawn(async move {
+                let mut c = v1::credential_service_client::CredentialServiceClient::with_interceptor(channel, Bearer::new(&token));
+                for n in 0..count / 16 {
+                    let mut r = tonic::Request::new(v1::GetRequest::default());
+                    let name = format!("jwt:https://issuer.example#{:0>220}", from + part * count + n);
+                    r.metadata_mut().insert("credd-on-behalf-of", name.parse().unwrap());
+                    let _ = c.get(r).await;
+                }
+            });
+        }
+        set.join_all().await;
+    };
+    run(0, 4000).await;
+    let before = rss();
+    let begin = Instant::now();
+    run(1_000_000, 60_000).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let after = rss();
+    eprintln!("{before} -> {after} MiB by 60,000 names in {:?}", begin.elapsed());
+    assert!(after < before + 10, "{before} -> {after} MiB by 60,000 names");
+}
