@@ -115,3 +115,38 @@ async fn silent_sockets_at_metrics_hold_up_nobody() {
     let out = _program.output(); eprintln!("{}", out.lines().rev().take(3).collect::<Vec<_>>().join("\n"));
     assert!(matches!(called, Ok(Ok(_))), "gRPC is held up: {called:?}");
 }
+
+/// Who asks for pages and does not read them holds no memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_no_answers_holds_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let (program, address) = Program::serve(serve_everything(&[], directory.path()));
+    let token = read_token(directory.path());
+    let admin = Client::connect(address, &token).await;
+    let mut set = tokio::task::JoinSet::new();
+    for part in 0..50 {
+        let admin = admin.clone();
+        set.spawn(async move {
+            for n in 0..20 {
+                let request = credd::proto::v1::IssueRequest { description: "d".repeat(500), owner: format!("o{part}-{n}"), ..token_request("acme") };
+                admin.issue(request).await.unwrap();
+            }
+        });
+    }
+    set.join_all().await;
+    let before = rss_mib(program.id());
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap().initial_stream_window_size(1).initial_connection_window_size(65_535);
+    let mut held = tokio::task::JoinSet::new();
+    let mut answered = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let _ = &mut answered;
+    for _ in 0..3 {
+        let client = Client::over(endpoint.connect().await.unwrap(), &token);
+        for _ in 0..200 {
+            let client = client.clone();
+            held.spawn(async move { let _ = client.list(credd::proto::v1::ListRequest { page_size: 1000, ..Default::default() }).await; });
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let later = rss_mib(program.id());
+    assert!(later < before + 100, "{before} -> {later} MiB with 600 calls that nobody reads");
+}

@@ -161,3 +161,36 @@ async fn lists_that_wait_hold_no_turn_of_what_changes() {
     storm.abort_all();
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
+
+/// Who checks the chain keeps nobody from locking.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_checks_the_chain_keeps_nobody_from_locking() {
+    let server = Server::start().await;
+    let mut set = tokio::task::JoinSet::new();
+    for part in 0..64 {
+        let admin = server.admin.clone();
+        set.spawn(async move { for n in 0..150 { admin.issue(issue_request("acme", &format!("o{part}-{n}"), "api-token")).await.unwrap(); } });
+    }
+    set.join_all().await;
+    let (victim, _) = server.admin.issue_token("globex").await;
+    let begin = Instant::now();
+    server.admin.lock(&victim).await.unwrap();
+    let idle = begin.elapsed();
+    let token = issue_caller(&server.admin, "auditor", &["auditor"]).await;
+    let auditor = server.client(&token).await;
+    let begin = Instant::now();
+    auditor.audit.clone().verify_chain(v1::VerifyChainRequest::default()).await.unwrap();
+    let one = begin.elapsed();
+    let mut storm = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let mut audit = auditor.audit.clone();
+        storm.spawn(async move { loop { let _ = audit.verify_chain(v1::VerifyChainRequest::default()).await; } });
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let begin = Instant::now();
+    let unlocked = tokio::time::timeout(Duration::from_secs(60), server.admin.unlock(&victim)).await;
+    let took = begin.elapsed();
+    storm.abort_all();
+    eprintln!("lock {idle:?} idle, one check of 9,600 events {one:?}; unlock beside 32 checks {took:?} {:?}", unlocked.is_ok());
+    assert!(took < idle * 10 + Duration::from_secs(1), "{took:?}");
+}
