@@ -143,10 +143,12 @@ async fn who_reads_no_answers_holds_no_memory() {
         let client = Client::over(endpoint.connect().await.unwrap(), &token);
         for _ in 0..200 {
             let client = client.clone();
-            held.spawn(async move { let _ = client.list(credd::proto::v1::ListRequest { page_size: 1000, ..Default::default() }).await; });
+            held.spawn(async move { let r = client.list(credd::proto::v1::ListRequest { page_size: 1000, ..Default::default() }).await; eprintln!("{:?}", r.map(|r| r.credentials.len()).map_err(|s| s.code())); });
         }
     }
     tokio::time::sleep(Duration::from_secs(60)).await;
     let later = rss_mib(program.id());
+    let mut ended = 0; while held.try_join_next().is_some() { ended += 1; }
+    eprintln!("{before} -> {later} MiB, {ended} ended");
     assert!(later < before + 100, "{before} -> {later} MiB with 600 calls that nobody reads");
 }

@@ -194,3 +194,30 @@ async fn who_checks_the_chain_keeps_nobody_from_locking() {
     eprintln!("lock {idle:?} idle, one check of 9,600 events {one:?}; unlock beside 32 checks {took:?} {:?}", unlocked.is_ok());
     assert!(took < idle * 10 + Duration::from_secs(1), "{took:?}");
 }
+
+/// Whose request never ends holds no turn: not even one that is longer than it may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_request_never_ends_holds_no_turn() {
+    let server = Server::start().await;
+    put_owner(&server.admin, jo()).await;
+    let (_, token) = server.admin.issue_caller_of("jo-login").await;
+    let (victim, _) = server.admin.issue_token("globex").await;
+    let ch = channel(server.address).await;
+    let mut held = tokio::task::JoinSet::new();
+    let mut senders = Vec::new();
+    for _ in 0..16 {
+        let (s, r) = tokio::sync::mpsc::channel(4);
+        let (c, t) = (ch.clone(), token.clone());
+        held.spawn(async move { let a = slow(c, "/credd.v1.CredentialService/Get", &t, r).await; eprintln!("ended {a:?}"); });
+        // More than a message may have, in messages of no bytes.
+        for _ in 0..66 { s.send(Bytes::from(vec![0; 5 * 3277])).await.unwrap(); }
+        senders.push(s);
+    }
+    // Longer than a request may take to arrive.
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    let begin = Instant::now();
+    let locked = tokio::time::timeout(Duration::from_secs(20), server.admin.lock(&victim)).await;
+    eprintln!("lock after {:?}: {:?}", begin.elapsed(), locked.as_ref().map(|r| r.is_ok()));
+    drop(held);
+    assert!(locked.is_ok(), "nobody can lock, 45 s after the calls began");
+}

@@ -143,3 +143,57 @@ async fn names_that_a_portal_calls_for_do_not_stay() {
     eprintln!("{before} -> {after} MiB by 60,000 names in {:?}", begin.elapsed());
     assert!(after < before + 10, "{before} -> {after} MiB by 60,000 names");
 }
+
+/// The rate of a caller holds for what it asks, however it asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_holds_for_the_questions_of_a_stream_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = config(directory.path());
+    settings.limits.requests_per_second_per_caller = 20;
+    let server = Server::start_with(directory, settings).await;
+    let (_, token) = server.admin.issue_token("acme").await;
+    let begin = Instant::now();
+    let verdicts = verdicts(&server.admin, vec![verify_token_request(&token); 5000]).await;
+    let active = verdicts.iter().filter(|v| **v == v1::Verdict::Active).count();
+    assert!(active < 1000, "{active} questions were answered in {:?} at a rate of 20 a second", begin.elapsed());
+}
+
+/// The last two administrators can't lock each other out.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_last_administrators_never_lock_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = config(directory.path());
+    settings.configured = Default::default();
+    let server = Server::start_with(directory, settings).await;
+    let first = server.admin.list(v1::ListRequest { filter: Some(v1::CredentialFilter { tenant: "credd".into(), ..Default::default() }), include_unlisted: true, ..Default::default() }).await.unwrap().credentials[0].id.clone();
+    server.admin.bind("credd:second", "administrator", "*").await;
+    for round in 0..25 {
+        let (second, token) = server.admin.issue_caller_of("second").await;
+        let other = server.client(&token).await;
+        let d = other.directory.clone();
+        let (a, b) = match round % 3 {
+            0 => { let (x, y) = tokio::join!(server.admin.lock(&second), other.lock(&first)); (x.is_ok(), y.is_ok()) }
+            1 => {
+                let mut d2 = d.clone();
+                let unbind = d2.delete_binding(v1::DeleteBindingRequest { principal: "credd:admin".into(), role: "administrator".into(), tenant: "*".into(), ..Default::default() });
+                let (x, y) = tokio::join!(server.admin.lock(&second), unbind);
+                (x.is_ok(), y.is_ok())
+            }
+            _ => {
+                let mut d2 = d.clone();
+                let disable = d2.disable_owner(v1::DisableOwnerRequest { tenant: "credd".into(), name: "admin".into(), reason: "x".into(), ..Default::default() });
+                let (x, y) = tokio::join!(server.admin.revoke(&second), disable);
+                (x.is_ok(), y.is_ok())
+            }
+        };
+        assert!(!(a && b), "both in round {round}");
+        if b {
+            // The other is left: it brings the first one back.
+            let _ = other.unlock(&first).await;
+            other.bind("credd:admin", "administrator", "*").await;
+            let mut d = other.directory.clone();
+            let _ = d.enable_owner(v1::EnableOwnerRequest { tenant: "credd".into(), name: "admin".into(), reason: "x".into() }).await;
+        }
+        let _ = server.admin.revoke(&second).await;
+    }
+}
