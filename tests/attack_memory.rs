@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::Frame;
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt as _, StreamBody};
 use support::program::{Program, serve_everything};
 use support::*;
 use tokio_stream::StreamExt as _;
@@ -135,18 +135,29 @@ async fn who_reads_no_answers_holds_no_memory() {
     }
     set.join_all().await;
     let before = rss_mib(program.id());
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap().initial_stream_window_size(1).initial_connection_window_size(65_535);
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap().initial_stream_window_size(1024);
     let mut held = tokio::task::JoinSet::new();
-    let mut answered = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let _ = &mut answered;
+    let mut request = BytesMut::new();
+    let message = prost::Message::encode_to_vec(&credd::proto::v1::ListRequest { page_size: 1000, ..Default::default() });
+    request.put_u8(0);
+    request.put_u32(message.len() as u32);
+    request.put_slice(&message);
+    let request = request.freeze();
     for _ in 0..3 {
-        let client = Client::over(endpoint.connect().await.unwrap(), &token);
+        let channel = endpoint.connect().await.unwrap();
         for _ in 0..200 {
-            let client = client.clone();
-            held.spawn(async move { let r = client.list(credd::proto::v1::ListRequest { page_size: 1000, ..Default::default() }).await; eprintln!("{:?}", r.map(|r| r.credentials.len()).map_err(|s| s.code())); });
+            let (mut channel, token, request) = (channel.clone(), token.clone(), request.clone());
+            held.spawn(async move {
+                let body = Body::new(http_body_util::Full::new(request).map_err(|n: std::convert::Infallible| match n {}));
+                let asked = http::Request::post("http://x/credd.v1.CredentialService/List").header("content-type", "application/grpc").header("te", "trailers").header("authorization", format!("Bearer {token}")).body(body).unwrap();
+                let answer = channel.ready().await.unwrap().call(asked).await;
+                // And never reads it.
+                std::future::pending::<()>().await;
+                drop(answer);
+            });
         }
     }
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_secs(45)).await;
     let later = rss_mib(program.id());
     let mut ended = 0; while held.try_join_next().is_some() { ended += 1; }
     eprintln!("{before} -> {later} MiB, {ended} ended");
