@@ -126,7 +126,7 @@ async fn names_that_a_portal_calls_for_do_not_stay() {
                 let mut c = v1::credential_service_client::CredentialServiceClient::with_interceptor(channel, Bearer::new(&token));
                 for n in 0..count / 16 {
                     let mut r = tonic::Request::new(v1::GetRequest::default());
-                    let name = format!("jwt:https://issuer.example#{:0>220}", from + part * count + n);
+                    let name = format!("jwt:https://issuer.example#{:0>220}", if std::env::var("CONTROL").is_ok() { n % 10 } else { from + part * count + n });
                     r.metadata_mut().insert("credd-on-behalf-of", name.parse().unwrap());
                     let _ = c.get(r).await;
                 }
