@@ -35,7 +35,7 @@ use credd::authority::hub::RingSize;
 use credd::authority::manage::{Asked, NewCredential};
 use credd::authority::{Authority, Parts, Workers};
 use credd::domain::expiry::Wish;
-use credd::domain::names::{Label, OwnerPrincipal, Principal, ProfileName, Role};
+use credd::domain::names::{Label, Principal, PrincipalName, ProfileName, Role};
 use credd::domain::permission::Permission;
 use credd::domain::random::SystemRandom;
 use credd::domain::rights::{Binding, Reach, Tenants};
@@ -220,7 +220,7 @@ fn portal() -> Configured {
         roles: Vec::new(),
         bindings: vec![Binding {
             reach: Reach::All,
-            principal: OwnerPrincipal::trusted("credd:portal".into()),
+            principal: PrincipalName::trusted("credd:portal".into()),
             role: Role::trusted(Role::ADMINISTRATOR.into()),
         }],
     }

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use credd::server::config::{Admin, Cli, Command, Problems, Settings};
 use credd::server::supervise::Failure;
-use credd::server::{panics, run, telemetry};
+use credd::server::{panics, process, telemetry};
 
 fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
     match &command {
-        Command::Serve(layers) => end(layers.settings(&log), run::serve),
-        Command::Init(layers) => end(layers.settings(&log), run::init),
-        Command::Admin(Admin::Recover(layers)) => end(layers.settings(&log), run::recover),
+        Command::Serve(layers) => end(layers.settings(&log), process::serve),
+        Command::Init(layers) => end(layers.settings(&log), process::init),
+        Command::Admin(Admin::Recover(layers)) => end(layers.settings(&log), process::recover),
         Command::Config(command) => command.run(&log),
         Command::Keyring(command) => command.run(&log),
     }

@@ -15,9 +15,11 @@ pub mod listeners;
 pub mod metrics;
 pub mod open;
 pub mod panics;
+pub mod process;
 pub mod run;
 pub mod supervise;
 pub mod telemetry;
 pub mod tls;
+mod upkeep;
 
 pub use run::run;

@@ -8,7 +8,7 @@ mod support;
 
 use calls::{
     everything, fields, import, imported, issue, issue_caller, jo, put_owner, put_role, reason,
-    refused, report, reported, rotate, rotate_request, rotated, verdict,
+    refused, report, reported, rotate, rotate_request, rotated, verdict, verify,
 };
 use credd::domain::id::CredentialId;
 use credd::domain::secret::Secret;
@@ -225,6 +225,57 @@ async fn an_imported_secret_is_one_credentials_of_whatever_kind() {
     assert_eq!(reported(admin, &[secret.to_owned()]).await, [Locked]);
     let state = admin.get(&id).await.unwrap().state();
     assert_eq!(state, v1::CredentialState::Locked);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tenants_may_import_the_same_secret_and_neither_learns_of_the_other() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let secret = "the-same-secret-of-two-tenants";
+    let mut ids = Vec::new();
+    for tenant in ["acme", "globex"] {
+        let brought = import(admin, tenant, imported("api-token", "", secret)).await;
+        ids.push(brought.unwrap().id);
+    }
+    let asked = async |tenant: &str| {
+        let question = v1::VerifyRequest {
+            presented: Some(v1::Presented {
+                credential: Some(v1::presented::Credential::Token(secret.to_owned())),
+            }),
+            tenant: tenant.to_owned(),
+            any_tenant: tenant.is_empty(),
+            ..Default::default()
+        };
+        let answer = verify(admin, question).await;
+        let identity = answer.identity.clone().unwrap_or_default();
+        (answer.verdict(), identity.credential_id)
+    };
+    for (tenant, id) in ["acme", "globex"].iter().zip(&ids) {
+        assert_eq!(asked(tenant).await, (v1::Verdict::Active, id.clone()));
+    }
+    // Whose it is would be a guess.
+    assert_eq!(asked("").await, (v1::Verdict::Invalid, String::new()));
+    let request = v1::ReportLeakRequest {
+        secrets: vec![secret.to_owned()],
+        reason: "found in a repository".to_owned(),
+        ..Default::default()
+    };
+    let answer = report(admin, request).await.unwrap();
+    let [result] = answer.results.try_into().unwrap();
+    let others = result
+        .others
+        .iter()
+        .map(|other| (other.outcome(), &other.credential_id));
+    let mut locked: Vec<_> = others
+        .chain([(result.outcome(), &result.credential_id)])
+        .collect();
+    locked.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(locked, [(Locked, &ids[0]), (Locked, &ids[1])]);
+    for tenant in ["acme", "globex"] {
+        assert_eq!(asked(tenant).await.0, v1::Verdict::Locked);
+    }
     server.stop().await;
 }
 

@@ -13,7 +13,7 @@ use credd::domain::header::{AuthScheme, HeaderName, ParameterName};
 use credd::domain::id::{CredentialId, RequestId};
 use credd::domain::keyring::{KeyVersion, Keyring};
 use credd::domain::language::Language;
-use credd::domain::names::{Owner, OwnerPrincipal, Principal};
+use credd::domain::names::{Owner, Principal, PrincipalName};
 use credd::domain::permission::{CreddGrant, Grant, Needed};
 use credd::domain::random::SystemRandom;
 use credd::domain::revision::StoreId;
@@ -340,7 +340,7 @@ proptest! {
             prop_assert_eq!(grant.as_str(), &*text);
         }
         let _ = (TimeZone::parse(&text), Language::parse(&text), CreddGrant::parse(&text));
-        let _ = (Needed::parse(&text), OwnerPrincipal::parse(&text), RequestId::parse(&text));
+        let _ = (Needed::parse(&text), PrincipalName::parse(&text), RequestId::parse(&text));
         let _ = (HeaderName::parse(&text), AuthScheme::parse(&text), ParameterName::parse(&text));
     }
 

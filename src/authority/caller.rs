@@ -11,7 +11,7 @@ use super::Authority;
 use super::audit::Trace;
 use super::directory::OwnerNumber;
 use super::entry::Entry;
-use super::names::Symbol;
+use super::names::{Interner, Symbol};
 use super::verify::Question;
 use crate::domain::id::CredentialId;
 use crate::domain::judge::{Audience, Verdict};
@@ -31,7 +31,7 @@ pub(super) use may::May;
 pub struct Party {
     /// The name that stands in records.
     pub principal: Principal,
-    /// The same, as the index has it.
+    /// The same, as the index has it; that of the empty name for all strangers.
     pub symbol: Symbol,
     /// How it is known.
     pub known_by: KnownBy,
@@ -149,11 +149,20 @@ impl Authority {
         Some((party, found.entry))
     }
 
-    /// The party of this name that is known otherwise.
+    /// The party of this name that is known otherwise. Strangers, whom no binding and
+    /// no owner names, share a symbol: issuers that anybody may ask for tokens name
+    /// any number of them, and names that have a symbol are never forgotten.
     #[must_use]
     pub fn party(&self, principal: Principal, known_by: KnownBy) -> Party {
+        let directory = self.index.directory();
+        let is_known = directory.held(principal.as_str()).is_some()
+            || directory.has_principal(principal.as_str());
         Party {
-            symbol: self.index.names().intern(principal.as_arc()),
+            symbol: if is_known {
+                self.index.names().intern(principal.as_arc())
+            } else {
+                Interner::EMPTY
+            },
             principal,
             known_by,
         }
@@ -223,5 +232,63 @@ impl Authority {
         };
         let reach = self.reach_with(&call.caller, entry.as_deref(), call.permission);
         reach.include_all(&call.reach).then_some((revision, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::authority::Parts;
+    use crate::authority::command::Quotas;
+    use crate::authority::directory::Configured;
+    use crate::authority::feed::Feed;
+    use crate::authority::hub::RingSize;
+    use crate::domain::keyring::{KeyVersion, Keyring};
+    use crate::domain::names::{PrincipalName, Role};
+    use crate::domain::random::SystemRandom;
+    use crate::domain::revision::StoreId;
+    use crate::domain::rights::{Binding, Reach};
+    use crate::domain::time::SystemClock;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn strangers_leave_no_names_behind() {
+        const KNOWN: &str = "jwt:https://issuer.test#known";
+        let store = Arc::new(MemoryStore::new(StoreId::from_bytes([1; 16])));
+        let key = [(KeyVersion(1), Zeroizing::new([7; 32]))];
+        let loaded = Feed::load(Arc::clone(&store) as _, RingSize::default()).unwrap();
+        let (authority, _workers) = Authority::new(Parts {
+            store,
+            feed: Arc::new(loaded.feed),
+            keyring: Arc::new(Keyring::new(&key, &key).unwrap()),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom::new()),
+            quotas: Quotas::default(),
+        });
+        let (directory, names) = (authority.index.directory(), authority.index.names());
+        let binding = Binding {
+            reach: Reach::All,
+            principal: PrincipalName::parse(KNOWN).unwrap(),
+            role: Role::parse(Role::AUDITOR).unwrap(),
+        };
+        let configured = Configured {
+            roles: Vec::new(),
+            bindings: vec![binding],
+        };
+        directory.configure(configured, names);
+        let symbol = |name: &str| {
+            let principal = Principal::trusted(name.into());
+            authority.party(principal, KnownBy::Name).symbol
+        };
+        let known = symbol(KNOWN);
+        assert_eq!(&**names.resolve(known), KNOWN);
+        for n in 0..1000 {
+            let stranger = format!("jwt:https://issuer.test#{n}");
+            assert_eq!(symbol(&stranger), Interner::EMPTY);
+            assert_eq!(names.find(&stranger), None);
+        }
+        assert_eq!(symbol(KNOWN), known);
     }
 }

@@ -176,7 +176,7 @@ pub trait View {
     /// The same of an owner.
     fn count_of_owner(&self, owner: &OwnerRef) -> u64;
     /// Whether a secret that was made elsewhere is held already.
-    fn holds_imported(&self, mac: &Mac) -> bool;
+    fn holds_imported(&self, tenant: &Tenant, mac: &Mac) -> bool;
     /// A request that was carried out, and the commit that did.
     fn request(&self, name: &RequestName) -> Option<(Arc<RequestRecord>, Revision)>;
 
@@ -233,7 +233,7 @@ pub trait View {
     fn owner_named(
         &self,
         tenant: &Tenant,
-        principal: &crate::domain::names::OwnerPrincipal,
+        principal: &crate::domain::names::PrincipalName,
     ) -> Option<crate::domain::names::Owner>;
 }
 

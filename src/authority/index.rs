@@ -7,6 +7,7 @@
 //! 2012). The data itself lies behind ordinary locks, so that nothing torn is
 //! ever read. A reader that was unlucky a few times waits for the writer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
@@ -44,7 +45,7 @@ pub struct Index {
     listing: RwLock<Listing>,
     denied: RwLock<Denied>,
     /// Secrets that were made elsewhere, by their MACs.
-    imported: RwLock<HashMap<[u8; 32], CredentialId, RandomState>>,
+    imported: RwLock<BTreeSet<([u8; 32], CredentialId)>>,
     /// Whether there are any, where asking takes no lock.
     any_imported: AtomicBool,
     requests: RwLock<Requests>,
@@ -230,11 +231,13 @@ impl<'a> Reader<'a> {
         read(&self.0.listing.read())
     }
 
-    /// The credential with a secret that was made elsewhere and has this MAC.
+    /// The credentials with a secret that was made elsewhere and has this MAC: one
+    /// of a tenant at most.
     #[must_use]
-    pub fn imported(&self, mac: &Mac) -> Option<Arc<Entry>> {
-        let id = self.0.imported.read().get(&mac.tag).copied()?;
-        self.credential(id)
+    pub fn imported(&self, mac: &Mac) -> Vec<Arc<Entry>> {
+        let imported = self.0.imported.read();
+        let same = imported.range((mac.tag, CredentialId::MIN)..=(mac.tag, CredentialId::MAX));
+        same.filter_map(|(_, id)| self.credential(*id)).collect()
     }
 
     /// A request that was carried out, and the commit that did.
@@ -436,7 +439,7 @@ impl Writer<'_> {
         }
         let mut imported = index.imported.write();
         for mac in before {
-            imported.remove(&mac.tag);
+            imported.remove(&(mac.tag, id));
         }
         imported.extend(after.iter().map(|mac| (mac.tag, id)));
         index

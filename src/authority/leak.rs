@@ -30,8 +30,8 @@ pub enum Outcome {
 /// What became of all texts that were reported.
 #[derive(Clone, Debug)]
 pub struct Reported {
-    /// One for each text, in order.
-    pub outcomes: Vec<Outcome>,
+    /// Those of each text, in order: one for each credential whose secret it is.
+    pub outcomes: Vec<Vec<Outcome>>,
     /// The revision as of which this is true.
     pub revision: Revision,
     /// What it touches.
@@ -55,7 +55,7 @@ impl Authority {
     ) -> Result<Reported, CommandError> {
         let found: Vec<_> = texts
             .iter()
-            .map(|text| self.credential_of(text.trim(), &may_report))
+            .map(|text| self.credentials_of(text.trim(), &may_report))
             .collect();
         let mut asked: Vec<(CredentialId, Generation)> = found.iter().flatten().copied().collect();
         // Each secret for itself: of two of the same credential one may end
@@ -98,28 +98,31 @@ impl Authority {
             };
             outcomes.push(((*id, *generation), outcome));
         }
-        let outcome_of = |found: &Option<(CredentialId, Generation)>| {
-            let named = found.and_then(|found| outcomes.iter().find(|(of, _)| *of == found));
-            named.map_or(Outcome::NotOurs, |(_, outcome)| *outcome)
+        let became_of = |asked: &(CredentialId, Generation)| {
+            let at = outcomes.binary_search_by_key(asked, |(of, _)| *of);
+            at.map_or(Outcome::NotOurs, |at| outcomes[at].1)
         };
         Ok(Reported {
-            outcomes: found.iter().map(outcome_of).collect(),
+            outcomes: found
+                .iter()
+                .map(|of_text| of_text.iter().map(became_of).collect())
+                .collect(),
             revision: self.index.revision(),
             impact,
         })
     }
 
-    /// The credential whose current or overlapping secret a text is, and which of
-    /// them.
-    fn credential_of(
+    /// The credentials whose current or overlapping secret a text is, and which of
+    /// them: one, if credd made it; of one that was imported, one of each tenant.
+    fn credentials_of(
         &self,
         text: &str,
         may_report: &impl Fn(&Entry) -> bool,
-    ) -> Option<(CredentialId, Generation)> {
+    ) -> Vec<(CredentialId, Generation)> {
         match Claim::of_secret(text) {
-            Ok(claim) => self.holder(&claim, may_report),
-            Err(_) if self.index.any_imported() => self.importer(text, may_report),
-            Err(_) => None,
+            Ok(claim) => self.holder(&claim, may_report).into_iter().collect(),
+            Err(_) if self.index.any_imported() => self.importers(text, may_report),
+            Err(_) => Vec::new(),
         }
     }
 
@@ -142,28 +145,29 @@ impl Authority {
         found
     }
 
-    fn importer(
+    fn importers(
         &self,
         text: &str,
         may_report: &impl Fn(&Entry) -> bool,
-    ) -> Option<(CredentialId, Generation)> {
+    ) -> Vec<(CredentialId, Generation)> {
         let (now, hash) = (self.now(), sha256(text.as_bytes()));
         let (_, found) = self.index.read(|index| {
             let keyring = self.keys.current();
-            let macs: Vec<_> = Kind::ALL
-                .into_iter()
-                .flat_map(|kind| keyring.macs_of_imported(kind, &hash))
-                .collect();
-            let mut held = macs
-                .iter()
-                .filter_map(|mac| Some((mac, index.imported(mac)?)));
-            let (mac, entry) = held.next()?;
-            let facts = entry.facts(index.names(), index.directory());
-            // The name that goes with it is no secret: whoever found the secret
-            // found enough.
-            let named = facts.imported_name(mac).unwrap_or_default();
-            let proof = prove_imported(mac, named, Some(&facts), now, || Ok(())).ok()?;
-            may_report(&entry).then(|| (entry.id(), proof.generation))
+            let kinds = Kind::ALL.into_iter();
+            let macs = kinds.flat_map(|kind| keyring.macs_of_imported(kind, &hash));
+            let held = macs.flat_map(|mac| {
+                let entries = index.imported(&mac).into_iter();
+                entries.map(move |entry| (mac, entry))
+            });
+            let proven = held.filter_map(|(mac, entry)| {
+                let facts = entry.facts(index.names(), index.directory());
+                // The name that goes with it is no secret: whoever found the secret
+                // found enough.
+                let named = facts.imported_name(&mac).unwrap_or_default();
+                let proof = prove_imported(&mac, named, Some(&facts), now, || Ok(())).ok()?;
+                may_report(&entry).then(|| (entry.id(), proof.generation))
+            });
+            proven.collect()
         });
         found
     }

@@ -16,7 +16,7 @@ use crate::domain::directory::{
 };
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
-use crate::domain::names::{Owner, OwnerPrincipal, Principal, ProfileName, Tenant};
+use crate::domain::names::{Owner, Principal, PrincipalName, ProfileName, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef};
 use crate::domain::revision::Revision;
 use crate::domain::rights::{Binding, BindingRecord, Held, Reach};
@@ -240,8 +240,12 @@ impl View for Overlay<'_> {
         })
     }
 
-    fn holds_imported(&self, mac: &Mac) -> bool {
-        self.read(|index| index.imported(mac)).is_some()
+    fn holds_imported(&self, tenant: &Tenant, mac: &Mac) -> bool {
+        self.read(|index| {
+            let number = index.directory().tenant(tenant.as_str(), index.names());
+            let imported = index.imported(mac);
+            imported.iter().any(|entry| Some(entry.tenant()) == number)
+        })
     }
 
     fn request(&self, name: &RequestName) -> Option<(Arc<RequestRecord>, Revision)> {
@@ -482,7 +486,7 @@ impl View for Overlay<'_> {
         })
     }
 
-    fn owner_named(&self, tenant: &Tenant, principal: &OwnerPrincipal) -> Option<Owner> {
+    fn owner_named(&self, tenant: &Tenant, principal: &PrincipalName) -> Option<Owner> {
         self.read(|index| {
             let (directory, names) = (index.directory(), index.names());
             let tenant = directory.tenant(tenant.as_str(), names)?;

@@ -30,7 +30,7 @@ use crate::domain::directory::{
 };
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyVersion, KeyringState, sealed_under};
-use crate::domain::names::{Owner, OwnerPrincipal, ProfileName, Role, Tenant};
+use crate::domain::names::{Owner, PrincipalName, ProfileName, Role, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
 use crate::domain::rekeyed::Rekeyed;
 use crate::domain::rights::{Binding, BindingRecord, Reach};
@@ -386,7 +386,7 @@ fn binding_of(key: &[u8], names: &Interner) -> Result<Binding, String> {
             [] => Reach::All,
             tenant => Reach::Tenant(Tenant::trusted(shared(tenant, names)?)),
         },
-        principal: OwnerPrincipal::trusted(shared(principal, names)?),
+        principal: PrincipalName::trusted(shared(principal, names)?),
         role: Role::trusted(shared(role, names)?),
     })
 }

@@ -170,17 +170,25 @@ impl Authority {
         let hash = sha256(secret.as_bytes());
         let (revision, (verdict, found, entry, old)) = self.index.read(|index| {
             let keyring = self.keys.current();
-            let macs: Vec<_> = keyring.macs_of_imported(kind, &hash).collect();
-            let held = macs
-                .iter()
-                .find_map(|mac| Some((mac, index.imported(mac)?)));
-            let Some((mac, entry)) = held else {
-                let invalid = Verdict::Invalid(Cause::Malformed(malformed));
-                return (invalid, None, None, None);
+            let invalid = |cause| (Verdict::Invalid(cause), None, None, None);
+            let mut refusal = invalid(Cause::Malformed(malformed));
+            let mut proven = None;
+            for mac in keyring.macs_of_imported(kind, &hash) {
+                for entry in index.imported(&mac) {
+                    let facts = entry.facts(index.names(), index.directory());
+                    let admits = || admits(question, Some(&entry), index);
+                    match judge::prove_imported(&mac, name, Some(&facts), now, admits) {
+                        // Each tenant may have it, and nobody is taken for another's.
+                        Ok(_) if proven.is_some() => return invalid(Cause::Ambiguous),
+                        Ok(proof) => proven = Some((proof, entry)),
+                        Err(verdict) => refusal = (verdict, None, None, None),
+                    }
+                }
+            }
+            let Some((proof, entry)) = proven else {
+                return refusal;
             };
-            let facts = entry.facts(index.names(), index.directory());
-            let admits = || admits(question, Some(&entry), index);
-            let proof = judge::prove_imported(mac, name, Some(&facts), now, admits);
+            let (facts, proof) = (entry.facts(index.names(), index.directory()), Ok(proof));
             let old = needs_another_mac(&proof, Some(&facts), &keyring);
             let old = old.map(|generation| (entry.id(), generation));
             let (verdict, found) =

@@ -1,7 +1,7 @@
 //! Tenants, owners and roles, and the changes to them.
 
 use super::names::{
-    Description, DisplayName, Group, Owner, OwnerPrincipal, Principal, Reason, Role, Tenant,
+    Description, DisplayName, Group, Owner, Principal, PrincipalName, Reason, Role, Tenant,
 };
 use super::permission::{CreddGrant, Grant};
 use super::profile::Profile;
@@ -26,7 +26,7 @@ pub struct OwnerRecord {
     /// Its name for people.
     pub display_name: DisplayName,
     /// The callers who are this owner.
-    pub principals: Vec<OwnerPrincipal>,
+    pub principals: Vec<PrincipalName>,
     /// Its groups, in order.
     pub groups: Vec<Group>,
     /// Its roles, sorted, none twice.

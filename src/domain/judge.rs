@@ -99,6 +99,8 @@ pub enum Cause {
     OutsideAudience,
     /// The credential is not presented in this header.
     OtherHeader,
+    /// Several tenants imported the secret, and the question names none of them.
+    Ambiguous,
 }
 
 /// Judges a well-formed claim to the credential that `found` describes, if

@@ -118,8 +118,8 @@ text! {
 }
 
 text! {
-    /// A caller of credd who is an owner: the name that the caller has in records.
-    OwnerPrincipal, owner_principal
+    /// The name that a caller of credd has in records: of whom something is to hold.
+    PrincipalName, principal_name
 }
 
 text! {
@@ -279,7 +279,7 @@ fn is_plain(text: &str, most: usize) -> bool {
         && !text.chars().any(char::is_control)
 }
 
-fn owner_principal(text: &str) -> Result<(), InvalidText> {
+fn principal_name(text: &str) -> Result<(), InvalidText> {
     let forms = ["credd:", "jwt:", "spiffe://", "dns:"];
     let has_form = forms
         .iter()

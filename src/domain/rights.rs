@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::directory::{DirectoryChange, Permissions, RoleRecord};
-use super::names::{InvalidText, OwnerPrincipal, Role, Tenant};
+use super::names::{InvalidText, PrincipalName, Role, Tenant};
 use super::permission::{CreddGrant, Grant, Permission, PermissionSet, covers};
 
 /// Where a role is given.
@@ -74,7 +74,7 @@ pub struct Binding {
     /// Where.
     pub reach: Reach,
     /// Who.
-    pub principal: OwnerPrincipal,
+    pub principal: PrincipalName,
     /// The role of credd's own tenant that is given.
     pub role: Role,
 }

@@ -20,7 +20,7 @@ use super::{Shared, noting, status};
 use crate::authority::Authority;
 use crate::authority::caller::{Call, Caller, KnownBy, Party};
 use crate::authority::entry::Entry;
-use crate::domain::names::{InvalidText, OwnerPrincipal, Principal};
+use crate::domain::names::{InvalidText, Principal, PrincipalName};
 use crate::domain::permission::Permission;
 
 /// The layer.
@@ -311,7 +311,7 @@ fn on_behalf_of(
     if authority.reach_with(caller, entry, needed).is_empty() {
         return Err(status::permission_denied(needed.name()));
     }
-    let name = OwnerPrincipal::parse(value.to_str().unwrap_or_default())
+    let name = PrincipalName::parse(value.to_str().unwrap_or_default())
         .map_err(|InvalidText(rule)| status::invalid(&field, rule))?;
     let principal = Principal::trusted(Arc::clone(name.as_arc()));
     Ok(Some(authority.party(principal, KnownBy::Name)))

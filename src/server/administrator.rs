@@ -13,7 +13,7 @@ use crate::authority::committer::How;
 use crate::authority::manage::{Asked, IssueError, NewCredential};
 use crate::domain::expiry::Wish;
 use crate::domain::names::{
-    Label, Owner, OwnerPrincipal, Principal, ProfileName, Reason, Role, Tenant,
+    Label, Owner, Principal, PrincipalName, ProfileName, Reason, Role, Tenant,
 };
 use crate::domain::profile::built_in;
 use crate::domain::random;
@@ -118,7 +118,7 @@ async fn make(
     let bind = DirectoryCommand {
         what: What::PutBinding(Binding {
             reach: Reach::All,
-            principal: OwnerPrincipal::trusted(Arc::clone(principal.as_arc())),
+            principal: PrincipalName::trusted(Arc::clone(principal.as_arc())),
             role: Role::trusted(Role::ADMINISTRATOR.into()),
         }),
         reason: Reason::trusted(label.into()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -13,26 +13,20 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::administrator;
 use super::audit::{self, Output};
 use super::config::Settings;
-use super::data_dir::DataDir;
 use super::health;
 use super::incoming::{self, Incoming};
 use super::jwt::Issuers;
 use super::keyring_source;
 use super::listeners::{self, Listeners};
 use super::metrics;
-use super::open::{IfMissing, OpenError, Opened, open};
+use super::open::{IfMissing, Opened, open};
 use super::supervise::{Failure, Supervisor};
 use super::tls::{Tls, TlsSettings};
-use crate::authority::background;
-use crate::authority::committer::CommandError;
-use crate::authority::directory::Configured;
+use super::upkeep;
 use crate::authority::reseal;
-use crate::authority::retention::{self, Retention};
-use crate::authority::sweep::{Keep, Swept};
-use crate::authority::{Authority, Parts, Workers};
+use crate::authority::{Authority, Workers, background};
 use crate::domain::time::SystemClock;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
@@ -48,8 +42,6 @@ use crate::rpc::directory::DirectoryRpc;
 use crate::rpc::limits::Limits as CallLimits;
 use crate::rpc::operations::Operations;
 use crate::rpc::verification::Verification;
-use crate::store::StoreError;
-use crate::store::sled::SledStore;
 
 /// How long a connection may take to begin HTTP/2.
 const PREFACE_TIME: Duration = Duration::from_secs(10);
@@ -58,10 +50,6 @@ const PREFACE_TIME: Duration = Duration::from_secs(10);
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How much longer health and reflection may go on than everything else.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often the log is looked at for what need not be kept.
-const RETENTION_PERIOD: Duration = Duration::from_mins(1);
-/// How often it is looked for what has expired and what is over.
-const SWEEP_PERIOD: Duration = Duration::from_secs(10);
 
 const SERVICES: [&str; 6] = [
     "",
@@ -71,73 +59,6 @@ const SERVICES: [&str; 6] = [
     "credd.v1.OperationsService",
     "credd.v1.VerificationService",
 ];
-
-/// Serves until the process is told to stop by SIGTERM or SIGINT.
-///
-/// # Errors
-///
-/// Whatever keeps the server from starting or from going on.
-pub fn serve(settings: &Settings) -> Result<(), Failure> {
-    incoming::raise_descriptor_limit();
-    block_on(async {
-        let listeners = Listeners::bind(settings).await?;
-        let stop = stop_signal()?;
-        run(settings, listeners, stop).await
-    })
-}
-
-/// Creates a data directory.
-///
-/// # Errors
-///
-/// [`OpenError::Exists`] if there is a store; whatever else keeps it from being
-/// created.
-pub fn init(settings: &Settings) -> Result<(), Failure> {
-    let directory = DataDir::new(settings.store.data_dir.clone());
-    if SledStore::exists(&directory.store()).map_err(OpenError::Store)? {
-        return Err(OpenError::Exists(directory.path().to_owned()).into());
-    }
-    let opened = open(settings, IfMissing::Create)?;
-    with_authority(opened, async |opened, authority| {
-        Ok(opened.complete(authority).await?)
-    })
-}
-
-/// Makes another administrator, where nobody can administer credd any more: writes
-/// a token to the data directory, which no server may have open.
-///
-/// # Errors
-///
-/// [`OpenError::InUse`] while a server runs; whatever else keeps it from that.
-pub fn recover(settings: &Settings) -> Result<(), Failure> {
-    // Of the directory only what is stored: what is configured may be what is wrong.
-    let settings = Settings {
-        configured: Configured::default(),
-        ..settings.clone()
-    };
-    let opened = open(&settings, IfMissing::Refuse)?;
-    with_authority(opened, async |opened, authority| {
-        let (owner, path) = administrator::recover(&opened.directory, authority).await?;
-        tracing::warn!(%owner, path = %path.display(), "made an administrator, whose token is in a file");
-        Ok(())
-    })
-}
-
-/// Does something with what a data directory holds, and ends when all of it is
-/// written.
-fn with_authority(
-    opened: Opened,
-    act: impl AsyncFnOnce(&Opened, &Authority) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    block_on(async {
-        let mut supervisor = Supervisor::new();
-        let authority = start_authority(&opened, &mut supervisor)?;
-        let done = act(&opened, &authority).await;
-        drop((authority, opened));
-        supervisor.all_ends().await;
-        done
-    })
-}
 
 /// Serves on listeners until `stop` is done, then ends within the time that the
 /// configuration allows. Of the configuration, the address to listen on is not
@@ -272,7 +193,7 @@ async fn serve_authority(
     opened.complete(&authority).await?;
     supervisor.task(
         "log retention",
-        keep_log_short(
+        upkeep::keep_log_short(
             opened.parts,
             settings.retention.log(),
             shared.stopping.clone(),
@@ -280,7 +201,7 @@ async fn serve_authority(
     );
     supervisor.task(
         "sweep",
-        sweep(
+        upkeep::sweep(
             Arc::clone(&authority),
             settings.retention.keep(),
             shared.stopping.clone(),
@@ -288,7 +209,7 @@ async fn serve_authority(
     );
     supervisor.task(
         "limits",
-        forget_idle_callers(Arc::clone(&shared.limits), shared.stopping.clone()),
+        upkeep::forget_idle_callers(Arc::clone(&shared.limits), shared.stopping.clone()),
     );
     if let Some(file) = settings.audit.file.clone() {
         let log = Arc::clone(authority.audit().log());
@@ -352,7 +273,7 @@ pub(super) fn http2(streams: u32) -> Server {
 }
 
 /// An authority with its workers.
-fn start_authority(
+pub(super) fn start_authority(
     opened: &Opened,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Authority>, Failure> {
@@ -383,63 +304,6 @@ fn start_authority(
     Ok(Arc::new(authority))
 }
 
-/// Does from time to time what nobody asks for.
-async fn sweep(
-    authority: Arc<Authority>,
-    keep: Keep,
-    stopping: CancellationToken,
-) -> Result<(), Failure> {
-    let mut ticks = tokio::time::interval(SWEEP_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut swept = Swept::default();
-    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        match authority.sweep(&mut swept, keep).await {
-            Ok(()) => (),
-            // The committer ends the process.
-            Err(CommandError::StoreFailed | CommandError::Stopping) => return Ok(()),
-            Err(error) => tracing::warn!(%error, "the upkeep waits for the next time"),
-        }
-    }
-    Ok(())
-}
-
-async fn forget_idle_callers(
-    limits: Arc<CallLimits>,
-    stopping: CancellationToken,
-) -> Result<(), Failure> {
-    let mut ticks = tokio::time::interval(SWEEP_PERIOD);
-    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        limits.forget_idle();
-    }
-    Ok(())
-}
-
-async fn keep_log_short(
-    parts: Parts,
-    retention: Retention,
-    stopping: CancellationToken,
-) -> Result<(), Failure> {
-    let mut ticks = tokio::time::interval(RETENTION_PERIOD);
-    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
-        let compact = move || retention::compact(&store, &*clock, retention);
-        match background::work(compact).await? {
-            Ok(Some(through)) => tracing::info!(%through, "compacted the log"),
-            Ok(None) => (),
-            // It is no worse than before, and Verify and Watch go on.
-            Err(StoreError::Full { free, reserve }) => {
-                tracing::warn!(
-                    free,
-                    reserve,
-                    "the log is not compacted: the disk is nearly full"
-                );
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
 async fn report(health: &HealthReporter, status: ServingStatus) {
     for service in SERVICES {
         health.set_service_status(service, status).await;
@@ -457,30 +321,4 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
-}
-
-/// Runs the process's one runtime. What still blocks a thread at the end, such
-/// as a store being loaded, is not waited for.
-fn block_on(main: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("rpc")
-        .enable_all()
-        .build()?;
-    let outcome = runtime.block_on(main);
-    runtime.shutdown_background();
-    outcome
-}
-
-/// Done when the process is told to stop.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => (),
-            _ = interrupt.recv() => (),
-        }
-    })
 }

@@ -255,3 +255,34 @@ async fn a_name_that_was_deleted_is_never_given_again() {
     drop(directory);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_nobody_put_is_there_while_it_has_anything() {
+    let server = crate::support::Server::start().await;
+    let admin = &server.admin;
+    let is_there = async || {
+        let mut directory = admin.directory.clone();
+        let listed = directory.list_tenants(v1::ListTenantsRequest::default());
+        let listed = listed.await.unwrap().into_inner().tenants;
+        let get = v1::GetTenantRequest {
+            name: "acme".to_owned(),
+        };
+        let got = directory.get_tenant(get).await.is_ok();
+        assert_eq!(listed.iter().any(|tenant| tenant.name == "acme"), got);
+        got
+    };
+    assert!(!is_there().await);
+    put_owner(admin, owner("jo", &[])).await;
+    assert!(is_there().await);
+    delete_owner(admin, "jo").await.unwrap();
+    assert!(!is_there().await);
+    put_role(admin, "acme", "reader", &["a:b"]).await;
+    assert!(is_there().await);
+    delete_role(admin, "reader").await.unwrap();
+    assert!(!is_there().await);
+    put_profile(admin, own_profile("acme", "own")).await;
+    assert!(is_there().await);
+    delete_profile(admin, "acme").await.unwrap();
+    assert!(!is_there().await);
+    server.stop().await;
+}

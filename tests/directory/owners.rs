@@ -254,6 +254,7 @@ async fn what_is_anothers_is_byte_for_byte_what_does_not_exist() {
         let nothing = v1::LeakResult {
             outcome: v1::LeakOutcome::NotOurs.into(),
             credential_id: String::new(),
+            ..Default::default()
         };
         assert_eq!(result.encode_to_vec(), nothing.encode_to_vec());
     }

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use credd::authority::directory::{Configured, ConfiguredRole};
-use credd::domain::names::{Description, OwnerPrincipal, Role};
+use credd::domain::names::{Description, PrincipalName, Role};
 use credd::domain::permission::CreddGrant;
 use credd::domain::rights::{Binding, Reach};
 use credd::proto::v1;
@@ -54,7 +54,7 @@ pub const ALL_STATES: [v1::CredentialState; 4] = [
 pub fn bound(principal: &str, role: &str) -> Binding {
     Binding {
         reach: Reach::All,
-        principal: OwnerPrincipal::parse(principal).unwrap(),
+        principal: PrincipalName::parse(principal).unwrap(),
         role: Role::parse(role).unwrap(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use credd::server::run;
+use credd::server::process;
 use credd::server::tls::{LoadError, Tls, TlsSettings};
 
 use crate::log;
@@ -171,6 +171,6 @@ fn tls_needs_no_leave_off_loopback() {
         ..pki.settings()
     });
     // It goes on to read files that are not there.
-    let tls = run::serve(&config).unwrap_err();
+    let tls = process::serve(&config).unwrap_err();
     assert!(tls.downcast_ref::<LoadError>().is_some(), "{tls}");
 }

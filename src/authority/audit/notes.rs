@@ -29,7 +29,6 @@ impl Aside {
         claim: impl FnOnce() -> Option<Claim>,
     ) -> Option<Self> {
         match verdict {
-            Verdict::Active | Verdict::Forbidden => None,
             Verdict::Locked
             | Verdict::Revoked
             | Verdict::Expired
@@ -39,9 +38,14 @@ impl Aside {
                 let entry = entry.filter(|entry| entry.has_earlier_secrets())?;
                 Some(Self::Suspect(entry, Box::new(claim()?)))
             }
-            Verdict::Invalid(Cause::Malformed(_) | Cause::OutsideAudience | Cause::OtherHeader) => {
-                None
-            }
+            Verdict::Active
+            | Verdict::Forbidden
+            | Verdict::Invalid(
+                Cause::Malformed(_)
+                | Cause::OutsideAudience
+                | Cause::OtherHeader
+                | Cause::Ambiguous,
+            ) => None,
         }
     }
 }

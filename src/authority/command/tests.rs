@@ -10,7 +10,7 @@ use crate::domain::directory::{DirectoryAction, DirectoryChange, Permissions};
 use crate::domain::expiry::Wish;
 use crate::domain::keyring::{KeyVersion, SecretOf};
 use crate::domain::names::{
-    Description, DisplayName, Label, Owner, OwnerPrincipal, Principal, Reason, Role,
+    Description, DisplayName, Label, Owner, Principal, PrincipalName, Reason, Role,
 };
 use crate::domain::profile::{Multiplicity, Profile, Required, Scope, built_in};
 use crate::domain::random::SystemRandom;

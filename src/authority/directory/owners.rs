@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use super::{Directory, OwnerCell, OwnerNumber, TenantNumber, Versioned, following, set_member};
 use crate::authority::names::{Interner, Symbol};
 use crate::domain::directory::{OwnerRecord, OwnerRef};
-use crate::domain::names::{Owner, OwnerPrincipal, Principal, Tenant};
+use crate::domain::names::{Owner, Principal, PrincipalName, Tenant};
 use crate::domain::revision::Revision;
 
 /// Flags of an owner: all its credentials are denied.
@@ -111,6 +111,13 @@ impl Directory {
         following(&self.tenants.get(tenant.0).owners.read(), after, limit)
     }
 
+    /// Whether a caller of this name is any owner.
+    #[must_use]
+    pub fn has_principal(&self, principal: &str) -> bool {
+        let principals = self.principals.read();
+        principals.get(principal).is_some_and(|of| !of.is_empty())
+    }
+
     /// The owners that a caller of this name is.
     #[must_use]
     pub fn owners_of_principal(&self, principal: &str) -> Vec<OwnerNumber> {
@@ -165,11 +172,7 @@ impl Directory {
 
     /// The owner of a tenant that a principal names, if there is one.
     #[must_use]
-    pub fn owner_in(
-        &self,
-        tenant: TenantNumber,
-        principal: &OwnerPrincipal,
-    ) -> Option<OwnerNumber> {
+    pub fn owner_in(&self, tenant: TenantNumber, principal: &PrincipalName) -> Option<OwnerNumber> {
         let owners = self.owners_of_principal(principal.as_str());
         owners
             .into_iter()

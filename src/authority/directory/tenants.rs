@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
-use super::{Directory, TenantCell, TenantNumber, Versioned, following, set_member};
+use super::{Directory, FamilyNumber, TenantCell, TenantNumber, Versioned, following, set_member};
 use crate::authority::names::Interner;
 use crate::domain::directory::TenantRecord;
 use crate::domain::names::Tenant;
@@ -56,6 +56,34 @@ impl Directory {
     #[must_use]
     pub fn tenant_record(&self, tenant: TenantNumber) -> Option<Versioned<TenantRecord>> {
         self.tenants.get(tenant.0).record.read().clone()
+    }
+
+    /// Whether a tenant has owners, roles or profiles of its own that are not
+    /// deleted. Takes time for each owner and profile.
+    #[must_use]
+    pub fn tenant_has_records(&self, tenant: TenantNumber) -> bool {
+        let cell = self.tenants.get(tenant.0);
+        let has_role = || {
+            let roles = cell.roles.read();
+            roles
+                .values()
+                .any(|role| !role.record.last_change.deleted())
+        };
+        let has_owner = || {
+            let owners: Vec<_> = cell.owners.read().values().copied().collect();
+            owners.into_iter().any(|owner| {
+                let known = self.owner_record(owner);
+                known.is_some_and(|known| !known.record.last_change.deleted())
+            })
+        };
+        let has_profile = || {
+            let families = self.families.iter();
+            families
+                .filter(|(_, family)| family.scope == cell.name)
+                .filter_map(|(number, _)| self.latest(FamilyNumber(number)))
+                .any(|known| !known.deleted() && known.stored.is_some())
+        };
+        has_role() || has_owner() || has_profile()
     }
 
     /// Tenants whose names come after this one, in order, with or without records.

@@ -298,7 +298,7 @@ fn a_secret_from_elsewhere_is_found_as_long_as_it_is_good() {
     let index = Index::new();
     let found = |secret: &HeldSecret| {
         let (_, entry) = index.read(|index| index.imported(&secret.mac));
-        entry.map(|entry| entry.id())
+        entry.first().map(|entry| entry.id())
     };
     assert!(!index.any_imported());
     let first = Credential {

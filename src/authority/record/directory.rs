@@ -10,7 +10,7 @@ use crate::domain::directory::{
     DirectoryAction, DirectoryChange, OwnerRecord, Permissions, RoleRecord, TenantRecord,
 };
 use crate::domain::names::{
-    Description, DisplayName, Group, OwnerPrincipal, Principal, Reason, Role,
+    Description, DisplayName, Group, Principal, PrincipalName, Reason, Role,
 };
 use crate::domain::permission::{CreddGrant, Grant};
 use crate::domain::rights::BindingRecord;
@@ -63,7 +63,7 @@ pub(super) fn write_owner(record: &OwnerRecord) -> stored::OwnerRecord {
     } = record;
     stored::OwnerRecord {
         display_name: text(display_name.as_str()),
-        principals: texts(principals.iter().map(OwnerPrincipal::as_str)),
+        principals: texts(principals.iter().map(PrincipalName::as_str)),
         groups: texts(groups.iter().map(Group::as_str)),
         roles: texts(roles.iter().map(Role::as_str)),
         chosen_source: text(chosen_source.as_ref().map_or("", Group::as_str)),
@@ -88,7 +88,7 @@ pub(super) fn read_owner(
     let chosen = (!chosen_source.is_empty()).then(|| shared(&chosen_source, names));
     Ok(OwnerRecord {
         display_name: DisplayName::trusted(shared(&display_name, names)?),
-        principals: read_texts(&principals, names, OwnerPrincipal::trusted)?,
+        principals: read_texts(&principals, names, PrincipalName::trusted)?,
         groups: read_texts(&groups, names, Group::trusted)?,
         roles: read_texts(&roles, names, Role::trusted)?,
         chosen_source: chosen.transpose()?.map(Group::trusted),

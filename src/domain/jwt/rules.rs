@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
-use crate::domain::names::OwnerPrincipal;
+use crate::domain::names::PrincipalName;
 
 /// The most by which the clocks of an issuer and of credd may differ: RFC 7519
 /// section 4.1.4 speaks of no more than a few minutes.
@@ -52,7 +52,7 @@ impl IssuerRules {
         leeway: Duration,
     ) -> Result<Self, InvalidRules> {
         // With a `#` in an issuer, two callers could have one principal.
-        let can_name = OwnerPrincipal::parse(&format!("jwt:{issuer}#x")).is_ok();
+        let can_name = PrincipalName::parse(&format!("jwt:{issuer}#x")).is_ok();
         if !can_name || issuer.contains('#') {
             return Err(InvalidRules::Issuer);
         }

@@ -11,7 +11,7 @@ use super::algorithm::Algorithm;
 use super::key_set::KeySet;
 use super::problem::{Claim, JwtProblem, Part};
 use super::rules::IssuerRules;
-use crate::domain::names::{OwnerPrincipal, Principal};
+use crate::domain::names::{Principal, PrincipalName};
 use crate::domain::time::Timestamp;
 
 /// The most bytes of a token.
@@ -221,7 +221,7 @@ impl<'a> Unverified<'a> {
             None => return Err(JwtProblem::Missing(Claim::Sub)),
         };
         let name = format!("jwt:{}#{subject}", self.issuer);
-        OwnerPrincipal::parse(&name)
+        PrincipalName::parse(&name)
             .map(|name| Principal::trusted(Arc::clone(name.as_arc())))
             .map_err(|_| JwtProblem::Invalid(Claim::Sub))
     }

@@ -11,7 +11,7 @@ use crate::domain::directory::{
 };
 use crate::domain::names::{
     Description, DisplayName, Group, InvalidText, MAX_DIRECTORY_TEXTS, MAX_GROUPS, MAX_PERMISSIONS,
-    MAX_PRINCIPALS, MAX_ROLES, OwnerPrincipal, Role, Tenant,
+    MAX_PRINCIPALS, MAX_ROLES, PrincipalName, Role, Tenant,
 };
 use crate::domain::permission::{CreddGrant, Grant};
 use crate::domain::revision::{Revision, StoreId};
@@ -82,7 +82,7 @@ pub fn put_owner(request: &v1::PutOwnerRequest, violations: &mut Violations) -> 
         "principals",
         principals,
         MAX_PRINCIPALS,
-        OwnerPrincipal::parse,
+        PrincipalName::parse,
         violations,
     );
     let groups = list("groups", groups, MAX_GROUPS, Group::parse, violations);
@@ -102,7 +102,7 @@ pub fn put_owner(request: &v1::PutOwnerRequest, violations: &mut Violations) -> 
         roles: roles?,
     };
     let bytes = put.display_name.as_str().len()
-        + length(put.principals.iter().map(OwnerPrincipal::as_str))
+        + length(put.principals.iter().map(PrincipalName::as_str))
         + length(put.groups.iter().map(Group::as_str))
         + length(put.roles.iter().map(Role::as_str));
     if bytes > MAX_DIRECTORY_TEXTS {

@@ -38,7 +38,12 @@ pub(super) async fn report_leak(
         .map_err(|error| status::of_command(&error))?;
     tracing::info!(caller = %admitted.principal(), reported = secrets.len(), locked = reported.impact.changed, dry_run, "leaks were reported");
     Ok(Response::new(ReportLeakResponse {
-        results: reported.outcomes.into_iter().map(leak_result).collect(),
+        results: reported
+            .outcomes
+            .iter()
+            .map(Vec::as_slice)
+            .map(leak_result)
+            .collect(),
         revision: Some(wire(authority, reported.revision)),
         impact: Some(convert::credential::impact(&reported.impact)),
     }))
@@ -59,8 +64,10 @@ fn read_report(secrets: &[String], reason: &str, violations: &mut Violations) ->
     convert::reason(reason, violations).filter(|_| good)
 }
 
-fn leak_result(outcome: Outcome) -> v1::LeakResult {
-    let (outcome, id) = match outcome {
+/// What became of one text: of the first of its credentials, with the others.
+fn leak_result(outcomes: &[Outcome]) -> v1::LeakResult {
+    let (first, others) = outcomes.split_first().unwrap_or((&Outcome::NotOurs, &[]));
+    let (outcome, id) = match *first {
         Outcome::NotOurs => (v1::LeakOutcome::NotOurs, None),
         Outcome::Locked(id) => (v1::LeakOutcome::Locked, Some(id)),
         Outcome::Revoked(id) => (v1::LeakOutcome::Revoked, Some(id)),
@@ -69,5 +76,10 @@ fn leak_result(outcome: Outcome) -> v1::LeakResult {
     v1::LeakResult {
         outcome: outcome.into(),
         credential_id: id.map_or_else(String::new, |id| id.to_string()),
+        others: others
+            .iter()
+            .map(std::slice::from_ref)
+            .map(leak_result)
+            .collect(),
     }
 }

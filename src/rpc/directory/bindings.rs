@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::{DirectoryRpc, How, page};
 use crate::authority::command::{Answer, KnownRecord, Thing, What};
-use crate::domain::names::{OwnerPrincipal, Role};
+use crate::domain::names::{PrincipalName, Role};
 use crate::domain::revision::{Revision, StoreId};
 use crate::domain::rights::{Binding, BindingRecord, Reach};
 use crate::proto::v1::{
@@ -96,7 +96,7 @@ pub(super) fn list(
     let of = match principal.as_str() {
         "" => Some(None),
         principal => violations
-            .check("principal", OwnerPrincipal::parse(principal))
+            .check("principal", PrincipalName::parse(principal))
             .map(Some),
     };
     let (Some(reach), Some(of)) = (reach, of) else {
@@ -171,7 +171,7 @@ fn read_binding(
     tenant: &str,
     violations: &mut Violations,
 ) -> Option<Binding> {
-    let principal = violations.check("principal", OwnerPrincipal::parse(principal));
+    let principal = violations.check("principal", PrincipalName::parse(principal));
     let role = violations.check("role", Role::parse(role));
     let reach = violations.check("tenant", Reach::parse(tenant));
     Some(Binding {
@@ -198,7 +198,7 @@ fn read_place(text: &str) -> Option<Binding> {
     let (tenant, principal, role) = (parts.next()?, parts.next()?, parts.next()?);
     Some(Binding {
         reach: Reach::parse(tenant).ok()?,
-        principal: OwnerPrincipal::parse(principal).ok()?,
+        principal: PrincipalName::parse(principal).ok()?,
         role: Role::parse(role).ok()?,
     })
 }

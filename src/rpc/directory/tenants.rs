@@ -204,7 +204,10 @@ fn tenant_of(
 fn tenant_is_there(index: Reader<'_>, tenant: TenantNumber) -> bool {
     match index.directory().tenant_record(tenant) {
         Some(known) => !known.record.last_change.deleted(),
-        None => index.listing(|listing| listing.has_tenant(tenant)),
+        None => {
+            index.listing(|listing| listing.has_tenant(tenant))
+                || index.directory().tenant_has_records(tenant)
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::authority::command::Quotas;
 use crate::authority::retention::Retention as LogRetention;
 use crate::authority::sweep::Keep;
 use crate::domain::jwt::Algorithm;
-use crate::domain::names::{Description, OwnerPrincipal, Role};
+use crate::domain::names::{Description, PrincipalName, Role};
 use crate::domain::permission::CreddGrant;
 use crate::domain::rights::Reach;
 use crate::rpc::limits::LimitSettings;
@@ -135,7 +135,7 @@ tables! {
     BindingRow = "bindings" {
         /// The caller: `credd:OWNER`, `jwt:ISSUER#SUBJECT`, `spiffe://...` or
         /// `dns:NAME`.
-        principal: OwnerPrincipal, example("\"spiffe://example.org/ns/shop/sa/portal\"");
+        principal: PrincipalName, example("\"spiffe://example.org/ns/shop/sa/portal\"");
         /// A role of the tenant `credd`.
         role: Role, example("\"verifier\"");
         /// The tenant on which the caller has the role; `*`: on all.

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
 
 use super::table::Setting;
-use crate::domain::names::{Description, InvalidText, OwnerPrincipal, Role};
+use crate::domain::names::{Description, InvalidText, PrincipalName, Role};
 use crate::domain::permission::{CreddGrant, Permission};
 use crate::domain::rights::Reach;
 
@@ -304,7 +304,7 @@ of_the_domain! {
     Role: "the name of a role";
     Description: "a text for people";
     Reach: "the name of a tenant, or `*`";
-    OwnerPrincipal: "a caller's name";
+    PrincipalName: "a caller's name";
 }
 
 /// One that gives at least one of the permissions that there are.

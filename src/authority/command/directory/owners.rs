@@ -8,7 +8,7 @@ use crate::authority::command::{
 };
 use crate::authority::record::Record;
 use crate::domain::directory::{DirectoryAction, DirectoryChange, OwnerRecord, OwnerRef, RoleRef};
-use crate::domain::names::{DisplayName, Group, OwnerPrincipal, Principal, Reason, Role};
+use crate::domain::names::{DisplayName, Group, Principal, PrincipalName, Reason, Role};
 use crate::domain::time::Timestamp;
 
 /// An owner to put.
@@ -19,7 +19,7 @@ pub struct PutOwner {
     /// Its name for people.
     pub display_name: DisplayName,
     /// The callers who are this owner.
-    pub principals: Vec<OwnerPrincipal>,
+    pub principals: Vec<PrincipalName>,
     /// Its groups, in order.
     pub groups: Vec<Group>,
     /// Its roles, none twice, as they were given: they are sorted once they are

@@ -91,7 +91,7 @@ pub(in crate::authority::command) fn import(
                 );
                 if let Some(terms) = terms.filter(|_| of_item.is_empty()) {
                     let secret = held(item, known.profile.kind, context);
-                    if is_held(view, &item.secret.sha256, &imported, context) {
+                    if is_held(view, ask, &item.secret.sha256, &imported, context) {
                         return Err(Refusal::SecretExists(at));
                     }
                     let change = Change {
@@ -175,11 +175,13 @@ fn held(item: &ImportItem, kind: Kind, context: &Context<'_>) -> HeldSecret {
     }
 }
 
-/// Whether a secret that was made elsewhere is held already, or among those that
-/// are brought before it. Of whatever kind and pepper: a secret that is reported
-/// as leaked is one credential's, and never another's too.
+/// Whether the tenant has a secret that was made elsewhere already, or it is among
+/// those that are brought before it. Of whatever kind and pepper: a secret is one
+/// credential's of a tenant, and never another's too. Of other tenants nobody is
+/// told whether they have it.
 fn is_held(
     view: &dyn View,
+    ask: &Import,
     sha256: &Sha256,
     imported: &[Arc<Credential>],
     context: &Context<'_>,
@@ -187,6 +189,7 @@ fn is_held(
     let kinds = Kind::ALL.into_iter();
     let mut macs = kinds.flat_map(|kind| context.keyring.macs_of_imported(kind, sha256));
     macs.any(|mac| {
-        imported.iter().any(|other| other.secret.mac == mac) || view.holds_imported(&mac)
+        imported.iter().any(|other| other.secret.mac == mac)
+            || view.holds_imported(&ask.tenant, &mac)
     })
 }

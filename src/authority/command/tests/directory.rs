@@ -240,7 +240,7 @@ fn a_deleted_name_is_not_given_again_and_nothing_else_of_it_is_left() {
     let put_jo = || {
         What::PutOwner(PutOwner {
             display_name: DisplayName::parse("Jo").unwrap(),
-            principals: vec![OwnerPrincipal::parse("dns:jo.example.com").unwrap()],
+            principals: vec![PrincipalName::parse("dns:jo.example.com").unwrap()],
             groups: groups(&["a"]),
             roles: roles(&["reader"]),
             ..owner_of("jo")
@@ -369,7 +369,7 @@ fn a_principal_is_one_owner_of_a_tenant() {
     let with = |tenant: &str, name| {
         What::PutOwner(PutOwner {
             owner: owner_ref(tenant, name),
-            principals: vec![OwnerPrincipal::parse("dns:jo.example.com").unwrap()],
+            principals: vec![PrincipalName::parse("dns:jo.example.com").unwrap()],
             ..owner_of(name)
         })
     };

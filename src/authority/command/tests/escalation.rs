@@ -193,13 +193,13 @@ fn picks<const N: usize>(all: &[&str; N], at: &[usize]) -> Vec<Role> {
     roles(&names)
 }
 
-fn principals(at: &[usize]) -> Vec<OwnerPrincipal> {
+fn principals(at: &[usize]) -> Vec<PrincipalName> {
     let mut names: Vec<_> = at.iter().map(|at| pick(&PRINCIPALS, *at)).collect();
     names.sort_unstable();
     names.dedup();
     let names = names.into_iter();
     names
-        .map(|name| OwnerPrincipal::parse(name).unwrap())
+        .map(|name| PrincipalName::parse(name).unwrap())
         .collect()
 }
 

@@ -154,3 +154,21 @@ fn a_rotation_makes_it_native() {
     assert!(is_held(&world, &credential, &credential.secret, 2));
     assert_eq!(credential.overlap.unwrap().secret, imported);
 }
+
+#[test]
+fn nobody_is_told_that_another_tenant_holds_a_secret() {
+    let mut world = World::new();
+    let to = |name: &str, n| {
+        Command::Import(Box::new(Import {
+            tenant: tenant(name),
+            items: vec![item("api-token", None, "one", n)],
+            reason: reason("moved"),
+            by: who(),
+        }))
+    };
+    world.run(&to("acme", 1)).unwrap();
+    world.run(&to("globex", 2)).unwrap();
+    for name in ["acme", "globex"] {
+        assert_eq!(world.refusal(&to(name, 3)), Refusal::SecretExists(0));
+    }
+}

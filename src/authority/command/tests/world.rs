@@ -236,7 +236,7 @@ impl World {
 pub(super) fn binding(principal: &str, role: &str, reach: &str) -> Binding {
     Binding {
         reach: Reach::parse(reach).unwrap(),
-        principal: OwnerPrincipal::parse(principal).unwrap(),
+        principal: PrincipalName::parse(principal).unwrap(),
         role: Role::parse(role).unwrap(),
     }
 }
@@ -278,9 +278,10 @@ impl View for World {
         live.count() as u64
     }
 
-    fn holds_imported(&self, mac: &Mac) -> bool {
-        let all = self.credentials.values();
-        all.map(|stored| &stored.credential.secret)
+    fn holds_imported(&self, tenant: &Tenant, mac: &Mac) -> bool {
+        let all = self.credentials.values().map(|stored| &stored.credential);
+        all.filter(|credential| credential.tenant == *tenant)
+            .map(|credential| &credential.secret)
             .any(|held| held.mac.tag == mac.tag && held.origin != Origin::Native)
     }
 
@@ -450,7 +451,7 @@ impl View for World {
         all.any(|stored| stored.credential.profile.family == *profile)
     }
 
-    fn owner_named(&self, tenant: &Tenant, principal: &OwnerPrincipal) -> Option<Owner> {
+    fn owner_named(&self, tenant: &Tenant, principal: &PrincipalName) -> Option<Owner> {
         let mut owners = self.owners.iter();
         let found = owners.find(|(owner, known)| {
             owner.tenant == *tenant && known.record.principals.contains(principal)

@@ -148,7 +148,7 @@ fn what_is_denied_and_what_was_imported_is_found_as_it_is_now() {
     rekey(&index, 1, &rekeyed());
     let (_, (denied, old, new)) = index.read(|index| {
         let denied = index.denied().get(&id(1)).cloned();
-        let found = |pepper| index.imported(&mac(pepper)).map(|entry| entry.id());
+        let found = |pepper| index.imported(&mac(pepper)).first().map(|entry| entry.id());
         (denied, found(1), found(2))
     });
     assert_eq!(*denied.unwrap().mac(), mac(2));

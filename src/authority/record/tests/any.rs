@@ -18,8 +18,8 @@ use crate::domain::header::{
 use crate::domain::keyring::{CheckValue, KeyState, KeyStates, KnownKey, Mac};
 use crate::domain::language::Language;
 use crate::domain::names::{
-    AttributeKey, AttributeValue, Attributes, Description, DisplayName, Group, Label,
-    OwnerPrincipal, Principal, PublicName, Reason,
+    AttributeKey, AttributeValue, Attributes, Description, DisplayName, Group, Label, Principal,
+    PrincipalName, PublicName, Reason,
 };
 use crate::domain::permission::{CreddGrant, Grant};
 use crate::domain::profile::{Multiplicity, Profile, Required, RoleRule, Visibility};
@@ -266,7 +266,7 @@ fn any_tenant() -> impl Strategy<Value = TenantRecord> {
 fn any_owner() -> impl Strategy<Value = OwnerRecord> {
     (
         text(),
-        vec(text().prop_map(OwnerPrincipal::trusted), 0..3),
+        vec(text().prop_map(PrincipalName::trusted), 0..3),
         vec(name().prop_map(Group::trusted), 0..3),
         vec(name().prop_map(Role::trusted), 0..3),
         option::of(name().prop_map(Group::trusted)),
@@ -471,7 +471,7 @@ fn any_binding() -> impl Strategy<Value = Binding> {
     ];
     (reach, name(), name()).prop_map(|(reach, principal, role)| Binding {
         reach,
-        principal: OwnerPrincipal::trusted(principal),
+        principal: PrincipalName::trusted(principal),
         role: Role::trusted(role),
     })
 }

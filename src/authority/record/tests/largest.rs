@@ -10,8 +10,8 @@ use crate::domain::header::{HeaderFormat, HeaderName, HeaderRule, PairNames, Par
 use crate::domain::keyring::{CheckValue, KeyState, KeyStates, KnownKey, MOST_VERSIONS, Mac};
 use crate::domain::language::Language;
 use crate::domain::names::{
-    AttributeKey, AttributeValue, Attributes, Description, DisplayName, Group, Label,
-    OwnerPrincipal, Principal, PublicName, Reason,
+    AttributeKey, AttributeValue, Attributes, Description, DisplayName, Group, Label, Principal,
+    PrincipalName, PublicName, Reason,
 };
 use crate::domain::permission::Grant;
 use crate::domain::profile::{Multiplicity, Profile, Required, RoleRule, Visibility};
@@ -213,7 +213,7 @@ fn the_largest_tenant_owner_and_role_fit_in_a_value() {
         display_name,
         principals: principals
             .iter()
-            .map(|text| OwnerPrincipal::parse(&format!("dns:{}", &text[4..])).unwrap())
+            .map(|text| PrincipalName::parse(&format!("dns:{}", &text[4..])).unwrap())
             .collect(),
         groups: groups.chain([Group::parse(&group).unwrap()]).collect(),
         roles: roles

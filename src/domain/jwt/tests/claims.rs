@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::{Claim, InvalidRules, MAX_LEEWAY};
 use super::*;
-use crate::domain::names::OwnerPrincipal;
+use crate::domain::names::PrincipalName;
 
 #[test]
 fn a_token_ends_at_its_exp_and_begins_at_its_nbf_and_iat() {
@@ -205,7 +205,7 @@ fn a_subject_makes_a_principal_that_an_owner_can_have() {
     ] {
         let caller = world.claim("sub", json!(good)).unwrap();
         assert_eq!(caller.subject(), good);
-        assert!(OwnerPrincipal::parse(caller.principal().as_str()).is_ok());
+        assert!(PrincipalName::parse(caller.principal().as_str()).is_ok());
     }
     for bad in [
         "",

@@ -1,0 +1,106 @@
+//! What the process does from its start to its end.
+
+use super::administrator;
+use super::config::Settings;
+use super::data_dir::DataDir;
+use super::incoming;
+use super::listeners::Listeners;
+use super::open::{IfMissing, OpenError, Opened, open};
+use super::run::{run, start_authority};
+use super::supervise::{Failure, Supervisor};
+use crate::authority::Authority;
+use crate::authority::directory::Configured;
+use crate::store::sled::SledStore;
+
+/// Serves until the process is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Whatever keeps the server from starting or from going on.
+pub fn serve(settings: &Settings) -> Result<(), Failure> {
+    incoming::raise_descriptor_limit();
+    block_on(async {
+        let listeners = Listeners::bind(settings).await?;
+        let stop = stop_signal()?;
+        run(settings, listeners, stop).await
+    })
+}
+
+/// Creates a data directory.
+///
+/// # Errors
+///
+/// [`OpenError::Exists`] if there is a store; whatever else keeps it from being
+/// created.
+pub fn init(settings: &Settings) -> Result<(), Failure> {
+    let directory = DataDir::new(settings.store.data_dir.clone());
+    if SledStore::exists(&directory.store()).map_err(OpenError::Store)? {
+        return Err(OpenError::Exists(directory.path().to_owned()).into());
+    }
+    let opened = open(settings, IfMissing::Create)?;
+    with_authority(opened, async |opened, authority| {
+        Ok(opened.complete(authority).await?)
+    })
+}
+
+/// Makes another administrator, where nobody can administer credd any more: writes
+/// a token to the data directory, which no server may have open.
+///
+/// # Errors
+///
+/// [`OpenError::InUse`] while a server runs; whatever else keeps it from that.
+pub fn recover(settings: &Settings) -> Result<(), Failure> {
+    // Of the directory only what is stored: what is configured may be what is wrong.
+    let settings = Settings {
+        configured: Configured::default(),
+        ..settings.clone()
+    };
+    let opened = open(&settings, IfMissing::Refuse)?;
+    with_authority(opened, async |opened, authority| {
+        let (owner, path) = administrator::recover(&opened.directory, authority).await?;
+        tracing::warn!(%owner, path = %path.display(), "made an administrator, whose token is in a file");
+        Ok(())
+    })
+}
+
+/// Does something with what a data directory holds, and ends when all of it is
+/// written.
+fn with_authority(
+    opened: Opened,
+    act: impl AsyncFnOnce(&Opened, &Authority) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    block_on(async {
+        let mut supervisor = Supervisor::new();
+        let authority = start_authority(&opened, &mut supervisor)?;
+        let done = act(&opened, &authority).await;
+        drop((authority, opened));
+        supervisor.all_ends().await;
+        done
+    })
+}
+
+/// Runs the process's one runtime. What still blocks a thread at the end, such
+/// as a store being loaded, is not waited for.
+fn block_on(main: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("rpc")
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(main);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Done when the process is told to stop.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    })
+}
