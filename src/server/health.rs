@@ -26,9 +26,10 @@ const PREFACE_TIME: Duration = Duration::from_secs(1);
 /// The most streams at once on a connection.
 const MAX_STREAMS: u32 = 16;
 /// The most bytes of a request's message: the name of a service.
-const MAX_REQUEST: usize = 1 << 10;
+pub const MAX_REQUEST: usize = 1 << 10;
 
-/// Serves until `closing`; answers that go on end when the server does.
+/// Serves until `closing`, with a service that takes requests of
+/// [`MAX_REQUEST`]; answers that go on end when the server does.
 pub fn serve(
     listener: TcpListener,
     service: HealthServer<impl Health>,
@@ -43,7 +44,7 @@ pub fn serve(
     });
     let server = super::run::http2(MAX_STREAMS)
         .layer(end)
-        .add_routes(Routes::new(service.max_decoding_message_size(MAX_REQUEST)))
+        .add_routes(Routes::new(service))
         .serve_with_incoming_shutdown(
             ReceiverStream::new(connections),
             closing.clone().cancelled_owned(),

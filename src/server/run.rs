@@ -50,6 +50,9 @@ const PREFACE_TIME: Duration = Duration::from_secs(10);
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How much longer health and reflection may go on than everything else.
 const GRACE: Duration = Duration::from_secs(1);
+/// The most bytes of a message to reflection: the name of a file, type or service.
+/// Whoever connects may send one.
+const MAX_REFLECTION_REQUEST: usize = 16 << 10;
 
 const SERVICES: [&str; 6] = [
     "",
@@ -81,6 +84,7 @@ pub async fn run(
     let limits = &settings.limits;
     let shared = Shared::limited_to(CallLimits::new(limits.calls()));
     let (health, health_service) = tonic_health::server::health_reporter();
+    let health_service = health_service.max_decoding_message_size(health::MAX_REQUEST);
     report(&health, ServingStatus::NotServing).await;
 
     let mut supervisor = Supervisor::new();
@@ -124,8 +128,16 @@ pub async fn run(
                 VerificationServiceServer::new(Verification::new(shared.clone()))
                     .max_decoding_message_size(limits.max_message_bytes),
             )
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+            .add_service(
+                reflection()
+                    .build_v1()?
+                    .max_decoding_message_size(MAX_REFLECTION_REQUEST),
+            )
+            .add_service(
+                reflection()
+                    .build_v1alpha()?
+                    .max_decoding_message_size(MAX_REFLECTION_REQUEST),
+            );
         http2(limits.max_streams_per_connection)
             .http2_max_header_list_size(Some(limits.max_header_bytes))
             .layer(AccessLayer::new(shared.clone()))
