@@ -92,33 +92,6 @@ async fn a_dry_run_over_many_does_not_stop_verify() {
     assert!(dry.2 < idle.2 * 3 + Duration::from_millis(5), "p99 {:?} idle, {:?} beside lists, {:?} beside dry runs of a tenant's administrator", idle.2, lists.2, dry.2);
 }
 
-/// Strangers who speak HTTP/2 keep no probe from its answer.
-#[tokio::test(flavor = "multi_thread")]
-async fn strangers_at_the_health_listener_hold_up_no_probe() {
-    let directory = tempfile::tempdir().unwrap();
-    let health = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut command = serve_everything(&[], directory.path());
-    command.args(["--health-listen", &health.to_string()]);
-    let (_program, _address) = Program::serve(command);
-    serving(health).await;
-    let mut strangers = Vec::new();
-    for _ in 0..64 {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{health}")).unwrap();
-        if let Ok(Ok(c)) = tokio::time::timeout(Duration::from_secs(2), endpoint.connect()).await { strangers.push(c); }
-    }
-    eprintln!("{} strangers", strangers.len());
-    // Long after any time limit of silence.
-    tokio::time::sleep(Duration::from_secs(40)).await;
-    let probe = tokio::time::timeout(Duration::from_secs(5), async {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{health}")).unwrap();
-        let channel = endpoint.connect().await.map_err(|e| e.to_string())?;
-        let mut probe = tonic_health::pb::health_client::HealthClient::new(channel);
-        probe.check(tonic_health::pb::HealthCheckRequest::default()).await.map(|_| ()).map_err(|e| e.to_string())
-    }).await;
-    drop(strangers);
-    assert!(matches!(probe, Ok(Ok(()))), "a probe: {probe:?}");
-}
-
 /// An importer of one tenant learns nothing of the secrets of another.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_tells_nothing_of_another_tenant() {
