@@ -101,6 +101,9 @@ pub async fn run(
         let service = health_service.clone();
         health::serve(listener, service, &shared, &closing, &mut supervisor);
     }
+    if settings.server.metrics_listen.is_some() {
+        most = most.saturating_sub(metrics::MAX_CONNECTIONS).max(1);
+    }
     if limits.max_connections > 0 {
         most = most.min(limits.max_connections);
     }
