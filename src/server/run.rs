@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
 use super::audit::{self, Output};
@@ -110,37 +111,7 @@ pub async fn run(
     let (accepted, connections) = mpsc::channel(1);
     let server = {
         let closing = closing.clone().cancelled_owned();
-        let routes = Routes::new(health_service)
-            .add_service(
-                AuditServiceServer::new(AuditRpc::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
-            )
-            .add_service(
-                CredentialServiceServer::new(Credentials::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
-            )
-            .add_service(
-                DirectoryServiceServer::new(DirectoryRpc::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
-            )
-            .add_service(
-                OperationsServiceServer::new(Operations::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
-            )
-            .add_service(
-                VerificationServiceServer::new(Verification::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
-            )
-            .add_service(
-                reflection()
-                    .build_v1()?
-                    .max_decoding_message_size(MAX_REFLECTION_REQUEST),
-            )
-            .add_service(
-                reflection()
-                    .build_v1alpha()?
-                    .max_decoding_message_size(MAX_REFLECTION_REQUEST),
-            );
+        let routes = routes(health_service, &shared, limits.max_message_bytes)?;
         http2(limits.max_streams_per_connection)
             .http2_max_header_list_size(Some(limits.max_header_bytes))
             .layer(AccessLayer::new(shared.clone()))
@@ -184,6 +155,46 @@ pub async fn run(
         tracing::warn!("some calls did not end in time");
     }
     outcome
+}
+
+/// Every service, those of credd with messages of so many bytes.
+fn routes(
+    health: HealthServer<impl Health>,
+    shared: &Shared,
+    message_bytes: usize,
+) -> Result<Routes, Failure> {
+    let routes = Routes::new(health)
+        .add_service(
+            AuditServiceServer::new(AuditRpc::new(shared.clone()))
+                .max_decoding_message_size(message_bytes),
+        )
+        .add_service(
+            CredentialServiceServer::new(Credentials::new(shared.clone()))
+                .max_decoding_message_size(message_bytes),
+        )
+        .add_service(
+            DirectoryServiceServer::new(DirectoryRpc::new(shared.clone()))
+                .max_decoding_message_size(message_bytes),
+        )
+        .add_service(
+            OperationsServiceServer::new(Operations::new(shared.clone()))
+                .max_decoding_message_size(message_bytes),
+        )
+        .add_service(
+            VerificationServiceServer::new(Verification::new(shared.clone()))
+                .max_decoding_message_size(message_bytes),
+        )
+        .add_service(
+            reflection()
+                .build_v1()?
+                .max_decoding_message_size(MAX_REFLECTION_REQUEST),
+        )
+        .add_service(
+            reflection()
+                .build_v1alpha()?
+                .max_decoding_message_size(MAX_REFLECTION_REQUEST),
+        );
+    Ok(routes)
 }
 
 /// Loads the store, says that the server is ready, and waits until something
