@@ -98,6 +98,39 @@ fn a_check_tells_all_that_is_wrong_and_a_server_does_not_start_with_it() {
     assert!(!data.exists(), "nothing was made");
 }
 
+/// One that nobody reads is as wrong as an unknown key; but for a Service named
+/// credd Kubernetes sets some, of which nobody is told.
+#[test]
+fn a_variable_that_nothing_reads_is_wrong_and_one_of_kubernetes_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in [&["config", "check"][..], &["serve"]] {
+        let mut command = credd(&[]);
+        command
+            .args(arguments)
+            .current_dir(directory.path())
+            .env("CREDD_LISEN", "127.0.0.1:0")
+            .env("CREDD_PORT", "7420");
+        let Ended { status, output } = Program::start(command).end();
+        assert_eq!(status.code(), Some(1), "{output}");
+        let told = "CREDD_LISEN: unknown; did you mean `CREDD_LISTEN`?\nCREDD_PORT: unknown\n";
+        assert_eq!(output, told);
+    }
+    let mut command = credd(&[]);
+    command
+        .args(["config", "check"])
+        .env("CREDD_SERVICE_HOST", "10.0.0.1")
+        .env("CREDD_SERVICE_PORT", "7420")
+        .env("CREDD_PORT", "tcp://10.0.0.1:7420")
+        .env("CREDD_PORT_7420_TCP_ADDR", "10.0.0.1")
+        .env("CREDD_TEST_STRACE", "strace");
+    let Ended { status, output } = Program::start(command).end();
+    assert!(status.success(), "{output}");
+    assert_eq!(
+        output,
+        "flags and environment are valid; no file was named\n"
+    );
+}
+
 #[test]
 fn a_good_file_is_valid_and_one_that_is_not_there_is_not() {
     let directory = tempfile::tempdir().unwrap();

@@ -6,12 +6,21 @@
 mod calls;
 mod support;
 
+use std::convert::Infallible;
+
+use bytes::Bytes;
 use calls::{fields, issue_request, jo, put_owner, reason, refused};
 use credd::proto::v1;
 use credd::server::config::Limits;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use support::{Server, config, soon};
-use tonic::Code;
+use tokio_stream::StreamExt as _;
+use tonic::body::Body;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+use tower::ServiceExt as _;
 
 async fn start(change: impl FnOnce(&mut Limits)) -> Server {
     let directory = tempfile::tempdir().unwrap();
@@ -136,5 +145,45 @@ async fn a_message_larger_than_configured_is_refused_by_name() {
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(reason(&status), "MESSAGE_TOO_LARGE");
     assert_eq!(fields(&status), ["request"]);
+    server.stop().await;
+}
+
+/// The status of a call by nobody in particular, that sends the head of a message
+/// of so many bytes, and then nothing.
+async fn begin_message(channel: &Channel, path: &str, bytes: u32) -> Status {
+    let head = [&[0], &bytes.to_be_bytes()[..]].concat();
+    let head = Ok::<_, Infallible>(Frame::data(Bytes::from(head)));
+    let body = StreamBody::new(tokio_stream::once(head).chain(tokio_stream::pending()));
+    let request = http::Request::post(format!("http://credd/{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Body::new(body))
+        .unwrap();
+    let answer = channel.clone().oneshot(request).await.unwrap();
+    let (head, body) = answer.into_parts();
+    let trailers = match Status::from_header_map(&head.headers) {
+        Some(status) => return status,
+        None => body.collect().await.unwrap().trailers().cloned(),
+    };
+    Status::from_header_map(&trailers.unwrap()).unwrap()
+}
+
+/// Whoever connects may ask for health and reflection, and what they begin to send
+/// would be kept for as long as they like.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_of_a_stranger_is_refused_before_it_is_there() {
+    let server = Server::start().await;
+    let channel = support::channel(server.address).await;
+    for method in ["Check", "Watch"] {
+        let path = format!("grpc.health.v1.Health/{method}");
+        let status = soon(&path, begin_message(&channel, &path, (1 << 10) + 1)).await;
+        assert_eq!(status.code(), Code::ResourceExhausted, "{path}: {status}");
+        assert_eq!(reason(&status), "MESSAGE_TOO_LARGE", "{path}");
+    }
+    for version in ["v1", "v1alpha"] {
+        let path = format!("grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        // It says nothing of a message that it does not take, and ends.
+        soon(&path, begin_message(&channel, &path, (16 << 10) + 1)).await;
+    }
     server.stop().await;
 }

@@ -3,10 +3,15 @@
 
 mod support;
 
+use std::io;
+
 use credd::proto::v1;
 use credd::proto::v1::issue_request::Expiry;
 use support::metrics::{free_address, scrape};
-use support::{Server, config, token_request};
+use support::program::{Program, serve_everything};
+use support::{Client, Server, config, read_token, soon, token_request};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn what_ends_in_seven_and_thirty_days_is_counted_and_listed() {
@@ -51,4 +56,39 @@ async fn what_ends_in_seven_and_thirty_days_is_counted_and_listed() {
     let labels: Vec<_> = listed.iter().map(|c| c.label.as_str()).collect();
     assert_eq!(labels, ["P1D", "P6D", "P8D", "P29D"]);
     server.stop().await;
+}
+
+/// Waits until the other side has closed it.
+async fn closed(stream: &mut TcpStream) {
+    match soon("the end of a connection", stream.read_u8()).await {
+        Ok(byte) => panic!("it says {byte}"),
+        Err(error) => {
+            let ends = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
+            assert!(ends.contains(&error.kind()), "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_to_metrics_holds_up_neither_a_scraper_nor_a_caller() {
+    const DESCRIPTORS: usize = 256;
+
+    let directory = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let few = format!("--nofile={DESCRIPTORS}:{DESCRIPTORS}");
+    let mut command = serve_everything(&["prlimit", &few], directory.path());
+    command.args(["--metrics-listen", &address.to_string()]);
+    let (_program, services) = Program::serve(command);
+    let mut silent = Vec::new();
+    for _ in 0..2 * DESCRIPTORS {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let token = read_token(directory.path());
+    let caller = soon("a client", Client::connect(services, &token)).await;
+    let issued = soon("an answer", caller.issue(token_request("acme"))).await;
+    issued.unwrap();
+    soon("a scrape", scrape(address)).await;
+    for stream in &mut silent {
+        closed(stream).await;
+    }
 }

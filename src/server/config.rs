@@ -10,6 +10,7 @@
 pub mod check;
 pub mod cli;
 pub mod documented;
+mod environment;
 pub mod jwt_values;
 pub mod problem;
 pub mod read;

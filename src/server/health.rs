@@ -12,13 +12,14 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::util::MapResponseLayer;
 
-use super::incoming::{self, Incoming};
+use super::incoming::{self, Incoming, WhenFull};
 use super::supervise::Supervisor;
 use crate::rpc::Shared;
 use crate::rpc::stopping::EndsWhenStopping;
 
 /// The most connections at once. They are counted apart, so that probes are
-/// answered however many clients there are.
+/// answered however many clients there are; and the oldest gives way to the next,
+/// so that they are answered whoever stays here.
 pub const MAX_CONNECTIONS: usize = 64;
 /// How long a connection may take to begin HTTP/2: a probe says at once what it
 /// wants, and is not to wait for those that say nothing.
@@ -26,9 +27,10 @@ const PREFACE_TIME: Duration = Duration::from_secs(1);
 /// The most streams at once on a connection.
 const MAX_STREAMS: u32 = 16;
 /// The most bytes of a request's message: the name of a service.
-const MAX_REQUEST: usize = 1 << 10;
+pub const MAX_REQUEST: usize = 1 << 10;
 
-/// Serves until `closing`; answers that go on end when the server does.
+/// Serves until `closing`, with a service that takes requests of
+/// [`MAX_REQUEST`]; answers that go on end when the server does.
 pub fn serve(
     listener: TcpListener,
     service: HealthServer<impl Health>,
@@ -43,7 +45,7 @@ pub fn serve(
     });
     let server = super::run::http2(MAX_STREAMS)
         .layer(end)
-        .add_routes(Routes::new(service.max_decoding_message_size(MAX_REQUEST)))
+        .add_routes(Routes::new(service))
         .serve_with_incoming_shutdown(
             ReceiverStream::new(connections),
             closing.clone().cancelled_owned(),
@@ -54,6 +56,7 @@ pub fn serve(
         tls: None,
         preface: PREFACE_TIME,
         most: MAX_CONNECTIONS,
+        when_full: WhenFull::OldestGivesWay,
     };
     supervisor.task("accept for health", {
         let accept = incoming::accept(incoming, closing.clone(), accepted);

@@ -16,20 +16,18 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::tls::Tls;
 use crate::rpc::peer::Peer;
 
+mod acceptor;
 mod connection;
 
+pub use acceptor::{Acceptor, Place, WhenFull};
 pub use connection::Connection;
 use connection::Stream;
 
-/// How long to wait after a connection could not be accepted: the reason (no
-/// descriptors, no memory) does not go away at once.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Descriptors that are left for everything but connections.
 const OTHER_DESCRIPTORS: usize = 128;
 
@@ -70,8 +68,10 @@ pub struct Incoming {
     /// How long one may take to send the preface, once it may.
     pub preface: Duration,
     /// How many there may be at once, those among them whose handshake is under
-    /// way; the others wait to be accepted.
+    /// way.
     pub most: usize,
+    /// What happens to more.
+    pub when_full: WhenFull,
 }
 
 /// Accepts connections and hands on those that are ready for HTTP/2, until
@@ -86,32 +86,12 @@ pub async fn accept(
         tls,
         preface,
         most,
+        when_full,
     } = incoming;
-    let permits = Arc::new(Semaphore::new(most));
-    let next = async || {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-            unreachable!("the semaphore is never closed");
-        };
-        (listener.accept().await, permit)
-    };
+    let mut acceptor = Acceptor::new(listener, most, when_full);
     let mut handshakes = JoinSet::new();
-    let mut is_failing = false;
-    while let Some((stream, permit)) = closing.run_until_cancelled(next()).await {
-        let (stream, address) = match stream {
-            Ok(stream) => stream,
-            Err(error) => {
-                if !is_failing {
-                    tracing::warn!(%error, "can't accept connections");
-                }
-                is_failing = true;
-                sleep(PAUSE).await;
-                continue;
-            }
-        };
-        is_failing = false;
-        // Answers are small and wanted now: no Nagle's algorithm. That it can't
-        // be switched off for a connection that is gone already is no loss.
-        let _ = stream.set_nodelay(true);
+    while let Some(next) = closing.run_until_cancelled(acceptor.next()).await {
+        let (stream, address, place) = next;
         if let Some(tls) = &tls {
             let (tls, closing) = (Arc::clone(tls), closing.clone());
             let accepted = accepted.clone();
@@ -119,7 +99,7 @@ pub async fn accept(
                 match shake_hands(&tls, stream, address).await {
                     // Whoever takes them is gone: so is the server.
                     Ok((stream, peer)) => {
-                        let connection = Connection::new(stream, peer, preface, permit, &closing);
+                        let connection = Connection::new(stream, peer, preface, place, &closing);
                         drop(accepted.send(Ok(connection)).await);
                     }
                     Err(error) => tracing::debug!(%address, %error, "no TLS handshake"),
@@ -132,7 +112,7 @@ pub async fn accept(
                 certificate: None,
             };
             let stream = Stream::Plain(stream);
-            let connection = Connection::new(stream, peer, preface, permit, &closing);
+            let connection = Connection::new(stream, peer, preface, place, &closing);
             if accepted.send(Ok(connection)).await.is_err() {
                 return;
             }
@@ -155,7 +135,7 @@ async fn shake_hands(
 
 /// Forgets those that have ended. One that panicked was a defect, which goes on
 /// here, in a task that is supervised.
-fn reap(handshakes: &mut JoinSet<()>) {
+pub(super) fn reap(handshakes: &mut JoinSet<()>) {
     while let Some(ended) = handshakes.try_join_next() {
         if let Err(error) = ended
             && let Ok(payload) = error.try_into_panic()
@@ -177,7 +157,10 @@ mod tests {
     const PREFACE_TIME: Duration = Duration::from_secs(10);
 
     /// Where to connect to, and what is accepted, `most` at once.
-    async fn listen(most: usize) -> (SocketAddr, mpsc::Receiver<io::Result<Connection>>) {
+    async fn listen(
+        most: usize,
+        when_full: WhenFull,
+    ) -> (SocketAddr, mpsc::Receiver<io::Result<Connection>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (accepted, connections) = mpsc::channel(1);
@@ -186,6 +169,7 @@ mod tests {
             tls: None,
             preface: PREFACE_TIME,
             most,
+            when_full,
         };
         tokio::spawn(accept(incoming, CancellationToken::new(), accepted));
         (address, connections)
@@ -193,7 +177,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_says_nothing_or_too_little_is_closed() {
-        let (address, mut connections) = listen(9).await;
+        let (address, mut connections) = listen(9, WhenFull::NextWaits).await;
         for said in [&b""[..], b"PRI", &PREFACE[1..]] {
             let mut client = TcpStream::connect(address).await.unwrap();
             client.write_all(said).await.unwrap();
@@ -211,7 +195,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_has_begun_may_be_silent() {
-        let (address, mut connections) = listen(9).await;
+        let (address, mut connections) = listen(9, WhenFull::NextWaits).await;
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(PREFACE).await.unwrap();
         let mut connection = connections.recv().await.unwrap().unwrap();
@@ -224,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_are_accepted_than_there_may_be() {
-        let (address, mut connections) = listen(2).await;
+        let (address, mut connections) = listen(2, WhenFull::NextWaits).await;
         let mut clients = Vec::new();
         for _ in 0..3 {
             clients.push(TcpStream::connect(address).await.unwrap());
@@ -237,5 +221,32 @@ mod tests {
         }
         drop(first);
         assert!(connections.recv().await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_is_open_gives_way_and_no_other() {
+        let (address, mut connections) = listen(2, WhenFull::OldestGivesWay).await;
+        let mut clients = Vec::new();
+        let mut accepted = async || {
+            clients.push(TcpStream::connect(address).await.unwrap());
+            connections.recv().await.unwrap().unwrap()
+        };
+        let ended = accepted().await;
+        let mut oldest = accepted().await;
+        drop(ended);
+        let mut second = accepted().await;
+        // Whether it is read from or written to.
+        let gives_way = tokio::spawn(async move {
+            let read = oldest.read_u8().await.map(drop);
+            [read, oldest.write_all(b"x").await, oldest.flush().await]
+        });
+        let mut third = accepted().await;
+        for outcome in gives_way.await.unwrap() {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        }
+        for open in [&mut second, &mut third] {
+            open.write_all(b"x").await.unwrap();
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! `/metrics`, in the text format of `OpenMetrics`, on a listener of its own.
 
 use std::fmt;
+use std::future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,9 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -16,14 +21,21 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::incoming::{self, Acceptor, Place, WhenFull};
 use super::supervise::Failure;
 use super::tls::Tls;
 use crate::authority::keys::KeyStatus;
 use crate::authority::{Authority, background};
 
+/// The most connections at once. They are counted apart, and the oldest gives way
+/// to the next: a scraper is answered, and no caller is kept out, whoever stays here.
+pub const MAX_CONNECTIONS: usize = 16;
+/// How long a connection may take to send a request, the first or the next.
+const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Within how many days expiring credentials are counted.
 const SOON_DAYS: [u32; 2] = [7, 30];
 
@@ -33,7 +45,7 @@ const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 ///
 /// # Errors
 ///
-/// Those of the listener.
+/// None: who can't be answered is not.
 pub async fn serve(
     listener: TcpListener,
     authority: Arc<Authority>,
@@ -49,11 +61,45 @@ pub async fn serve(
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .with_state(Arc::new(registry));
-    let stopped = stopping.cancelled_owned();
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(stopped)
-        .await?;
+    let mut acceptor = Acceptor::new(listener, MAX_CONNECTIONS, WhenFull::OldestGivesWay);
+    let mut connections = JoinSet::new();
+    while let Some(next) = stopping.run_until_cancelled(acceptor.next()).await {
+        let (stream, _, place) = next;
+        connections.spawn(answer(stream, routes.clone(), place, stopping.clone()));
+        incoming::reap(&mut connections);
+    }
+    drop(acceptor);
+    connections.join_all().await;
     Ok(())
+}
+
+/// Answers on one connection, until `stopping` or until it gives way.
+async fn answer(stream: TcpStream, routes: Router, place: Place, stopping: CancellationToken) {
+    let service = TowerToHyperService::new(routes);
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIME)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let mut gives_way = pin!(async {
+        match place.gives_way() {
+            Some(gives_way) => gives_way.await,
+            None => future::pending().await,
+        }
+    });
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            // However it ends: it is the other side that knows why.
+            _ = &mut connection => return,
+            () = &mut gives_way => return,
+            () = stopping.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
 }
 
 async fn metrics(State(registry): State<Arc<Registry>>) -> impl IntoResponse {

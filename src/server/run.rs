@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
 use super::audit::{self, Output};
 use super::config::Settings;
 use super::health;
-use super::incoming::{self, Incoming};
+use super::incoming::{self, Incoming, WhenFull};
 use super::jwt::Issuers;
 use super::keyring_source;
 use super::listeners::{self, Listeners};
@@ -50,6 +51,9 @@ const PREFACE_TIME: Duration = Duration::from_secs(10);
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How much longer health and reflection may go on than everything else.
 const GRACE: Duration = Duration::from_secs(1);
+/// The most bytes of a message to reflection: the name of a file, type or service.
+/// Whoever connects may send one.
+const MAX_REFLECTION_REQUEST: usize = 16 << 10;
 
 const SERVICES: [&str; 6] = [
     "",
@@ -81,6 +85,7 @@ pub async fn run(
     let limits = &settings.limits;
     let shared = Shared::limited_to(CallLimits::new(limits.calls()));
     let (health, health_service) = tonic_health::server::health_reporter();
+    let health_service = health_service.max_decoding_message_size(health::MAX_REQUEST);
     report(&health, ServingStatus::NotServing).await;
 
     let mut supervisor = Supervisor::new();
@@ -97,35 +102,16 @@ pub async fn run(
         let service = health_service.clone();
         health::serve(listener, service, &shared, &closing, &mut supervisor);
     }
+    if settings.server.metrics_listen.is_some() {
+        most = most.saturating_sub(metrics::MAX_CONNECTIONS).max(1);
+    }
     if limits.max_connections > 0 {
         most = most.min(limits.max_connections);
     }
     let (accepted, connections) = mpsc::channel(1);
     let server = {
         let closing = closing.clone().cancelled_owned();
-        let routes = Routes::new(health_service)
-            .add_service(
-                AuditServiceServer::new(AuditRpc::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
-            )
-            .add_service(
-                CredentialServiceServer::new(Credentials::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
-            )
-            .add_service(
-                DirectoryServiceServer::new(DirectoryRpc::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
-            )
-            .add_service(
-                OperationsServiceServer::new(Operations::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes),
-            )
-            .add_service(
-                VerificationServiceServer::new(Verification::new(shared.clone()))
-                    .max_decoding_message_size(limits.max_message_bytes.min(MESSAGE_BYTES)),
-            )
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+        let routes = routes(health_service, &shared, limits.max_message_bytes)?;
         http2(limits.max_streams_per_connection)
             .http2_max_header_list_size(Some(limits.max_header_bytes))
             .layer(AccessLayer::new(shared.clone()))
@@ -138,6 +124,7 @@ pub async fn run(
         tls: tls.clone(),
         preface: PREFACE_TIME,
         most,
+        when_full: WhenFull::NextWaits,
     };
     let accept = incoming::accept(incoming, closing.clone(), accepted);
     supervisor.task("accept", async move {
@@ -168,6 +155,46 @@ pub async fn run(
         tracing::warn!("some calls did not end in time");
     }
     outcome
+}
+
+/// Every service, those of credd with messages of so many bytes.
+fn routes(
+    health: HealthServer<impl Health>,
+    shared: &Shared,
+    message_bytes: usize,
+) -> Result<Routes, Failure> {
+    let routes = Routes::new(health)
+        .add_service(
+            AuditServiceServer::new(AuditRpc::new(shared.clone()))
+                .max_decoding_message_size(message_bytes),
+        )
+        .add_service(
+            CredentialServiceServer::new(Credentials::new(shared.clone()))
+                .max_decoding_message_size(message_bytes),
+        )
+        .add_service(
+            DirectoryServiceServer::new(DirectoryRpc::new(shared.clone()))
+                .max_decoding_message_size(message_bytes),
+        )
+        .add_service(
+            OperationsServiceServer::new(Operations::new(shared.clone()))
+                .max_decoding_message_size(message_bytes),
+        )
+        .add_service(
+            VerificationServiceServer::new(Verification::new(shared.clone()))
+                .max_decoding_message_size(message_bytes.min(MESSAGE_BYTES)),
+        )
+        .add_service(
+            reflection()
+                .build_v1()?
+                .max_decoding_message_size(MAX_REFLECTION_REQUEST),
+        )
+        .add_service(
+            reflection()
+                .build_v1alpha()?
+                .max_decoding_message_size(MAX_REFLECTION_REQUEST),
+        );
+    Ok(routes)
 }
 
 /// Loads the store, says that the server is ready, and waits until something

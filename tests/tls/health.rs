@@ -98,3 +98,31 @@ async fn a_connection_for_health_that_says_nothing_is_closed() {
     }
     server.stop().await;
 }
+
+/// Some ask nothing more, the others for an answer that does not end.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stays_connected_for_health_keeps_no_probe_out() {
+    let pki = Pki::new();
+    let server = TlsServer::start(pki.settings()).await;
+    let mut staying = Vec::new();
+    for number in 0..2 * credd::server::health::MAX_CONNECTIONS {
+        let mut health = HealthClient::new(channel(server.health).await);
+        let answer = soon("an answer", health.check(of(""))).await.unwrap();
+        assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
+        let watch = if number % 2 == 0 {
+            Some(health.watch(of("")).await.unwrap().into_inner())
+        } else {
+            None
+        };
+        staying.push((health, watch));
+    }
+    // Those who came first had to go, those who came last did not.
+    let mut watches = staying.into_iter().filter_map(|(_, watch)| watch);
+    let mut first = watches.next().unwrap();
+    let until_the_end = async { while let Ok(Some(_)) = first.message().await {} };
+    soon("the end of the first watch", until_the_end).await;
+    let mut last = watches.last().unwrap();
+    let status = soon("a status", last.message()).await.unwrap().unwrap();
+    assert_eq!(status.status(), ServingStatus::Serving);
+    server.stop().await;
+}

@@ -154,10 +154,16 @@ impl<S: Scope> Layers<S> {
                 (Some(File { path, text }), error)
             }
         };
+        // A name that is not UTF-8 is that of no setting.
+        let variables = env::vars_os().map(|(name, value)| {
+            let name = name.to_string_lossy().into_owned();
+            (name, value)
+        });
+        let variables = variables.collect();
         let flags = [self.flags.given.as_slice(), &log.given].concat();
         let read = check::settings(Sources {
             file: file.as_ref(),
-            variable: &|name| env::var_os(name),
+            variables: &variables,
             flags: &flags,
         });
         let Some(error) = unreadable else { return read };

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::environment;
 use super::problem::{Place, Problem, Problems};
 use super::settings;
 use super::table::{Default as SettingDefault, Section, Setting};
@@ -29,8 +30,8 @@ pub struct File {
 pub struct Sources<'a> {
     /// The weakest.
     pub file: Option<&'a File>,
-    /// The environment: a variable by its name.
-    pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The variables of the environment, by their names.
+    pub variables: &'a BTreeMap<String, OsString>,
     /// The strongest: flags, without dashes, and their values.
     pub flags: &'a [(&'static str, String)],
 }
@@ -89,7 +90,7 @@ impl Given {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the file as TOML, and names sections that are unknown.
+    /// Reads the file as TOML, and names sections and variables that are unknown.
     #[must_use]
     pub fn new(sources: Sources<'a>) -> Self {
         let text = sources.file.map_or("", |file| file.text.as_str());
@@ -114,6 +115,9 @@ impl<'a> Reader<'a> {
         for (at, key) in unknown {
             let text = format!("unknown{}", suggestion(&key, None));
             reader.add(reader.at(at), key, text);
+        }
+        for (name, text) in environment::unknown(sources.variables) {
+            reader.add(Place::Variable(name), "", text);
         }
         reader
     }
@@ -257,7 +261,7 @@ impl Fields<'_, '_> {
             strongest = self.read_file(&setting, name.span().start, &value);
         }
         if let Some(name) = setting.variable()
-            && let Some(value) = (self.reader.sources.variable)(&name)
+            && let Some(value) = self.reader.sources.variables.get(&name)
         {
             let read = match value.to_str() {
                 Some(text) => T::from_text(text, &setting),
@@ -332,14 +336,9 @@ impl Fields<'_, '_> {
 /// What somebody may have meant by an unknown key of a section (`None`: outside
 /// all sections): the nearest there, or one that is nearer elsewhere.
 fn suggestion(key: &str, section: Option<&str>) -> String {
-    const NEAR: f64 = 0.8;
     const ELSEWHERE: f64 = 0.1;
 
-    let nearness = |name: &str| match strsim::osa_distance(name, key) {
-        // One letter is wrong, or two are swapped: of short names that is much.
-        0 | 1 => 1.0,
-        _ => strsim::jaro_winkler(name, key),
-    };
+    let nearness = |name: &str| nearness(name, key);
     let sections = settings::all();
     let headers = sections
         .iter()
@@ -353,8 +352,23 @@ fn suggestion(key: &str, section: Option<&str>) -> String {
             (nearness(setting.key) - ELSEWHERE, setting.name())
         }
     });
-    headers
-        .chain(keys)
+    did_you_mean(headers.chain(keys))
+}
+
+/// How near what was written is to a name: at most 1.
+pub(super) fn nearness(name: &str, written: &str) -> f64 {
+    match strsim::osa_distance(name, written) {
+        // One letter is wrong, or two are swapped: of short names that is much.
+        0 | 1 => 1.0,
+        _ => strsim::jaro_winkler(name, written),
+    }
+}
+
+/// The nearest name as a question, or nothing, where none is near.
+pub(super) fn did_you_mean(names: impl Iterator<Item = (f64, String)>) -> String {
+    const NEAR: f64 = 0.8;
+
+    names
         .filter(|(nearness, _)| *nearness > NEAR)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map_or_else(String::new, |(_, shown)| {

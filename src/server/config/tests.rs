@@ -26,12 +26,13 @@ fn read(
         text: text.to_owned(),
     };
     let flags: Vec<_> = flags.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+    let variables = variables.iter();
+    let variables = variables
+        .map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
+        .collect();
     check::settings(Sources {
         file: Some(&file),
-        variable: &|name| {
-            let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| OsString::from(value))
-        },
+        variables: &variables,
         flags: &flags,
     })
 }

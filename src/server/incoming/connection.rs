@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
+use super::Place;
 use crate::rpc::peer::Peer;
 
 /// The bytes of the preface: `PRI * HTTP/2.0`, two line ends, `SM`, two more.
@@ -25,7 +25,9 @@ pub struct Connection {
     peer: Peer,
     /// `None`: the preface is there.
     awaited: Option<Awaited>,
-    _permit: OwnedSemaphorePermit,
+    /// `None`: it never gives way to another.
+    gives_way: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    _place: Place,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Connection {
         stream: Stream,
         peer: Peer,
         preface: Duration,
-        permit: OwnedSemaphorePermit,
+        place: Place,
         closing: &CancellationToken,
     ) -> Self {
         Self {
@@ -60,7 +62,18 @@ impl Connection {
                 late: Box::pin(sleep(preface)),
                 closing: Box::pin(closing.clone().cancelled_owned()),
             }),
-            _permit: permit,
+            gives_way: place.gives_way().map(Box::pin),
+            _place: place,
+        }
+    }
+
+    /// An error once it is to give way. HTTP/2 neither reads from a peer that does
+    /// not read, nor writes to one that says nothing: this is asked at both.
+    fn poll_gives_way(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let gives_way = self.gives_way.as_mut();
+        match gives_way.map(|gives_way| gives_way.as_mut().poll(context)) {
+            Some(Poll::Ready(())) => Err(io::ErrorKind::ConnectionAborted.into()),
+            _ => Ok(()),
         }
     }
 }
@@ -87,6 +100,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.poll_gives_way(context)?;
         let before = buffer.filled().len();
         let read = on!(self.stream, stream => stream.poll_read(context, buffer));
         let Some(awaited) = &mut self.awaited else {
@@ -112,6 +126,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_gives_way(context)?;
         on!(self.stream, stream => stream.poll_write(context, bytes))
     }
 
@@ -120,6 +135,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.poll_gives_way(context)?;
         on!(self.stream, stream => stream.poll_write_vectored(context, bytes))
     }
 
@@ -131,6 +147,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_gives_way(context)?;
         on!(self.stream, stream => stream.poll_flush(context))
     }
 
