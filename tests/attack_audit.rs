@@ -4,87 +4,11 @@
 mod calls;
 mod support;
 
-use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use calls::*;
-use credd::authority::record::audit::{AuditKey, read_entry, write_anchor};
-use credd::domain::audit::ChainNumber;
-use credd::domain::revision::Revision;
 use credd::proto::v1;
-use credd::store::Contents;
 use support::*;
-
-const DATA: u8 = 1;
-const HEAD: &[u8] = b"\0head";
-
-fn raw<T>(data_dir: &Path, work: impl FnOnce(&sled::Db) -> T) -> T {
-    let store = data_dir.join("store");
-    let current = std::fs::read_to_string(store.join("CURRENT")).unwrap();
-    let path = store.join(current.trim());
-    let database = loop {
-        match sled::open(&path) { Ok(database) => break database, Err(_) => thread::yield_now() }
-    };
-    let result = work(&database);
-    database.flush().unwrap();
-    result
-}
-
-fn contents(db: &sled::Db, change: impl FnOnce(&mut Contents)) {
-    let mut head = db.get(HEAD).unwrap().unwrap().to_vec();
-    let at = head.len() - 24;
-    let mut contents = Contents {
-        keys: u64::from_be_bytes(head[at..at + 8].try_into().unwrap()),
-        digest: u128::from_be_bytes(head[at + 8..].try_into().unwrap()),
-    };
-    change(&mut contents);
-    head[at..at + 8].copy_from_slice(&contents.keys.to_be_bytes());
-    head[at + 8..].copy_from_slice(&contents.digest.to_be_bytes());
-    db.insert(HEAD, head).unwrap();
-}
-
-/// The oldest records are removed, and the beginning is set to after them, as
-/// retention would, but nothing in the chain tells of it.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_oldest_records_removed_by_hand_are_found() {
-    let server = Server::start().await;
-    for _ in 0..3 {
-        let (id, _) = server.admin.issue_token("acme").await;
-        server.admin.lock(&id).await.unwrap();
-    }
-    let early = server.admin.audit.clone().verify_chain(v1::VerifyChainRequest::default()).await.unwrap().into_inner().head.unwrap();
-    for _ in 0..6 {
-        let (id, _) = server.admin.issue_token("acme").await;
-        server.admin.lock(&id).await.unwrap();
-    }
-    let late = server.admin.audit.clone().verify_chain(v1::VerifyChainRequest::default()).await.unwrap().into_inner().head.unwrap();
-    let directory = server.stop().await;
-    raw(directory.path(), |db| {
-        let through = early.sequence + 2;
-        let mut anchor = None;
-        for sequence in 1..=through {
-            let key = AuditKey::Entry(ChainNumber::FIRST, sequence).to_bytes();
-            let full = [&[DATA][..], &key].concat();
-            let Some(value) = db.remove(&full).unwrap() else { continue };
-            let revision = Revision::new(u64::from_be_bytes(value[..8].try_into().unwrap()));
-            let record = read_entry(&value[8..].to_vec().into()).unwrap();
-            anchor = Some((record.entry.head(), revision));
-            contents(db, |c| c.remove(&key, revision));
-        }
-        let (anchor, revision) = anchor.unwrap();
-        let key = AuditKey::Anchor(ChainNumber::FIRST).to_bytes();
-        let value = [&revision.number().to_be_bytes()[..], &write_anchor(&anchor)].concat();
-        db.insert([&[DATA][..], &key].concat(), value).unwrap();
-        contents(db, |c| c.add(&key, revision));
-    });
-    let server = Server::start_in(directory).await;
-    for (what, expected) in [("the head of before and the last", vec![early.clone(), late.clone()])] {
-        let verified = server.admin.audit.clone().verify_chain(v1::VerifyChainRequest { expected }).await.unwrap().into_inner();
-        eprintln!("expected {what}: broken {:?}, start {:?}, unchecked {}", verified.broken, verified.start.as_ref().map(|s| s.sequence), verified.unchecked);
-        assert!(verified.broken.is_some(), "with {what}: {} records are gone and nothing is said", verified.start.unwrap().sequence);
-    }
-}
 
 /// A refused change of a caller that hangs up is audited like another.
 #[tokio::test(flavor = "multi_thread")]
