@@ -146,6 +146,7 @@ where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
     let call = Arc::clone(&admitted.0);
+    let noting = noting::Unanswered::new(shared, &call);
     request.extensions_mut().insert(admitted);
     let answer = match arrival(shared, place.load(), request).await {
         Ok(request) => {
@@ -160,7 +161,7 @@ where
         }
         Err(status) => status.into_http(),
     };
-    noting::answered(shared, &call, &answer);
+    noting.answered(&answer);
     Ok(answer.map(|body| Body::new(Placed::new(body, place))))
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use http::{Request, Response};
 use prost::Message as _;
@@ -27,6 +27,9 @@ pub const REQUEST_ID: &str = "x-request-id";
 
 /// The action of a call of an RPC that there is not.
 const UNKNOWN_RPC: &str = "credd.unknown-rpc";
+/// The outcome of a call that ended before it was answered. If it changed something
+/// all the same, the commit tells of that.
+const CANCELLED: &str = "CANCELLED";
 /// The RPCs that judge what clients present. Their answers are not noted: there are
 /// many of them, and of those that count the judge tells.
 const VERIFY: [&str; 2] = [
@@ -94,6 +97,43 @@ pub(super) fn refused(
     let is_noted = token.is_some_and(|token| authority.note_caller(token, &event));
     if !is_noted {
         authority.note_refusal(event, caller);
+    }
+}
+
+/// A call that is not answered yet. How it is, is noted; and, if it is dropped before,
+/// that it was: who hangs up in time would do in secret what is refused.
+#[derive(Debug)]
+pub(super) struct Unanswered<'a> {
+    shared: &'a Shared,
+    call: Option<Arc<Call>>,
+}
+
+impl<'a> Unanswered<'a> {
+    /// A call that was let in.
+    pub(super) fn new(shared: &'a Shared, call: &Arc<Call>) -> Self {
+        Self {
+            shared,
+            call: Some(Arc::clone(call)),
+        }
+    }
+
+    /// Notes how it was answered, unless a commit tells of it.
+    pub(super) fn answered(mut self, response: &Response<Body>) {
+        if let Some(call) = self.call.take() {
+            answered(self.shared, &call, response);
+        }
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take()
+            && !call.trace.is_told()
+            && !VERIFY.contains(&call.trace.rpc())
+            && let Ok(authority) = self.shared.authority()
+        {
+            authority.note_call(&call, CANCELLED);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use credd::proto::v1::{self, AuditEvent, AuditFilter};
+use tonic::transport::Endpoint;
 use tonic::{Code, Request};
 
 use crate::calls::{issue_caller, put_role};
@@ -185,5 +186,74 @@ async fn the_denied_token_of_a_caller_is_told_of() {
         (event.tenant.as_str(), &event.credential_ids),
         ("credd", &vec![id])
     );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_with_many_refusals_hides_none_of_others() {
+    const CALLS: u64 = 1280;
+
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let (_, token) = admin.issue_verifier("noisy").await;
+    let noisy = server.client(&token).await;
+    admin.bind("credd:quiet", "verifier", "acme").await;
+    let (_, token) = admin.issue_caller_of("quiet").await;
+    let quiet = server.client(&token).await;
+    // Each about another tenant.
+    let mut calls = tokio::task::JoinSet::new();
+    for worker in 0..8 {
+        let noisy = noisy.clone();
+        calls.spawn(async move {
+            for n in (worker..CALLS).step_by(8) {
+                let request = v1::GetProfileRequest {
+                    tenant: format!("made-up-{n}"),
+                    name: "api-token".to_owned(),
+                };
+                let answer = noisy.directory.clone().get_profile(request).await;
+                assert!(answer.is_err());
+            }
+        });
+    }
+    calls.join_all().await;
+    assert!(quiet.issue(token_request("acme")).await.is_err());
+
+    let by = |principal: &str| AuditFilter {
+        principal: principal.to_owned(),
+        ..refused()
+    };
+    let found = events_once(admin, by("credd:quiet"), |events| total(events) == 1).await;
+    assert_eq!(found[0].action, "credd.v1.CredentialService/Issue");
+    let found = events_once(admin, by("credd:noisy"), |events| total(events) == CALLS).await;
+    assert!(found.iter().any(|event| event.action == "credd.others"));
+    assert!(found.len() < 1000, "{} records", found.len());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_address_that_a_token_is_used_from_is_told() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    admin.bind("credd:service", "verifier", "acme").await;
+    let (_, token) = admin.issue_caller_of("service").await;
+    for (host, calls) in [(1, 1), (66, 50)] {
+        let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+        let endpoint = endpoint.local_address(Some([127, 0, 0, host].into()));
+        let service = Client::over(endpoint.connect().await.unwrap(), &token);
+        for _ in 0..calls {
+            assert!(service.issue(token_request("acme")).await.is_err());
+        }
+    }
+    let by_service = AuditFilter {
+        principal: "credd:service".to_owned(),
+        ..refused()
+    };
+    let found = events_once(admin, by_service, |events| total(events) == 51).await;
+    // A second of them may have begun between.
+    let of = |address: &str| {
+        let from = found.iter().filter(|event| event.address == address);
+        from.map(|event| event.count).sum::<u64>()
+    };
+    assert_eq!((of("127.0.0.1"), of("127.0.0.66")), (1, 50));
     server.stop().await;
 }

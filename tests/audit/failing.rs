@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use credd::authority::hub::RingSize;
@@ -12,18 +13,22 @@ use credd::store::memory::MemoryStore;
 use credd::store::{Batch, Changes, Entry, KeyRange, PageLimit, Store, StoreError};
 use tonic::Code;
 
-use crate::calls::{Held, issue_request};
+use crate::calls::{Held, issue_caller, issue_request, put_role};
 use crate::clocked::in_process::InProcess;
-use crate::{events, number, of_rpc, sound};
+use crate::support::{Client, until};
+use crate::{events, events_once, number, of_rpc, sound};
 
-/// A store whose disk is full when a test says so.
+/// A store whose disk is full, or whose commits wait, when a test says so.
 #[derive(Debug)]
-struct Full {
+struct Troubled {
     store: MemoryStore,
     is_full: AtomicBool,
+    is_slow: AtomicBool,
+    /// Whether a commit waits.
+    waits: AtomicBool,
 }
 
-impl Store for Full {
+impl Store for Troubled {
     fn id(&self) -> StoreId {
         self.store.id()
     }
@@ -32,6 +37,10 @@ impl Store for Full {
         if self.is_full.load(Ordering::SeqCst) {
             let (free, reserve) = (1, 2);
             return Err(StoreError::Full { free, reserve });
+        }
+        while self.is_slow.load(Ordering::SeqCst) {
+            self.waits.store(true, Ordering::SeqCst);
+            thread::yield_now();
         }
         self.store.commit(batch)
     }
@@ -58,12 +67,14 @@ impl Store for Full {
     }
 }
 
-async fn start() -> (Arc<Full>, InProcess) {
-    let store = Arc::new(Full {
+async fn start() -> (Arc<Troubled>, InProcess) {
+    let store = Arc::new(Troubled {
         store: MemoryStore::new(StoreId::from_bytes([5; 16])),
         is_full: AtomicBool::new(false),
+        is_slow: AtomicBool::new(false),
+        waits: AtomicBool::new(false),
     });
-    let server = InProcess::start(Arc::<Full>::clone(&store), RingSize::default()).await;
+    let server = InProcess::start(Arc::<Troubled>::clone(&store), RingSize::default()).await;
     (store, server)
 }
 
@@ -130,12 +141,59 @@ async fn a_commit_that_fails_leaves_no_event_and_the_chain_goes_on() {
     };
     let counted =
         |events: &[v1::AuditEvent]| events.iter().map(|event| event.count).sum::<u64>() == 3;
-    let found = crate::events_once(admin, refused, counted).await;
+    let found = events_once(admin, refused, counted).await;
     assert!(found.iter().all(|event| event.outcome == "DISK_FULL"));
     let ok = AuditFilter {
         outcome: v1::AuditOutcome::Ok.into(),
         ..of_rpc("CredentialService/Issue")
     };
     assert_eq!(events(admin, ok).await.len(), 2);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_told_of_though_the_caller_hung_up_before_the_answer() {
+    const CALLS: u64 = 20;
+
+    let (store, server) = start().await;
+    let admin = &server.admin;
+    put_role(admin, "credd", "clerk", &["credd.bindings.put"]).await;
+    let token = issue_caller(admin, "clerk", &["clerk"]).await;
+    let clerk = Client::connect(server.address, &token).await;
+    store.is_slow.store(true, Ordering::SeqCst);
+    let slow = tokio::spawn({
+        let admin = admin.clone();
+        async move { admin.issue_token("acme").await }
+    });
+    until("a commit that waits", async || {
+        store.waits.load(Ordering::SeqCst)
+    })
+    .await;
+    for _ in 0..CALLS {
+        // More than a clerk may give.
+        let request = v1::PutBindingRequest {
+            principal: "credd:clerk".to_owned(),
+            role: "administrator".to_owned(),
+            tenant: "acme".to_owned(),
+            ..Default::default()
+        };
+        let mut directory = clerk.directory.clone();
+        tokio::select! {
+            biased;
+            answer = directory.put_binding(request) => panic!("it was not its turn: {answer:?}"),
+            // What is answered on the same connection came after it.
+            other = clerk.get("anything") => assert!(other.is_err()),
+        }
+    }
+    store.is_slow.store(false, Ordering::SeqCst);
+    slow.await.unwrap();
+    let by_clerk = AuditFilter {
+        principal: "credd:clerk".to_owned(),
+        outcome: v1::AuditOutcome::Refused.into(),
+        ..of_rpc("DirectoryService/PutBinding")
+    };
+    let total = |events: &[v1::AuditEvent]| events.iter().map(|event| event.count).sum::<u64>();
+    let found = events_once(admin, by_clerk, |events| total(events) == CALLS).await;
+    assert!(found.iter().all(|event| event.outcome == "CANCELLED"));
     server.stop().await.unwrap();
 }

@@ -8,8 +8,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use credd::authority::record::audit::{AuditKey, AuditRecord, read_entry, write_entry};
-use credd::domain::audit::ChainNumber;
+use credd::authority::record::audit::{
+    AuditKey, AuditRecord, read_entry, write_anchor, write_entry,
+};
+use credd::domain::audit::{ChainNumber, Head};
 use credd::domain::revision::Revision;
 use credd::domain::time::Timestamp;
 use credd::proto::v1::{AuditHead, ChainFlaw};
@@ -74,13 +76,32 @@ impl Raw {
         let (revision, _) = self.get(sequence);
         let key = Self::key(sequence);
         self.0.remove(&key).unwrap();
+        self.count(|contents| contents.remove(&key[1..], revision));
+    }
+
+    /// Has the log begin after a record that is there, as retention would.
+    fn remove_through(&self, last: u64) {
+        let (revision, _) = self.get(last);
+        let anchor = write_anchor(&self.record(last).entry.head());
+        for sequence in 1..=last {
+            self.remove(sequence);
+        }
+        let key = AuditKey::Anchor(ChainNumber::FIRST).to_bytes();
+        let value = [&revision.number().to_be_bytes()[..], &anchor].concat();
+        let written = [&[DATA][..], &key].concat();
+        self.0.insert(written, value).unwrap();
+        self.count(|contents| contents.add(&key, revision));
+    }
+
+    /// Sets right what the store knows of its contents.
+    fn count(&self, change: impl FnOnce(&mut Contents)) {
         let mut head = self.0.get(HEAD).unwrap().unwrap().to_vec();
         let at = head.len() - 24;
         let mut contents = Contents {
             keys: u64::from_be_bytes(head[at..at + 8].try_into().unwrap()),
             digest: u128::from_be_bytes(head[at + 8..].try_into().unwrap()),
         };
-        contents.remove(&key[1..], revision);
+        change(&mut contents);
         head[at..at + 8].copy_from_slice(&contents.keys.to_be_bytes());
         head[at + 8..].copy_from_slice(&contents.digest.to_be_bytes());
         self.0.insert(HEAD, head).unwrap();
@@ -272,6 +293,25 @@ async fn a_tail_that_was_cut_is_found_against_a_head_that_was_kept() {
         };
         let (named, flaw, _) = found(damaged, &[kept]).await;
         assert_eq!((named, flaw), (last - cut + 1, ChainFlaw::Cut), "{cut}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_that_was_removed_by_another_than_retention_is_found() {
+    let (directory, head) = filled().await;
+    let early = raw(directory.path(), |raw| {
+        let Head { sequence, hash } = raw.record(5).entry.head();
+        AuditHead {
+            sequence,
+            hash: hash.to_string(),
+            ..head.clone()
+        }
+    });
+    for expected in [&[][..], &[early, head]] {
+        let damaged = copy(directory.path());
+        raw(damaged.path(), |raw| raw.remove_through(7));
+        let (named, flaw, description) = found(damaged, expected).await;
+        assert_eq!((named, flaw), (7, ChainFlaw::Removed), "{description}");
     }
 }
 

@@ -63,10 +63,8 @@ impl Authority {
             };
             at = last + 1;
             for record in page {
-                // What tells of an erasure stays: it is how one is told from a record
-                // that somebody else has emptied.
                 let is_meant = |event: Event| {
-                    event.erased.is_empty() && filter.admits(&event) && named.is_in(&event)
+                    !event.is_of_upkeep() && filter.admits(&event) && named.is_in(&event)
                 };
                 if record.event().is_some_and(is_meant)
                     && let Ok(AuditRecord { entry, .. }) = record.record

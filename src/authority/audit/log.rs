@@ -217,9 +217,11 @@ impl AuditLog {
         let _undisturbed = self.undisturbed().await;
         let head = *self.head.borrow();
         let start = self.start().await?;
-        // What is known of the end is as good as what was kept elsewhere.
+        // What is known of the ends is as good as what was kept elsewhere.
         let known = (head.sequence >= start.sequence).then_some(head);
-        let expected = expected.into_iter().chain(known).collect();
+        let genesis = Head::genesis(self.store.id(), ChainNumber::FIRST);
+        let genesis = (start.sequence == 0).then_some(genesis);
+        let expected = expected.into_iter().chain(known).chain(genesis).collect();
         let mut records = 0;
         let mut verifier = match Verifier::new(ChainNumber::FIRST, start, expected) {
             Ok(verifier) => verifier,
@@ -238,6 +240,9 @@ impl AuditLog {
                 }
                 if let Some(event) = record.event() {
                     verifier.told_erased(&event.erased);
+                    if let Some(begins) = &event.begins {
+                        verifier.told_removed(begins);
+                    }
                 }
                 records += 1;
             }

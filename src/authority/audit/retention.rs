@@ -13,8 +13,8 @@ pub const REMOVED_AT_ONCE: usize = 512;
 
 impl Authority {
     /// Removes the oldest part of the log, up to the first record that is younger than
-    /// `keep`. Where it begins then is known, so that the rest can be checked. Returns
-    /// how many were removed.
+    /// `keep`. Where it begins then is known, and an event that is not removed with
+    /// them tells of it, so that the rest can be checked. Returns how many were removed.
     ///
     /// # Errors
     ///

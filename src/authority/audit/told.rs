@@ -117,6 +117,10 @@ pub(in crate::authority) fn told(
             Command::EraseEvents(erasure) => erasure.sequences().collect(),
             _ => Vec::new(),
         },
+        begins: match command {
+            Command::TrimAudit(trimming) => Some(trimming.anchor),
+            _ => None,
+        },
         ..by
     };
     split(event)

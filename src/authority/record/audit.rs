@@ -138,11 +138,7 @@ pub fn read_entry(value: &Bytes) -> Result<AuditRecord, String> {
 /// The value of the place where a chain begins.
 #[must_use]
 pub fn write_anchor(anchor: &Head) -> Bytes {
-    let Head { sequence, hash } = anchor;
-    envelope(&stored::AuditAnchorRecord {
-        sequence: *sequence,
-        hash: Bytes::copy_from_slice(&hash.0),
-    })
+    envelope(&stored_anchor(anchor))
 }
 
 /// The place of a value.
@@ -151,7 +147,19 @@ pub fn write_anchor(anchor: &Head) -> Bytes {
 ///
 /// What is wrong with it.
 pub fn read_anchor(value: &Bytes) -> Result<Head, String> {
-    let stored::AuditAnchorRecord { sequence, hash } = open_envelope(value)?;
+    anchor_of(open_envelope(value)?)
+}
+
+fn stored_anchor(anchor: &Head) -> stored::AuditAnchorRecord {
+    let Head { sequence, hash } = anchor;
+    stored::AuditAnchorRecord {
+        sequence: *sequence,
+        hash: Bytes::copy_from_slice(&hash.0),
+    }
+}
+
+fn anchor_of(record: stored::AuditAnchorRecord) -> Result<Head, String> {
+    let stored::AuditAnchorRecord { sequence, hash } = record;
     Ok(Head {
         sequence,
         hash: read_hash(&hash)?,
@@ -184,6 +192,7 @@ pub fn write_event(event: &Event) -> Bytes {
         first,
         last,
         erased,
+        begins,
     } = event;
     let Subject {
         tenant,
@@ -225,6 +234,7 @@ pub fn write_event(event: &Event) -> Bytes {
         first_at_ms: first.as_millis(),
         last_at_ms: last.as_millis(),
         erased: erased.clone(),
+        begins: begins.as_ref().map(stored_anchor),
     };
     payload.encode_to_vec().into()
 }
@@ -260,6 +270,7 @@ pub fn read_event(payload: &Bytes) -> Result<Event, String> {
         first_at_ms,
         last_at_ms,
         erased,
+        begins,
     } = payload.map_err(|error| error.to_string())?;
     let text = |bytes: &Bytes| utf8(bytes).map(str::to_owned);
     let known_by = match AuditKnownBy::try_from(known_by) {
@@ -296,6 +307,7 @@ pub fn read_event(payload: &Bytes) -> Result<Event, String> {
         first: Timestamp::from_millis(first_at_ms),
         last: Timestamp::from_millis(last_at_ms),
         erased,
+        begins: begins.map(anchor_of).transpose()?,
     })
 }
 
@@ -338,6 +350,14 @@ mod tests {
         fits(largest());
         fits(Event {
             erased: vec![u64::MAX; 2 * MOST_ERASED],
+            ..largest()
+        });
+        let begins = Head {
+            sequence: u64::MAX,
+            hash: Hash([0xff; 32]),
+        };
+        fits(Event {
+            begins: Some(begins),
             ..largest()
         });
     }

@@ -1,5 +1,6 @@
 //! What a record of the audit log says.
 
+use super::chain::Head;
 use crate::domain::id::CredentialId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Kind;
@@ -73,6 +74,8 @@ pub struct Event {
     pub last: Timestamp,
     /// Of an erasure: the records that were erased, at most [`MOST_ERASED`].
     pub erased: Vec<u64>,
+    /// Of a removal of the oldest records: the last of them.
+    pub begins: Option<Head>,
 }
 
 /// What an event is about; what is empty has no part in it.
@@ -130,6 +133,7 @@ impl Event {
             first: now,
             last: now,
             erased: Vec::new(),
+            begins: None,
         }
     }
 
@@ -143,6 +147,13 @@ impl Event {
     #[must_use]
     pub fn is_use(&self) -> bool {
         USES.contains(&self.outcome.as_str())
+    }
+
+    /// Whether the chain is checked by what it tells, so that it is not erased: it is
+    /// how an erasure and a removal are told from what somebody else has done.
+    #[must_use]
+    pub fn is_of_upkeep(&self) -> bool {
+        !self.erased.is_empty() || self.begins.is_some()
     }
 
     /// The same event as it may be written: within the bounds of a record, and
@@ -161,7 +172,7 @@ impl Event {
         } = self.subject;
         credentials.truncate(MOST_CREDENTIALS);
         let mut erased = self.erased;
-        if !erased.is_empty() {
+        if !erased.is_empty() || self.begins.is_some() {
             // They take the place of credentials, of which an erasure names none.
             credentials.clear();
             erased.truncate(MOST_ERASED);

@@ -15,6 +15,8 @@ pub struct Verifier {
     expected: Vec<Head>,
     /// Records without a payload, until one comes that tells of it.
     blank: BTreeSet<u64>,
+    /// Where it begins, if records were removed, until one comes that tells of it.
+    untold: Option<Head>,
     verified: Verified,
 }
 
@@ -67,6 +69,8 @@ pub enum Flaw {
     OtherHash,
     /// Its payload is gone, and no record tells that it was erased.
     Blanked,
+    /// It and all before it are gone, and no record tells that they were removed.
+    Removed,
 }
 
 impl fmt::Display for Broken {
@@ -93,6 +97,10 @@ impl fmt::Display for Broken {
                 f,
                 "the payload of record {sequence} is gone, and no record tells that it was erased"
             ),
+            Flaw::Removed => write!(
+                f,
+                "record {sequence} and all before it are gone, and no record tells that they were removed"
+            ),
         }
     }
 }
@@ -112,6 +120,7 @@ impl Verifier {
             reached: start,
             expected,
             blank: BTreeSet::new(),
+            untold: Some(start).filter(|start| start.sequence > 0),
             verified: Verified {
                 start,
                 head: start,
@@ -167,15 +176,23 @@ impl Verifier {
         }
     }
 
+    /// The record that was read last tells that the chain was to begin here.
+    pub fn told_removed(&mut self, begins: &Head) {
+        self.untold.take_if(|start| start == begins);
+    }
+
     /// The end of the chain: nothing that was expected may be missing, and nothing
-    /// erased that no record tells of.
+    /// removed or erased that no record tells of.
     ///
     /// # Errors
     ///
-    /// [`Broken`], naming the first that was blanked, or the record after the last, if
-    /// a later one was seen.
+    /// [`Broken`], naming the last of a beginning that was removed, or the first that
+    /// was blanked, or the record after the last, if a later one was seen.
     pub fn finish(self) -> Result<Verified, Broken> {
         let broken = |sequence, flaw| Err(Broken { sequence, flaw });
+        if let Some(start) = self.untold {
+            return broken(start.sequence, Flaw::Removed);
+        }
         if let Some(first) = self.blank.first() {
             return broken(*first, Flaw::Blanked);
         }

@@ -75,6 +75,7 @@ pub fn broken(broken: &Broken) -> v1::BrokenRecord {
         Flaw::Cut => v1::ChainFlaw::Cut,
         Flaw::OtherHash => v1::ChainFlaw::OtherHash,
         Flaw::Blanked => v1::ChainFlaw::Blanked,
+        Flaw::Removed => v1::ChainFlaw::Removed,
     };
     v1::BrokenRecord {
         sequence: *sequence,
@@ -252,6 +253,7 @@ fn said(event: Event) -> v1::AuditEvent {
         last,
         // The details tell of them.
         erased: _,
+        begins: _,
     } = event;
     let Subject {
         tenant,

@@ -49,6 +49,7 @@ fn verify_from(start: Head, entries: &At, expected: &[Head]) -> Result<Verified,
     for (at, entry) in entries {
         verifier.read(*at, Some(entry))?;
     }
+    verifier.told_removed(&start);
     verifier.finish()
 }
 
@@ -252,6 +253,25 @@ proptest! {
         let verified = verify_from(start, &rest, &kept).unwrap();
         prop_assert_eq!(verified.records, length - gone as u64);
         prop_assert_eq!(verified.unchecked, (gone as u64).saturating_sub(1));
+        // Somebody must tell of it, and of this very place.
+        let untold = |told: Option<Head>| {
+            let mut verifier = Verifier::new(CHAIN, start, kept.clone())?;
+            for (at, entry) in &rest {
+                verifier.read(*at, Some(entry))?;
+            }
+            if let Some(told) = told {
+                verifier.told_removed(&told);
+            }
+            verifier.finish()
+        };
+        for told in [None, gone.checked_sub(2).map(|at| kept[at])] {
+            let found = untold(told);
+            if gone == 0 {
+                prop_assert!(found.is_ok());
+            } else {
+                prop_assert_eq!(found, flaw(start.sequence, Flaw::Removed));
+            }
+        }
         // The beginning can't be moved: the first that is kept follows from it.
         let moved = Head { sequence: start.sequence, hash: Hash([9; 32]) };
         let found = verify_from(moved, &rest, &[]);
