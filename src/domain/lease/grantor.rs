@@ -1,0 +1,233 @@
+//! Who grants leases, and waits for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{BootTime, Drift};
+use crate::domain::revision::Revision;
+
+/// The leases of all sessions of one incarnation, as the one that granted them
+/// counts.
+///
+/// A session counts as long as its lease runs, whether it is connected or not: a
+/// cache that was cut off goes on answering until then. One without a lease may
+/// answer nothing from its cache, and nobody waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Grantor<S> {
+    length: Duration,
+    drift: Drift,
+    /// Who has not applied this gets no lease.
+    floor: Revision,
+    /// Until when sessions of an earlier incarnation may have leases.
+    quiet_from: BootTime,
+    leases: BTreeMap<S, Lease>,
+    /// Those with leases by what they have acknowledged.
+    by_acknowledged: BTreeSet<(Revision, S)>,
+    /// The same by when their leases end.
+    by_end: BTreeSet<(BootTime, S)>,
+    /// The fences that are waited for, with how many leases ran out meanwhile.
+    fences: BTreeMap<FenceId, Waiting>,
+    next_fence: FenceId,
+}
+
+/// A fence that is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FenceId(u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Lease {
+    acknowledged: Revision,
+    ends_at: BootTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Waiting {
+    revision: Revision,
+    /// How many sessions had not acknowledged it when the wait began.
+    behind: usize,
+    ran_out: usize,
+}
+
+/// How far a fence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fenced {
+    /// How many sessions have acknowledged it that had not when the wait began.
+    pub acknowledged: usize,
+    /// How many leases ran out before their sessions did.
+    pub ran_out: usize,
+    /// How many sessions are still waited for.
+    pub awaited: usize,
+    /// Whether nobody is waited for any more, not even sessions of an earlier
+    /// incarnation.
+    pub is_done: bool,
+}
+
+impl<S: Clone + Ord> Grantor<S> {
+    /// For an incarnation that has loaded this revision. Leases of earlier ones may
+    /// run until `quiet_from`.
+    #[must_use]
+    pub const fn new(
+        length: Duration,
+        drift: Drift,
+        loaded: Revision,
+        quiet_from: BootTime,
+    ) -> Self {
+        Self {
+            length,
+            drift,
+            floor: loaded,
+            quiet_from,
+            leases: BTreeMap::new(),
+            by_acknowledged: BTreeSet::new(),
+            by_end: BTreeSet::new(),
+            fences: BTreeMap::new(),
+            next_fence: FenceId(0),
+        }
+    }
+
+    /// Raises the floor: a fenced commit was applied. From then on nobody gets a
+    /// lease who has not applied it, so that its fence ends within one lease.
+    pub fn raise(&mut self, floor: Revision) {
+        self.floor = self.floor.max(floor);
+    }
+
+    /// A message of a session that arrived at `received_at`: it has applied one
+    /// revision, and acknowledges another for itself and for all that follow it.
+    /// Returns the length of the lease that it gets, which ends before `within`, when
+    /// the grantor's own one does.
+    pub fn renew(
+        &mut self,
+        session: &S,
+        applied: Revision,
+        acknowledged: Revision,
+        received_at: BootTime,
+        within: Option<BootTime>,
+    ) -> Option<Duration> {
+        let lease = self.lease_within(received_at, within);
+        let lease = lease.filter(|_| applied >= self.floor);
+        let earlier = self.leases.get(session).copied();
+        let ends_at = lease.map(|lease| received_at + self.drift.at_least(lease));
+        let ends_at = ends_at.max(earlier.map(|earlier| earlier.ends_at))?;
+        // It never takes back what it has acknowledged.
+        let acknowledged = earlier.map_or(acknowledged, |earlier| {
+            acknowledged.max(earlier.acknowledged)
+        });
+        self.remove(session);
+        self.by_acknowledged.insert((acknowledged, session.clone()));
+        self.by_end.insert((ends_at, session.clone()));
+        let now = Lease {
+            acknowledged,
+            ends_at,
+        };
+        self.leases.insert(session.clone(), now);
+        lease
+    }
+
+    fn lease_within(&self, now: BootTime, within: Option<BootTime>) -> Option<Duration> {
+        let own = within.map_or(Duration::MAX, |end| self.drift.sure_within(end.since(now)));
+        Some(self.length.min(own)).filter(|lease| !lease.is_zero())
+    }
+
+    /// Takes out the leases that have run out.
+    pub fn advance(&mut self, now: BootTime) {
+        while let Some((ends_at, session)) = self.by_end.first().cloned()
+            && ends_at <= now
+        {
+            let Some(lease) = self.remove(&session) else {
+                break;
+            };
+            for waiting in self.fences.values_mut() {
+                if lease.acknowledged < waiting.revision {
+                    waiting.ran_out += 1;
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, session: &S) -> Option<Lease> {
+        let lease = self.leases.remove(session)?;
+        self.by_acknowledged
+            .remove(&(lease.acknowledged, session.clone()));
+        self.by_end.remove(&(lease.ends_at, session.clone()));
+        Some(lease)
+    }
+
+    /// What every session has acknowledged or outlived; `None`: everything, for no
+    /// session has a lease. Of those whose leases have run out only once
+    /// [`Grantor::advance`] was told the time.
+    #[must_use]
+    pub fn settled(&self) -> Option<Revision> {
+        self.by_acknowledged.first().map(|(revision, _)| *revision)
+    }
+
+    /// The sessions that have leases and have not acknowledged a revision.
+    pub fn behind(&self, revision: Revision) -> impl Iterator<Item = &S> {
+        self.by_acknowledged
+            .iter()
+            .take_while(move |(acknowledged, _)| *acknowledged < revision)
+            .map(|(_, session)| session)
+    }
+
+    /// Begins to wait for a revision.
+    pub fn fence(&mut self, revision: Revision, now: BootTime) -> FenceId {
+        self.advance(now);
+        let id = self.next_fence;
+        self.next_fence = FenceId(id.0 + 1);
+        let waiting = Waiting {
+            revision,
+            behind: self.behind(revision).count(),
+            ran_out: 0,
+        };
+        self.fences.insert(id, waiting);
+        id
+    }
+
+    /// How far a fence is that was begun and not ended.
+    #[must_use]
+    pub fn fenced(&mut self, id: FenceId, now: BootTime) -> Option<Fenced> {
+        self.advance(now);
+        let Waiting {
+            revision,
+            behind,
+            ran_out,
+        } = *self.fences.get(&id)?;
+        let awaited = self.behind(revision).count();
+        Some(Fenced {
+            acknowledged: behind.saturating_sub(ran_out + awaited),
+            ran_out,
+            awaited,
+            is_done: awaited == 0 && now >= self.quiet_from,
+        })
+    }
+
+    /// Whether a fence at a revision is done, whoever waits for it.
+    #[must_use]
+    pub fn is_settled(&self, revision: Revision, now: BootTime) -> bool {
+        now >= self.quiet_from && self.settled().is_none_or(|settled| settled >= revision)
+    }
+
+    /// Waits for a fence no longer.
+    pub fn end(&mut self, id: FenceId) {
+        self.fences.remove(&id);
+    }
+
+    /// When a lease runs out next, or those of an earlier incarnation have.
+    #[must_use]
+    pub fn next_end(&self, now: BootTime) -> Option<BootTime> {
+        let lease = self.by_end.first().map(|(ends_at, _)| *ends_at);
+        let quiet = Some(self.quiet_from).filter(|quiet| now < *quiet);
+        lease.into_iter().chain(quiet).min()
+    }
+
+    /// How many sessions have leases.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Whether none has one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+}
