@@ -4,7 +4,7 @@
 //!
 //! True time is counted in ticks; a clock shows three to five quarters of it, and
 //! the leases allow for a drift of a quarter.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod checks;
 mod world;

@@ -82,6 +82,10 @@ pub(crate) struct State {
 }
 
 /// What has happened at least once.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that happened"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Seen {
     /// A request that arrived after a fence returned got a yes from before it.
@@ -318,6 +322,7 @@ impl World {
         (state != *last).then_some(state)
     }
 
+    #[allow(clippy::too_many_lines, reason = "a table of what each action does")]
     fn act(&self, state: &mut State, action: Action) -> Option<()> {
         let (nodes_now, sidecars_now) = (self.nodes_clock(state), self.sidecars_clock(state));
         match action {
