@@ -43,15 +43,16 @@ struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Waiting {
     revision: Revision,
-    /// How many sessions had not acknowledged it when the wait began.
-    behind: usize,
+    /// How many sessions had leases when the wait began.
+    sessions: usize,
     ran_out: usize,
 }
 
 /// How far a fence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fenced {
-    /// How many sessions have acknowledged it that had not when the wait began.
+    /// How many of the sessions that had leases when the wait began have acknowledged
+    /// it.
     pub acknowledged: usize,
     /// How many leases ran out before their sessions did.
     pub ran_out: usize,
@@ -175,7 +176,7 @@ impl<S: Clone + Ord> Grantor<S> {
         self.next_fence = FenceId(id.0 + 1);
         let waiting = Waiting {
             revision,
-            behind: self.behind(revision).count(),
+            sessions: self.len(),
             ran_out: 0,
         };
         self.fences.insert(id, waiting);
@@ -188,12 +189,12 @@ impl<S: Clone + Ord> Grantor<S> {
         self.advance(now);
         let Waiting {
             revision,
-            behind,
+            sessions,
             ran_out,
         } = *self.fences.get(&id)?;
         let awaited = self.behind(revision).count();
         Some(Fenced {
-            acknowledged: behind.saturating_sub(ran_out + awaited),
+            acknowledged: sessions.saturating_sub(ran_out + awaited),
             ran_out,
             awaited,
             is_done: awaited == 0 && now >= self.quiet_from,

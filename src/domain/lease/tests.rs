@@ -124,7 +124,7 @@ fn a_fence_at_what_all_have_acknowledged_is_done_at_once() {
     let mut grantor = grantor();
     renew(&mut grantor, 'a', 12, 0);
     let fence = grantor.fence(rev(12), at(1));
-    assert_eq!(grantor.fenced(fence, at(1)), Some(fenced(0, 0, 0)));
+    assert_eq!(grantor.fenced(fence, at(1)), Some(fenced(1, 0, 0)));
 }
 
 #[test]
