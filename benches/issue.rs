@@ -33,6 +33,7 @@ use credd::authority::directory::Configured;
 use credd::authority::feed::Feed;
 use credd::authority::hub::RingSize;
 use credd::authority::manage::{Asked, NewCredential};
+use credd::authority::sessions::LeaseSettings;
 use credd::authority::{Authority, Parts, Workers};
 use credd::domain::expiry::Wish;
 use credd::domain::names::{Label, Principal, PrincipalName, ProfileName, Role};
@@ -160,17 +161,21 @@ fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom::new()),
         quotas: Quotas::default(),
-    });
+        leases: LeaseSettings::default(),
+    })
+    .unwrap();
     let Workers {
         committer,
         uses,
         audit,
         rekeys: _,
+        heart,
     } = workers;
     let thread = std::thread::Builder::new().name("committer".to_owned());
     thread.spawn(|| committer.run().unwrap()).unwrap();
     runtime.spawn(uses.run());
     runtime.spawn(audit.run());
+    runtime.spawn(heart.run());
     Arc::new(authority)
 }
 
@@ -204,11 +209,13 @@ fn asked(authority: &Authority) -> Asked {
         permission: Permission::Issue,
         reach: Tenants::All,
         trace: Trace::new("credd.v1.CredentialService/Issue", None, ""),
+        answer_before: None,
     };
     Asked {
         how: How {
             origin: Origin::Call(Arc::new(call)),
             dry: false,
+            fence: None,
         },
         ..Asked::by_credd()
     }

@@ -86,7 +86,7 @@ fn main() {
     table.print();
 
     let opened = open(&settings(directory.path()), IfMissing::Refuse).unwrap();
-    let (authority, _workers) = Authority::new(opened.parts.clone());
+    let (authority, _workers) = Authority::new(opened.parts.clone()).unwrap();
     list(
         &authority,
         &Population {

@@ -11,8 +11,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::{CancellationToken, DropGuard};
+
 use crate::domain::keyring::Keyring;
-use crate::domain::random::Random;
+use crate::domain::random::{Random, RandomUnavailable};
 use crate::domain::revision::{Position, StoreId};
 use crate::domain::time::{Clock, Timestamp};
 use crate::store::Store;
@@ -25,6 +27,7 @@ pub mod committer;
 pub mod directory;
 pub mod entry;
 pub mod feed;
+pub mod heart;
 pub mod hub;
 pub mod impact;
 pub mod index;
@@ -40,6 +43,7 @@ pub mod record;
 pub mod rekey;
 pub mod reseal;
 pub mod retention;
+pub mod sessions;
 pub mod sweep;
 pub mod table;
 pub mod uses;
@@ -50,10 +54,12 @@ use audit::{Audit, AuditWriter};
 use command::Quotas;
 use committer::{Commands, Committer};
 use feed::Feed;
+use heart::Heart;
 use hub::{Hub, LogError, LogReader};
 use index::Index;
 use keys::Keys;
 use rekey::{RekeyWriter, Rekeys};
+use sessions::{LeaseSettings, Sessions};
 use uses::{UseWriter, Uses};
 use watch::{Subscription, WatchRequest};
 
@@ -72,6 +78,9 @@ pub struct Authority {
     audit: Audit,
     rekeys: Rekeys,
     keys: Arc<Keys>,
+    sessions: Arc<Sessions>,
+    /// Ends the heart with the authority.
+    _beating: DropGuard,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     started_at: Timestamp,
@@ -89,6 +98,8 @@ pub struct Workers {
     pub audit: AuditWriter,
     /// To be run as a task.
     pub rekeys: RekeyWriter,
+    /// To be run as a task.
+    pub heart: Heart,
 }
 
 /// What an authority works with.
@@ -106,12 +117,17 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// How many credentials there may be.
     pub quotas: Quotas,
+    /// What leases are measured by.
+    pub leases: LeaseSettings,
 }
 
 impl Authority {
     /// An authority, and what must run for it.
-    #[must_use]
-    pub fn new(parts: Parts) -> (Self, Workers) {
+    ///
+    /// # Errors
+    ///
+    /// [`RandomUnavailable`]: there is no name for the process.
+    pub fn new(parts: Parts) -> Result<(Self, Workers), RandomUnavailable> {
         let Parts {
             store,
             feed,
@@ -119,13 +135,19 @@ impl Authority {
             clock,
             random,
             quotas,
+            leases,
         } = parts;
+        let (loaded, found) = feed.index().read(|index| index.node());
+        let found = found.map(|(node, _)| node);
+        let sessions = Arc::new(Sessions::new(leases, loaded, found, &*random)?);
+        feed.set_sessions(Arc::clone(&sessions));
         let keys = Arc::new(Keys::new(keyring, Arc::clone(feed.index())));
         feed.set_keys(Arc::clone(&keys));
         let (commands, committer) = Committer::new(
             Arc::clone(&store),
             Arc::clone(&feed),
             Arc::clone(&keys),
+            Arc::clone(&sessions),
             Arc::clone(&clock),
             Arc::clone(&random),
             quotas,
@@ -139,6 +161,9 @@ impl Authority {
             Arc::clone(&keys),
             Arc::clone(&clock),
         );
+        let beating = CancellationToken::new();
+        let ending = beating.clone();
+        let heart = Heart::new(commands.clone(), Arc::clone(&sessions), ending);
         let authority = Self {
             store: store.id(),
             index: Arc::clone(feed.index()),
@@ -149,6 +174,8 @@ impl Authority {
             audit,
             rekeys,
             keys,
+            sessions,
+            _beating: beating.drop_guard(),
             started_at: clock.now(),
             clock,
             random,
@@ -158,8 +185,9 @@ impl Authority {
             uses: use_writer,
             audit: audit_writer,
             rekeys: rekey_writer,
+            heart,
         };
-        (authority, workers)
+        Ok((authority, workers))
     }
 
     /// The identity of the store that it works on.
@@ -184,6 +212,12 @@ impl Authority {
     #[must_use]
     pub const fn keys(&self) -> &Arc<Keys> {
         &self.keys
+    }
+
+    /// Who follows it.
+    #[must_use]
+    pub const fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
     }
 
     /// When it began.

@@ -332,6 +332,7 @@ fn commit(message: v1::WatchResponse) -> Option<Commit> {
         }),
         Message::Bookmark(_) => None,
         Message::Reset(_) | Message::SnapshotPart(_) => panic!("a Watch lost its place"),
+        Message::Grant(_) => panic!("a Grant to who asked for none"),
     }
 }
 

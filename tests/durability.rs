@@ -318,6 +318,7 @@ impl Hanging {
                 Message::Bookmark(_) if message.revision.unwrap().number >= now => return ids,
                 Message::Bookmark(_) => (),
                 Message::Reset(_) | Message::SnapshotPart(_) => panic!("a Watch lost its place"),
+                Message::Grant(_) => panic!("a Grant to who asked for none"),
             }
         }
     }

@@ -166,6 +166,7 @@ async fn a_dry_run_and_a_repeated_report_write_nothing() {
         secrets: vec![held.secret()],
         reason: "a wiki".to_owned(),
         dry_run: true,
+        fence: false,
     };
     let dry = report(admin, request.clone()).await.unwrap();
     assert_eq!(dry.results[0].outcome(), Locked);

@@ -420,6 +420,8 @@ proptest! {
             snapshot: false,
             tenants: roles.clone(),
             heartbeat: time.map(|_| ttl),
+            session_id: label.clone(),
+            renewal: None,
         }, &Tenants::All);
         let mut violations = Violations::default();
         let filter = v1::CredentialFilter {

@@ -213,8 +213,8 @@ fn changes_are_the_commits_whole_and_in_order<E: Engine>() {
         let at = Timestamp::from_millis(millis);
         let committed = Batch {
             at,
-            guards: vec![],
             writes: writes.clone(),
+            ..Batch::default()
         };
         store.commit(committed).unwrap();
     }

@@ -133,6 +133,7 @@ impl Operation {
                     at: Timestamp::from_millis(*at),
                     guards: guards.iter().map(|guard| resolve(*guard, oracle)).collect(),
                     writes: writes.iter().map(|write| spell_out(*write)).collect(),
+                    vital: false,
                 };
                 store.commit(batch).map(|revision| revision.to_string())
             }

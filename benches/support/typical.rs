@@ -10,6 +10,7 @@ use credd::authority::command::Quotas;
 use credd::authority::feed::Feed;
 use credd::authority::hub::RingSize;
 use credd::authority::record::{Record, uses_key};
+use credd::authority::sessions::LeaseSettings;
 use credd::authority::{Authority, Parts, Workers};
 use credd::domain::credential::{Action, Change, Credential, HeldSecret, Origin, State, Uses};
 use credd::domain::id::CredentialId;
@@ -131,10 +132,10 @@ impl Population {
             store
                 .commit(Batch {
                     at: issued_at(number),
-                    guards: Vec::new(),
                     writes: (number..number + size)
                         .map(|n| write(&self.record(n)))
                         .collect(),
+                    ..Batch::default()
                 })
                 .unwrap();
             number += size;
@@ -189,7 +190,9 @@ pub fn authority_over(source: impl Source, keyring: Arc<Keyring>) -> (Authority,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom::new()),
         quotas: Quotas::default(),
+        leases: LeaseSettings::default(),
     })
+    .unwrap()
 }
 
 fn record_of(credential: Credential) -> Record {

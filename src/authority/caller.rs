@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Authority;
 use super::audit::Trace;
 use super::directory::OwnerNumber;
@@ -73,6 +75,8 @@ pub struct Call {
     pub reach: Tenants,
     /// What the audit log notes of it.
     pub trace: Trace,
+    /// When it must be answered, if its client waits no longer.
+    pub answer_before: Option<Instant>,
 }
 
 /// Where a command comes from.
@@ -256,6 +260,7 @@ mod tests {
     use crate::authority::directory::Configured;
     use crate::authority::feed::Feed;
     use crate::authority::hub::RingSize;
+    use crate::authority::sessions::LeaseSettings;
     use crate::domain::keyring::{KeyVersion, Keyring};
     use crate::domain::names::{PrincipalName, Role};
     use crate::domain::random::SystemRandom;
@@ -277,7 +282,9 @@ mod tests {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom::new()),
             quotas: Quotas::default(),
-        });
+            leases: LeaseSettings::default(),
+        })
+        .unwrap();
         let (directory, names) = (authority.index.directory(), authority.index.names());
         let binding = Binding {
             reach: Reach::All,

@@ -9,7 +9,8 @@ use super::audit::{Erasure, Trimming};
 use super::directory::KnownProfile;
 use super::key_use::Remaining;
 use super::record::{
-    Record, RequestName, RequestRecord, credential_key, keyring_key, owner_key, request_key,
+    Node, Record, RequestName, RequestRecord, credential_key, keyring_key, node_key, owner_key,
+    request_key,
 };
 use crate::domain::audit::Event;
 use crate::domain::credential::{Credential, Stored, Use, Uses};
@@ -49,6 +50,7 @@ pub use life::{Changes, ReportLeak, Rotate, SetState, Update, sealing_context};
 pub use quota::Quotas;
 pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
 pub use reveal::{NotRevealed, Reveal};
+pub use upkeep::Beat;
 
 /// A change that somebody asks for.
 #[derive(Clone, Debug)]
@@ -93,6 +95,10 @@ pub enum Command {
     EndSecrets(EndSecrets),
     /// Takes over what was made anew with active keys.
     Rekey(Vec<Rekey>),
+    /// Notes which process works on the store.
+    Beat(Beat),
+    /// Does nothing, for who waits for what was done before.
+    Fence,
 }
 
 impl Command {
@@ -121,13 +127,15 @@ impl Command {
                 ids.iter().map(|id| credential_key(*id)).collect()
             }
             Self::Directory(command) => command.subjects(),
+            Self::Beat(_) => vec![node_key()],
             Self::Import(_)
             | Self::RecordUses(_)
             | Self::Forget(..)
             | Self::Rekey(_)
             | Self::RecordEvents(_)
             | Self::EraseEvents(_)
-            | Self::TrimAudit(_) => Vec::new(),
+            | Self::TrimAudit(_)
+            | Self::Fence => Vec::new(),
         }
     }
 
@@ -151,8 +159,15 @@ impl Command {
         match self {
             Self::Directory(command) => command.is_first(),
             Self::Import(_) => true,
-            _ => false,
+            _ => self.is_alone(),
         }
+    }
+
+    /// Whether it is the only one of its group: others that are refused for want of
+    /// room must not take it with them.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        matches!(self, Self::Beat(_))
     }
 }
 
@@ -203,6 +218,9 @@ pub trait View {
     fn binding(&self, binding: &Binding) -> Option<KnownRecord<BindingRecord>>;
     /// The bindings that give a role on all tenants.
     fn bound_everywhere(&self, role: &str) -> Vec<Binding>;
+
+    /// The process that works on the store.
+    fn node(&self) -> Option<Node>;
 
     /// The record of a tenant.
     fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>>;
@@ -420,6 +438,9 @@ pub enum Refusal {
         "too many versions are loaded or in use: retire some, and take them out of the keyring"
     )]
     TooManyKeys,
+    /// Another process has taken over the store.
+    #[error("another process works on the store")]
+    Superseded,
     /// The system has no random bytes.
     #[error(transparent)]
     Random(#[from] crate::domain::random::RandomUnavailable),
@@ -509,6 +530,8 @@ fn decide_alone(
         Command::RetireKey(ask) => keys::retire(view, ask, context.now),
         Command::EndSecrets(ask) => keys::end_secrets(view, ask, context.now),
         Command::Rekey(made) => Ok(keys::rekey(view, made, context)),
+        Command::Beat(beat) => upkeep::beat(view, beat),
+        Command::Fence => Ok(Decision::nothing(Answer::Nothing)),
     }
 }
 

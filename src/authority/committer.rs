@@ -36,7 +36,8 @@ use super::index::Index;
 use super::keys::Keys;
 use super::overlay::Overlay;
 use super::record::audit::{self, AuditKey, AuditRecord};
-use super::record::{Record, credential_key};
+use super::record::{Record, credential_key, fence_key, node_key};
+use super::sessions::{FenceAt, Sessions};
 use crate::domain::audit::{ChainNumber, Entry, Event, Head, Payload};
 use crate::domain::random::{self, Random, RandomUnavailable};
 use crate::domain::revision::Revision;
@@ -104,6 +105,10 @@ pub struct How {
     pub origin: Origin,
     /// Whether only to be told what the command would do.
     pub dry: bool,
+    /// Whether the commit is fenced, and where its revision is noted. What is there
+    /// already is answered with an empty fenced commit. Of no account in a dry run, and
+    /// if the command is refused.
+    pub fence: Option<FenceAt>,
 }
 
 impl How {
@@ -111,6 +116,7 @@ impl How {
     pub const BY_CREDD: Self = Self {
         origin: Origin::Credd,
         dry: false,
+        fence: None,
     };
 }
 
@@ -194,6 +200,7 @@ pub struct Committer {
     store: Arc<dyn Store>,
     feed: Arc<Feed>,
     keys: Arc<Keys>,
+    sessions: Arc<Sessions>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     quotas: Quotas,
@@ -213,6 +220,7 @@ impl Committer {
         store: Arc<dyn Store>,
         feed: Arc<Feed>,
         keys: Arc<Keys>,
+        sessions: Arc<Sessions>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         quotas: Quotas,
@@ -224,6 +232,7 @@ impl Committer {
             store,
             feed,
             keys,
+            sessions,
             clock,
             random,
             quotas,
@@ -288,9 +297,11 @@ impl Committer {
                 group.answer(waiting, Ok(revision));
                 return Ok(());
             }
+            let began = self.sessions.now();
             match self.store.commit(std::mem::take(&mut group.batch)) {
                 Ok(revision) => {
                     self.feed.catch_up(Some(revision))?;
+                    self.sessions.committed(began);
                     group.answer(waiting, Ok(revision));
                     return Ok(());
                 }
@@ -332,7 +343,7 @@ impl Committer {
         let mut deferred = HashSet::new();
         let mut crowds: HashMap<Bytes, usize> = HashMap::new();
         for job in waiting {
-            if group.keys.len() >= GROUP {
+            if group.keys.len() >= GROUP || group.batch.vital {
                 break;
             }
             let subjects = job.command.subjects();
@@ -352,6 +363,8 @@ impl Committer {
                     })),
                     Ok(decision) if group.holds_any_key_of(&decision) => None,
                     Ok(decision) => {
+                        group.fenced |= job.how.fence.is_some();
+                        group.batch.vital = job.command.is_alone();
                         overlay.add(&decision);
                         let events = told(&job.how, &job.command, &decision, context.now);
                         Some(Ok(group.add(decision, &index, &job.how, events)))
@@ -374,6 +387,7 @@ impl Committer {
                 .decided
                 .push(is_crowded.then_some(Err(Refusal::Crowded)));
         }
+        group.fence();
         let head = *self.feed.audit_head().borrow();
         if let Err(error) = group.tell(head, &*self.random) {
             group.refuse(&Refusal::Random(error));
@@ -430,6 +444,8 @@ impl Default for Gather {
 struct Group {
     batch: Batch,
     keys: HashSet<Bytes>,
+    /// Whether somebody waits for a fence at it.
+    fenced: bool,
     /// What the audit log is told.
     told: Told,
     /// For each waiting command in turn: its answer; `None` if it has to wait
@@ -476,6 +492,12 @@ impl Group {
                     let key = key.clone();
                     self.batch.guards.push(Guard { key, expect });
                 }
+                Record::Node(_) => {
+                    let (_, known) = index.read(|index| index.node());
+                    let expect = known.map_or(Expect::Absent, |(_, at)| Expect::Revision(at));
+                    let key = node_key();
+                    self.batch.guards.push(Guard { key, expect });
+                }
                 _ => (),
             }
             self.keys.insert(key.clone());
@@ -488,6 +510,16 @@ impl Group {
             answer: decision.answer,
             changes,
             told,
+        }
+    }
+
+    /// Marks the batch if it is fenced.
+    fn fence(&mut self) {
+        if self.fenced {
+            self.batch.writes.push(Write {
+                key: fence_key(),
+                value: Record::Fence.encode(),
+            });
         }
     }
 
@@ -554,6 +586,9 @@ impl Group {
                 ) => {
                     if let (true, Origin::Call(call)) = (told, &job.how.origin) {
                         call.trace.set_told();
+                    }
+                    if let Some(fence) = job.how.fence.filter(|_| !job.how.dry) {
+                        fence.note(revision);
                     }
                     Ok(Done {
                         answer,

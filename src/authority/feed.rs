@@ -17,6 +17,7 @@ use super::hub::{Hub, Published, RingSize, records_of};
 use super::index::{Index, Writer};
 use super::keys::Keys;
 use super::record::{Record, UnreadableRecord};
+use super::sessions::Sessions;
 use crate::domain::audit::Head;
 use crate::domain::revision::{Position, Revision};
 use crate::store::{Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError};
@@ -31,6 +32,8 @@ pub struct Feed {
     audit: watch::Sender<Head>,
     /// Told when the store says of other keys that they are active.
     keys: OnceLock<Arc<Keys>>,
+    /// Told of fenced commits, and of who works on the store.
+    sessions: OnceLock<Arc<Sessions>>,
     /// Held while commits are applied: whoever holds it is the one writer.
     turn: Mutex<()>,
 }
@@ -126,6 +129,7 @@ impl Feed {
             index,
             store,
             keys: OnceLock::new(),
+            sessions: OnceLock::new(),
             turn: Mutex::new(()),
         };
         // What was committed since: a scan alone is fuzzy.
@@ -164,6 +168,11 @@ impl Feed {
         let _ = self.keys.set(keys);
     }
 
+    /// Says whom to tell of fenced commits; the first who says so is heard.
+    pub(super) fn set_sessions(&self, sessions: Arc<Sessions>) {
+        let _ = self.sessions.set(sessions);
+    }
+
     /// Applies commits until that of `revision` is applied, or, if it is `None`,
     /// all that are durable now.
     ///
@@ -197,6 +206,10 @@ impl Feed {
         let has_keys = records
             .iter()
             .any(|record| matches!(record, Record::Keyring(_)));
+        let node = records.iter().find_map(|record| match record {
+            Record::Node(node) => *node,
+            _ => None,
+        });
         self.index.apply(commit.position, |writer| {
             for record in records {
                 write(writer, record, commit.position.revision);
@@ -214,6 +227,16 @@ impl Feed {
         }
         if let Some(keys) = self.keys.get().filter(|_| has_keys) {
             keys.follow();
+        }
+        if let Some(sessions) = self.sessions.get() {
+            // Before anybody is told of it: who asks for a lease then has applied it,
+            // or is waited for.
+            if published.fenced {
+                sessions.raise(commit.position.revision);
+            }
+            if let Some(node) = node {
+                sessions.registered(&node);
+            }
         }
         self.hub.publish(published);
         Ok(())
@@ -268,9 +291,10 @@ fn write(writer: &mut Writer<'_>, record: Record, revision: Revision) {
         }
         Record::Request(name, record) => writer.set_request(name, record, revision),
         Record::Keyring(state) => writer.set_keyring(state, revision),
+        Record::Node(node) => writer.set_node(node, revision),
         Record::Rekeyed(id, Some(rekeyed)) => writer.set_rekeyed(id, &rekeyed, revision),
         // The first is deleted with the record that has it in itself, and the index has
         // no part in what is told of changes.
-        Record::Rekeyed(_, None) | Record::Audit(..) => (),
+        Record::Rekeyed(_, None) | Record::Audit(..) | Record::Fence => (),
     }
 }

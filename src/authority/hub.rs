@@ -37,6 +37,8 @@ pub struct Published {
     pub position: Position,
     /// What it changed that concerns subscribers; may be nothing.
     pub events: Box<[Event]>,
+    /// Whether somebody waits until subscribers have applied it.
+    pub fenced: bool,
 }
 
 /// A change, named by what it touches.
@@ -116,7 +118,9 @@ impl Event {
             | Record::Request(..)
             | Record::Keyring(_)
             | Record::Rekeyed(..)
-            | Record::Audit(..) => None,
+            | Record::Audit(..)
+            | Record::Node(_)
+            | Record::Fence => None,
         }
     }
 }
@@ -129,6 +133,7 @@ impl Published {
         Self {
             position,
             events: events.collect(),
+            fenced: records.contains(&Record::Fence),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::entry::Entry;
 use super::key_use::{KeyUse, Needs, Remaining};
 use super::listing::Listing;
 use super::names::Interner;
-use super::record::{RequestName, RequestRecord};
+use super::record::{Node, RequestName, RequestRecord};
 use crate::domain::credential::{Action, Credential, State, Uses};
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
@@ -56,6 +56,8 @@ pub struct Index {
     /// The keys that the store was used with, and the commit that wrote that.
     keyring: RwLock<Option<(Arc<KeyringState>, Revision)>>,
     key_use: Mutex<KeyUse>,
+    /// The process that works on the store, and the commit that wrote that.
+    node: RwLock<Option<(Node, Revision)>>,
     /// Odd while a commit is being applied.
     sequence: AtomicU64,
     applied: RwLock<Position>,
@@ -105,6 +107,7 @@ impl Index {
             tombstones: RwLock::default(),
             keyring: RwLock::default(),
             key_use: Mutex::default(),
+            node: RwLock::default(),
             sequence: AtomicU64::new(0),
             applied: RwLock::new(Position::START),
             revision: AtomicU64::new(Position::START.revision.number()),
@@ -282,6 +285,12 @@ impl<'a> Reader<'a> {
         self.0.keyring.read().clone()
     }
 
+    /// The process that works on the store, and the commit that wrote that.
+    #[must_use]
+    pub fn node(&self) -> Option<(Node, Revision)> {
+        *self.0.node.read()
+    }
+
     /// What remains on a version of a key at a time.
     #[must_use]
     pub fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining {
@@ -449,6 +458,11 @@ impl Writer<'_> {
 
     fn set_needs(&self, id: CredentialId, before: Needs, now: Needs) {
         self.index.key_use.lock().replace(id, before, now);
+    }
+
+    /// Notes the process that works on the store.
+    pub(super) fn set_node(&self, node: Option<Node>, revision: Revision) {
+        *self.index.node.write() = node.map(|node| (node, revision));
     }
 
     /// Sets the keys that the store was used with.

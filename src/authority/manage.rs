@@ -423,6 +423,15 @@ impl Authority {
         self.commands.run(command, How::BY_CREDD).await
     }
 
+    /// Carries out a command as it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub async fn run_as(&self, command: Command, how: How) -> Result<Done, CommandError> {
+        self.commands.run(command, how).await
+    }
+
     async fn changed(&self, command: Command, how: How) -> Result<Changed, CommandError> {
         let done = self.commands.run(command, how).await?;
         let Answer::Credential(known) = done.answer else {

@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::index::{Index, Reader};
 use super::key_use::Remaining;
 use super::listing::following;
-use super::record::{Record, RequestName, RequestRecord};
+use super::record::{Node, Record, RequestName, RequestRecord};
 use crate::domain::credential::{Credential, State, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
@@ -82,6 +82,8 @@ impl<'a> Overlay<'a> {
                 | Record::Request(..)
                 | Record::Keyring(_)
                 | Record::Audit(..)
+                | Record::Node(_)
+                | Record::Fence
                 | Record::Rekeyed(_, None)
                 | Record::Credential(_, None)
                 | Record::Tenant(_, None)
@@ -318,6 +320,10 @@ impl View for Overlay<'_> {
             }
         }
         bound.into_iter().collect()
+    }
+
+    fn node(&self) -> Option<Node> {
+        self.read(|index| index.node()).map(|(node, _)| node)
     }
 
     fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>> {

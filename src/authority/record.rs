@@ -14,11 +14,14 @@
 //! | `q` + MAC (32 bytes) | a `RequestRecord` |
 //! | `k` | a `KeyringRecord` |
 //! | `m` + id (16 bytes) | a `RekeyedRecord` |
+//! | `n` | a `NodeRecord` |
+//! | `f` | a `FenceRecord` |
 //!
 //! A value is one byte, the format of the record, and the message in it. A
 //! record of a newer format is refused, never guessed at.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -42,6 +45,7 @@ pub mod audit;
 mod credential;
 mod directory;
 mod keyring;
+mod node;
 mod profile;
 
 use audit::{AUDIT, AuditKey};
@@ -61,6 +65,8 @@ const REQUEST: u8 = b'q';
 const KEYRING: u8 = b'k';
 /// After that of the credential, so that a scan shows it after it.
 const REKEYED: u8 = b'm';
+const NODE: u8 = b'n';
+const FENCE: u8 = b'f';
 /// Between the parts of a key: no name has it.
 const END: u8 = 0;
 
@@ -89,7 +95,25 @@ pub enum Record {
     Rekeyed(CredentialId, Option<Arc<Rekeyed>>),
     /// A part of the audit log, as bytes: see [`audit`].
     Audit(AuditKey, Option<Bytes>),
+    /// The process that works on the store.
+    Node(Option<Node>),
+    /// That the commit is fenced: who has a lease is waited for.
+    Fence,
 }
+
+/// The process that works on a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Which one.
+    pub incarnation: Incarnation,
+    /// The longest lease that it, or one before it, may have granted and that may run
+    /// yet.
+    pub longest_lease: Duration,
+}
+
+/// The name of one run of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incarnation(pub [u8; 16]);
 
 /// A MAC of a caller and the id that it gave a request.
 pub type RequestName = [u8; 32];
@@ -222,6 +246,18 @@ pub fn rekeyed_key(id: CredentialId) -> Bytes {
     key_of(REKEYED, &[id.as_bytes()])
 }
 
+/// The key of the process that works on the store.
+#[must_use]
+pub const fn node_key() -> Bytes {
+    Bytes::from_static(&[NODE])
+}
+
+/// The key that fenced commits write.
+#[must_use]
+pub const fn fence_key() -> Bytes {
+    Bytes::from_static(&[FENCE])
+}
+
 impl Record {
     /// The key of this record.
     #[must_use]
@@ -238,6 +274,8 @@ impl Record {
             Self::Keyring(_) => keyring_key(),
             Self::Audit(key, _) => key.to_bytes(),
             Self::Rekeyed(id, _) => rekeyed_key(*id),
+            Self::Node(_) => node_key(),
+            Self::Fence => fence_key(),
         }
     }
 
@@ -276,6 +314,8 @@ impl Record {
                 .as_deref()
                 .map(|record| envelope(&keyring::write_rekeyed(record))),
             Self::Audit(_, value) => value.clone(),
+            Self::Node(record) => record.as_ref().map(|record| envelope(&node::write(record))),
+            Self::Fence => Some(envelope(&stored::FenceRecord {})),
         }
     }
 
@@ -358,6 +398,17 @@ impl Record {
                 let read = |value: &Bytes| keyring::read_rekeyed(open_envelope(value)?);
                 Ok(Self::Rekeyed(id_of(rest)?, read_value(value, read)?))
             }
+            NODE if rest.is_empty() => {
+                let read = |value: &Bytes| node::read(&open_envelope(value)?);
+                Ok(Self::Node(value.map(read).transpose()?))
+            }
+            FENCE if rest.is_empty() => match value {
+                Some(value) => {
+                    let stored::FenceRecord {} = open_envelope(value)?;
+                    Ok(Self::Fence)
+                }
+                None => Err("it is never deleted".to_owned()),
+            },
             AUDIT => Ok(Self::Audit(AuditKey::parse(rest)?, value.cloned())),
             _ => Err("a key of a kind that this version of credd does not know".to_owned()),
         }

@@ -105,11 +105,11 @@ mod tests {
         for &at in times {
             let batch = Batch {
                 at: Timestamp::from_millis(at),
-                guards: vec![],
                 writes: vec![Write {
                     key: Bytes::from_static(b"k"),
                     value: None,
                 }],
+                ..Batch::default()
             };
             store.commit(batch).unwrap();
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::audit::Aside;
-use super::caller::Caller;
+use super::caller::{Call, Caller};
 use super::entry::Entry;
 use super::index::Reader;
 use super::{Authority, VALID_FOR};
 use crate::domain::credential::State;
 use crate::domain::directory::{OwnerRecord, Permissions, RoleRecord};
 use crate::domain::header::HeaderRule;
+use crate::domain::id::CredentialId;
 use crate::domain::judge::{self, Audience, Cause, Facts, Proof, Verdict};
 use crate::domain::keyring::{KeyKind, Keyring, SecretOf, sha256};
 use crate::domain::names::Role;
@@ -101,6 +102,30 @@ impl Authority {
                 .report(&found.entry, found.generation, now, by.party.symbol);
         }
         answer
+    }
+
+    /// Notes that a follower of this caller's let a secret through that it knew to be
+    /// good, at a time; unless there is no such credential, or it is none of the
+    /// caller's tenants.
+    pub fn report_use(
+        &self,
+        call: &Call,
+        id: CredentialId,
+        generation: Generation,
+        at: Option<Timestamp>,
+    ) {
+        let (_, entry) = self.index.read(|index| index.credential(id));
+        let Some(entry) = entry else {
+            return;
+        };
+        let (directory, names) = (self.index.directory(), self.index.names());
+        let tenant = directory.tenant_name(entry.tenant(), names);
+        if call.reach.has(tenant) && generation <= entry.generation() {
+            let now = self.clock.now();
+            let at = at.map_or(now, |at| at.min(now));
+            self.uses
+                .report(&entry, generation, at, call.caller.party.symbol);
+        }
     }
 
     /// The verdict on a text that no rule can read.

@@ -51,6 +51,8 @@ pub struct Message {
     pub position: Position,
     /// Whether it may take up the stream here: not within a snapshot.
     pub resumable: bool,
+    /// Whether somebody waits until it has applied this.
+    pub fenced: bool,
     /// What it says.
     pub body: Body,
 }
@@ -204,6 +206,12 @@ impl Subscription {
         Ok(message)
     }
 
+    /// Up to where everything was told or filtered out.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
     /// A message for which nothing has to be waited for.
     fn ready(&mut self) -> Option<Message> {
         if let Some(body) = self.opening.pop_front() {
@@ -225,9 +233,17 @@ impl Subscription {
                 })
                 .cloned()
                 .collect();
-            if !events.is_empty() {
+            if !events.is_empty() || commit.fenced {
                 self.told = self.position;
-                return Some(self.message(Body::Events(events), true));
+                let body = if events.is_empty() {
+                    Body::Bookmark
+                } else {
+                    Body::Events(events)
+                };
+                return Some(Message {
+                    fenced: commit.fenced,
+                    ..self.message(body, true)
+                });
             }
         }
         None
@@ -237,6 +253,7 @@ impl Subscription {
         Message {
             position: self.position,
             resumable,
+            fenced: false,
             body,
         }
     }

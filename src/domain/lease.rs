@@ -13,11 +13,13 @@
 use std::ops::Add;
 use std::time::Duration;
 
+mod clock;
 mod grantor;
 mod holder;
 #[cfg(test)]
 mod tests;
 
+pub use clock::{BootClock, SystemBootClock};
 pub use grantor::{FenceId, Fenced, Grantor};
 pub use holder::{Holder, Sequence};
 

@@ -16,7 +16,7 @@ use super::permit::Admitted;
 use super::policy::{Access, access, load};
 use super::received::{Placed, once_received, received};
 use super::stopping::EndsWhenStopping;
-use super::{Shared, noting, status};
+use super::{Shared, deadline, noting, status};
 use crate::authority::Authority;
 use crate::authority::caller::{Call, Caller, KnownBy, Party};
 use crate::authority::entry::Entry;
@@ -300,6 +300,7 @@ fn let_in(
         caller,
         permission,
         trace: noting::trace(request),
+        answer_before: deadline::answer_before(request.headers()),
     };
     let is_some_owner = || {
         let directory = authority.index().directory();

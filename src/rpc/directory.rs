@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::fence::Fencing;
 use super::page_token::Binding;
 use super::permit::Admitted;
 use super::status::{self, Violations};
@@ -33,6 +34,7 @@ struct How<'a> {
     reason: &'a str,
     dry_run: bool,
     expected_revision: Option<v1::Revision>,
+    fence: bool,
 }
 
 impl<'a> How<'a> {
@@ -42,6 +44,7 @@ impl<'a> How<'a> {
             reason,
             dry_run: false,
             expected_revision: None,
+            fence: false,
         }
     }
 }
@@ -53,19 +56,21 @@ impl DirectoryRpc {
         Self(shared)
     }
 
-    /// Carries out what was read of a request, unless anything was wrong with it.
+    /// Carries out what was read of a request, unless anything was wrong with it, and
+    /// waits for its fence, if it asks for one.
     async fn change(
         &self,
         admitted: &Admitted,
         what: Option<What>,
         how: How<'_>,
         mut violations: Violations,
-    ) -> Result<Done, Status> {
+    ) -> Result<(Done, Option<v1::Fence>), Status> {
         let authority = self.0.authority()?;
         let How {
             reason,
             dry_run,
             expected_revision,
+            fence,
         } = how;
         let reason = convert::reason(reason, &mut violations);
         let store = authority.store();
@@ -83,14 +88,16 @@ impl DirectoryRpc {
             by: permit.principal().clone(),
             expected,
         };
+        let fencing = Fencing::asked(fence, dry_run);
         let done = authority
-            .change_directory(command, permit.how(dry_run))
+            .change_directory(command, fencing.of(permit.how(dry_run)))
             .await
             .map_err(|error| status::of_command(&error))?;
         if done.changes && !dry_run {
             tracing::info!(caller = %permit.principal(), revision = %done.revision, "changed the directory");
         }
-        Ok(done)
+        let fence = fencing.wait(&self.0, &permit.call).await?;
+        Ok((done, fence))
     }
 
     fn revision_of<T>(&self, known: &KnownRecord<T>, done: &Done) -> Result<v1::Revision, Status> {

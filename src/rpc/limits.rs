@@ -266,6 +266,12 @@ impl Limits {
         }
     }
 
+    /// Gives back the turn of the call that runs, if it has one: it waits for others.
+    #[allow(clippy::unused_self, reason = "a turn is one of these limits'")]
+    pub fn give_back(&self) {
+        let _ = RUNNING.try_with(Cell::take);
+    }
+
     /// Reads much: waits for a turn, and goes on while it has it, even if nobody
     /// waits for what comes of it any more. The turn to run is given back before:
     /// others run meanwhile.
@@ -277,7 +283,7 @@ impl Limits {
         &self,
         read: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let _ = RUNNING.try_with(Cell::take);
+        self.give_back();
         let turn = turn(&self.reading).await;
         let read = background::work(move || {
             let _turn = turn;

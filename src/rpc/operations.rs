@@ -3,11 +3,13 @@
 use data_encoding::HEXLOWER;
 use tonic::{Request, Response, Status};
 
+use super::fence::Fencing;
 use super::permit::admitted;
 use super::status::{self, Violations};
 use super::{Shared, convert};
 use crate::authority::Authority;
 use crate::authority::keys::{AskedOfKeys, KeyStatus, KeyringStatus};
+use crate::authority::sessions::Standing;
 use crate::domain::keyring::{KeyKind, KeyVersion};
 use crate::domain::rights::Reach;
 use crate::proto::v1;
@@ -78,6 +80,7 @@ impl OperationsService for Operations {
             started_at: Some(convert::timestamp(authority.started_at())),
             credentials: credentials as u64,
             keyring: Some(keyring(authority)),
+            sessions: Some(sessions(authority)),
         }))
     }
 
@@ -115,6 +118,7 @@ impl OperationsService for Operations {
             reason,
             dry_run,
             expected_revision,
+            fence,
         } = request.get_ref().clone();
         let ask = KeyRequest {
             version,
@@ -122,15 +126,19 @@ impl OperationsService for Operations {
             dry_run,
             expected_revision,
         };
-        let asked = ask.read(authority, &request)?;
+        let fencing = Fencing::asked(fence, ask.dry_run);
+        let mut asked = ask.read(authority, &request)?;
+        asked.how = fencing.of(asked.how);
         let told = Told::of(KeyKind::Pepper, "retire", &asked);
         let retired = authority.retire_pepper(asked, force).await;
         let retired = retired.map_err(|error| status::of_command(&error))?;
         told.done(force, retired.impact.changed);
+        let fence = fencing.wait(&self.0, &admitted(&request)?.0).await?;
         Ok(Response::new(v1::RetirePepperResponse {
             keyring: Some(keyring(authority)),
             revision: Some(convert::revision(authority.store(), retired.revision)),
             impact: Some(convert::credential::impact(&retired.impact)),
+            fence,
         }))
     }
 
@@ -239,6 +247,22 @@ impl Told {
             ended,
             "{action} a key"
         );
+    }
+}
+
+fn sessions(authority: &Authority) -> v1::SessionsStatus {
+    let Standing {
+        length,
+        leases,
+        behind,
+        behind_callers,
+    } = authority.sessions().standing();
+    let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    v1::SessionsStatus {
+        lease: Some(convert::short_duration(length)),
+        leases: number(leases),
+        behind: number(behind),
+        behind_callers: behind_callers.iter().map(ToString::to_string).collect(),
     }
 }
 

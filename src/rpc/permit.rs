@@ -65,6 +65,7 @@ impl Permit {
         How {
             origin: Origin::Call(Arc::clone(&self.call)),
             dry,
+            fence: None,
         }
     }
 }

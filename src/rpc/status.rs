@@ -14,10 +14,12 @@ use crate::authority::command::{NotRevealed, Refusal, Thing};
 use crate::authority::committer::CommandError;
 use crate::authority::hub::LogError;
 use crate::authority::manage::IssueError;
+use crate::authority::sessions::FenceOpen;
 use crate::domain::credential::ShownState;
 use crate::domain::id::CredentialId;
 use crate::domain::jwt::JwtProblem;
 use crate::domain::names::InvalidText;
+use crate::domain::revision::StoreId;
 
 const DOMAIN: &str = "credd";
 
@@ -41,6 +43,12 @@ impl Violations {
         parsed
             .map_err(|InvalidText(rule)| self.add(field, rule))
             .ok()
+    }
+
+    /// Whether nothing was noted.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The status that names the fields noted, the first ten of them.
@@ -178,6 +186,64 @@ pub fn stopping() -> Status {
         "the server is stopping",
         Duration::from_secs(1),
     )
+}
+
+/// A change was made, and some sessions have not applied it before the call's deadline.
+#[must_use]
+pub fn fence_open(open: &FenceOpen, store: StoreId) -> Status {
+    let FenceOpen {
+        revision,
+        fenced,
+        callers,
+    } = open;
+    let callers: Vec<_> = callers.iter().map(ToString::to_string).collect();
+    let metadata = HashMap::from([
+        ("store_id".to_owned(), store.to_string()),
+        ("revision".to_owned(), revision.to_string()),
+        ("acknowledged".to_owned(), fenced.acknowledged.to_string()),
+        ("expired".to_owned(), fenced.ran_out.to_string()),
+        ("awaited".to_owned(), fenced.awaited.to_string()),
+        ("awaited_callers".to_owned(), callers.join(" ")),
+    ]);
+    let mut details = ErrorDetails::new();
+    details.set_error_info("FENCE_OPEN", DOMAIN, metadata);
+    let message = format!(
+        "the change was made at revision {revision}, but {} of those who follow have not applied it yet: \
+         send the request again to wait for them",
+        fenced.awaited
+    );
+    Status::with_error_details(Code::DeadlineExceeded, message, details)
+}
+
+/// The process can't tell whether it still is the one that works on the store.
+#[must_use]
+pub fn lapsed() -> Status {
+    with_retry(
+        Code::Unavailable,
+        "LEASE_LAPSED",
+        "the server could not write to its store for too long to say that anything is good",
+        Duration::from_secs(1),
+    )
+}
+
+/// The server has not reached a revision that an answer must have.
+#[must_use]
+pub fn behind() -> Status {
+    with_retry(
+        Code::Unavailable,
+        "BEHIND",
+        "the server has not reached `min_revision`",
+        Duration::from_secs(1),
+    )
+}
+
+/// A revision of another store is asked for.
+#[must_use]
+pub fn other_store() -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info("OTHER_STORE", DOMAIN, HashMap::new());
+    let message = "`min_revision` is of another store: this one was restored or replaced";
+    Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
 /// The server is stopping, and a Watch can be taken up at `resume_token`.
@@ -343,6 +409,7 @@ fn of_refusal(refusal: &Refusal) -> Status {
             return Status::with_error_details(FailedPrecondition, refusal.to_string(), details);
         }
         Refusal::TooManyKeys => (FailedPrecondition, "TOO_MANY_KEYS"),
+        Refusal::Superseded => return internal(refusal),
         Refusal::Random(error) => return internal(error),
     };
     with_reason(code, reason, refusal.to_string())

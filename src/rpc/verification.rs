@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::limits::Limits;
 use super::permit::admitted;
 use super::status::{self, Violations, refined};
-use super::watch::{Watch, parse_watch};
+use super::watch::{Opening, Watch, parse_watch};
 use super::{Shared, convert, noting};
 use crate::authority::Authority;
 use crate::authority::audit::Client;
@@ -23,7 +23,7 @@ use crate::domain::audit::{ADDRESS_BYTES, REQUEST_ID_BYTES};
 use crate::domain::judge::{Audience, Verdict};
 use crate::domain::names::{InvalidText, ProfileName};
 use crate::domain::permission::Needed;
-use crate::domain::revision::Position;
+use crate::domain::revision::{Position, Revision};
 use crate::domain::rights::Tenants;
 use crate::domain::token::Presented;
 use crate::proto::v1;
@@ -59,9 +59,14 @@ impl VerificationService for Verification {
         &self,
         request: Request<VerifyRequest>,
     ) -> Result<Response<VerifyResponse>, Status> {
-        let call = admitted(&request)?.0;
-        let answer = verify(self.0.authority()?, &call, request.get_ref())?;
-        Ok(Response::new(answer))
+        let (authority, call) = (self.0.authority()?, admitted(&request)?.0);
+        let request = request.get_ref();
+        if let Some(least) = read_min_revision(authority, request)?
+            && least > authority.index().revision()
+        {
+            reached(authority, least).await?;
+        }
+        Ok(Response::new(verify(authority, &call, request)?))
     }
 
     async fn verify_stream(
@@ -94,9 +99,13 @@ impl VerificationService for Verification {
         };
         let first =
             first.ok_or_else(|| status::invalid("request", "is required within ten seconds"))?;
-        let request = parse_watch(first, &call.reach)?;
+        let Opening {
+            watch,
+            session,
+            renewal,
+        } = parse_watch(first, &call.reach)?;
         let subscription = authority
-            .watch(request)
+            .watch(watch)
             .await
             .map_err(|error| status::of_log(&error))?;
         let stopping = self.0.stopping.clone();
@@ -104,6 +113,7 @@ impl VerificationService for Verification {
             authority,
             call,
             subscription,
+            (session, renewal),
             requests,
             stopping,
         )))
@@ -112,6 +122,33 @@ impl VerificationService for Verification {
 
 /// How long a Watch waits for its one message.
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+
+/// How long an answer waits for a revision that the server has not reached.
+const REACHED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Reads as of which revision an answer must be, at least.
+fn read_min_revision(
+    authority: &Authority,
+    request: &VerifyRequest,
+) -> Result<Option<Revision>, Status> {
+    match &request.min_revision {
+        None => Ok(None),
+        Some(v1::Revision { store_id, number }) if *store_id == authority.store().to_string() => {
+            Ok(Some(Revision::new(*number)))
+        }
+        Some(_) => Err(status::other_store()),
+    }
+}
+
+/// Waits for a revision.
+async fn reached(authority: &Authority, least: Revision) -> Result<(), Status> {
+    let mut reached = authority.reached();
+    let reached = reached.wait_for(|position| position.revision >= least);
+    match tokio::time::timeout(REACHED_WITHIN, reached).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(status::behind()),
+    }
+}
 
 fn verify(
     authority: &Authority,
@@ -126,6 +163,7 @@ fn verify(
         permissions,
         client_address,
         request_id,
+        min_revision: _,
     } = request;
     let presented = presented
         .as_ref()
@@ -196,6 +234,9 @@ fn verify(
             None => authority.unreadable(),
         },
     };
+    if answer.verdict == Verdict::Active && !authority.sessions().may_say_yes() {
+        return Err(status::lapsed());
+    }
     authority.note_use(call, &answer, client);
     Ok(response(authority, &answer))
 }
@@ -319,7 +360,13 @@ impl VerifyStream {
         let counted = self.limits.count(self.call.caller.party.symbol);
         let answer = counted
             .and_then(|()| request.ok_or_else(|| status::invalid("request", "is required")))
-            .and_then(|request| verify(&self.authority, &self.call, &request))
+            .and_then(|request| {
+                let least = read_min_revision(&self.authority, &request)?;
+                if least.is_some_and(|least| least > self.authority.index().revision()) {
+                    return Err(status::behind());
+                }
+                verify(&self.authority, &self.call, &request)
+            })
             .inspect_err(|status| {
                 self.authority
                     .note_call(&self.call, &noting::reason(status));

@@ -17,6 +17,7 @@ use crate::authority::directory::KnownProfile;
 use crate::authority::entry::Entry;
 use crate::authority::hub::{CredentialEvent, Event};
 use crate::authority::index::Index;
+use crate::authority::sessions::SessionId;
 use crate::authority::watch::{
     Body, Message, ResetReason, ResumePoint, Subscription, WatchRequest,
 };
@@ -27,11 +28,25 @@ use crate::domain::rights::Tenants;
 use crate::proto::v1;
 use crate::proto::v1::watch_response::Message as Wire;
 use crate::proto::v1::{DirectoryChangeType, WatchResponse};
+use leases::Leases;
+
+mod leases;
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
 const GREATEST_HEARTBEAT: Duration = Duration::from_hours(1);
 const MAX_TENANTS: usize = 100;
+
+/// What the first message of a subscriber asks for.
+#[derive(Debug)]
+pub struct Opening {
+    /// What it follows, and from where.
+    pub watch: WatchRequest,
+    /// The session that it goes on with.
+    pub session: Option<SessionId>,
+    /// The lease that it asks for.
+    pub renewal: Option<v1::Renewal>,
+}
 
 /// Reads what a subscriber asks for, who may watch these tenants. Of others there
 /// is nothing to see.
@@ -39,12 +54,14 @@ const MAX_TENANTS: usize = 100;
 /// # Errors
 ///
 /// `INVALID_ARGUMENT`, naming every field that is not what it should be.
-pub fn parse_watch(request: v1::WatchRequest, reach: &Tenants) -> Result<WatchRequest, Status> {
+pub fn parse_watch(request: v1::WatchRequest, reach: &Tenants) -> Result<Opening, Status> {
     let v1::WatchRequest {
         resume_token,
         snapshot,
         tenants,
         heartbeat,
+        session_id,
+        renewal,
     } = request;
     let mut violations = Violations::default();
     let resume = if resume_token.is_empty() {
@@ -67,15 +84,25 @@ pub fn parse_watch(request: v1::WatchRequest, reach: &Tenants) -> Result<WatchRe
             &mut violations,
         ),
     };
-    match (resume, tenants, heartbeat) {
-        (Some(resume), Some(tenants), Some(heartbeat)) => Ok(WatchRequest {
+    let wanted = SessionId::parse(&session_id);
+    if wanted.is_none() && !session_id.is_empty() {
+        violations.add("session_id", "must be that of a Grant");
+    }
+    let (Some(resume), Some(tenants), Some(heartbeat), true) =
+        (resume, tenants, heartbeat, violations.is_empty())
+    else {
+        return Err(violations.status());
+    };
+    Ok(Opening {
+        watch: WatchRequest {
             resume,
             snapshot,
             tenants: tenants.and(reach.clone()),
             heartbeat,
-        }),
-        _ => Err(violations.status()),
-    }
+        },
+        session: wanted,
+        renewal,
+    })
 }
 
 fn read_tenants(tenants: &[String], violations: &mut Violations) -> Option<Tenants> {
@@ -109,6 +136,11 @@ struct Session {
     authority: Arc<Authority>,
     call: Arc<Call>,
     subscription: Subscription,
+    /// Whether it was told where the stream begins.
+    is_opened: bool,
+    leases: Leases,
+    /// What was not answered yet.
+    renewal: Option<v1::Renewal>,
     /// `None`: the client has closed its side.
     requests: Option<Streaming<v1::WatchRequest>>,
     stopping: CancellationToken,
@@ -123,6 +155,7 @@ impl Watch {
         authority: Arc<Authority>,
         call: Arc<Call>,
         subscription: Subscription,
+        (session, renewal): (Option<SessionId>, Option<v1::Renewal>),
         requests: Streaming<v1::WatchRequest>,
         stopping: CancellationToken,
     ) -> Self {
@@ -130,6 +163,9 @@ impl Watch {
             authority,
             call,
             subscription,
+            is_opened: false,
+            leases: Leases::new(session),
+            renewal,
             requests: Some(requests),
             stopping,
             reached: None,
@@ -166,16 +202,21 @@ async fn step(mut session: Box<Session>) -> (Item, Box<Session>) {
 impl Session {
     async fn next(&mut self) -> Item {
         let message = loop {
+            if self.is_opened
+                && let Some(renewal) = self.renewal.take()
+            {
+                return self.grant(renewal);
+            }
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return Err(self.stopped()),
-                request = next_request(&mut self.requests) => match request {
-                    Ok(Some(_)) => {
-                        return Err(status::invalid("request", "must be sent once"));
+                request = next_request(&mut self.requests), if self.renewal.is_none() => {
+                    match request {
+                        Ok(Some(request)) => self.renewal = Some(leases::later(request)?),
+                        Ok(None) => self.requests = None,
+                        Err(status) => return Err(refined(status)),
                     }
-                    Ok(None) => self.requests = None,
-                    Err(status) => return Err(refined(status)),
-                },
+                }
                 message = self.subscription.next() => break message,
             }
         };
@@ -184,12 +225,29 @@ impl Session {
         if !self.authority.is_still_good(&self.call) {
             return Err(noting::cut_off(&self.authority, &self.call));
         }
+        self.is_opened = true;
         let response = response(&message, self.authority.store(), self.authority.index());
         if message.resumable {
             let revision = message.position.revision.number();
             self.reached = Some((response.resume_token.clone(), revision));
         }
         Ok(response)
+    }
+
+    /// Answers a renewal.
+    fn grant(&mut self, renewal: v1::Renewal) -> Item {
+        if !self.authority.is_still_good(&self.call) {
+            return Err(noting::cut_off(&self.authority, &self.call));
+        }
+        let grant = self.leases.renew(&self.authority, &self.call, renewal)?;
+        let store = self.authority.store();
+        let reached = self.subscription.position().revision;
+        Ok(WatchResponse {
+            revision: Some(convert::revision(store, reached)),
+            resume_token: String::new(),
+            fenced: false,
+            message: Some(Wire::Grant(grant)),
+        })
     }
 
     fn stopped(&mut self) -> Status {
@@ -214,6 +272,7 @@ fn response(message: &Message, store: StoreId, index: &Index) -> WatchResponse {
     let Message {
         position,
         resumable,
+        fenced,
         body,
     } = message;
     let point = ResumePoint {
@@ -222,6 +281,7 @@ fn response(message: &Message, store: StoreId, index: &Index) -> WatchResponse {
     };
     WatchResponse {
         revision: Some(convert::revision(store, position.revision)),
+        fenced: *fenced,
         resume_token: if *resumable {
             resume_token::encode(&point)
         } else {

@@ -21,7 +21,7 @@ pub mod values;
 pub use check::Settings;
 pub use cli::{Admin, Cli, Command, Flags, Layers, OfLog, OfPlace};
 pub use problem::Problems;
-pub use settings::{Audit, Keyring, Limits, Retention, Server, Store};
+pub use settings::{Audit, Fence, Keyring, Limits, Retention, Server, Store};
 pub use values::{AuditFile, LogDirectives};
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ pub async fn serve(
 ) -> Result<(), Failure> {
     let mut registry = Registry::with_prefix("credd");
     registry.register_collector(Box::new(Audit(Arc::clone(&authority))));
+    registry.register_collector(Box::new(Fences(Arc::clone(&authority))));
     registry.register_collector(Box::new(Credentials(authority)));
     if let Some(tls) = tls {
         registry.register_collector(Box::new(Certificate(tls)));
@@ -185,6 +186,32 @@ impl Collector for Audit {
         let name = "retired_secret_uses";
         let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         ConstCounter::new(counts.retired_uses()).encode(metric)
+    }
+}
+
+/// What there is to say of those who follow, and of the waits for them.
+#[derive(Debug)]
+struct Fences(Arc<Authority>);
+
+impl Collector for Fences {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let sessions = self.0.sessions();
+        let standing = sessions.standing();
+        let number = |number: usize| ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+
+        let help = "Sessions of Watch that have a lease.";
+        let metric = encoder.encode_descriptor("sessions", help, None, MetricType::Gauge)?;
+        number(standing.leases).encode(metric)?;
+
+        let help = "Sessions with a lease that have not applied the latest fenced change: a fence waits for them.";
+        let metric = encoder.encode_descriptor("sessions_behind", help, None, MetricType::Gauge)?;
+        number(standing.behind).encode(metric)?;
+
+        let help = "How long fenced changes waited, once they were durable.";
+        let unit = Unit::Seconds;
+        let metric =
+            encoder.encode_descriptor("fence", help, Some(&unit), MetricType::Histogram)?;
+        sessions.fence_times().encode(metric)
     }
 }
 

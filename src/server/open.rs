@@ -156,6 +156,7 @@ pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenEr
             clock: Arc::new(SystemClock),
             random: Arc::new(random),
             quotas: settings.limits.quotas(),
+            leases: settings.fence.leases(),
         },
     })
 }

@@ -217,6 +217,7 @@ async fn serve_authority(
         tokio::task::spawn_blocking(move || open(&settings, if_missing)).await??
     };
     let authority = start_authority(&opened, supervisor)?;
+    authority.sessions().started().await;
     opened.complete(&authority).await?;
     supervisor.task(
         "log retention",
@@ -304,13 +305,14 @@ pub(super) fn start_authority(
     opened: &Opened,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<Authority>, Failure> {
-    let (authority, workers) = Authority::new(opened.parts.clone());
+    let (authority, workers) = Authority::new(opened.parts.clone())?;
     authority.keys().set_source(Arc::clone(&opened.keyring));
     let Workers {
         committer,
         uses,
         audit,
         rekeys,
+        heart,
     } = workers;
     supervisor.thread("committer", move || {
         background::lower_priority();
@@ -320,6 +322,7 @@ pub(super) fn start_authority(
         uses.run().await;
         Ok(())
     });
+    supervisor.task("heart", async move { Ok(heart.run().await?) });
     supervisor.task("audit", async move {
         audit.run().await;
         Ok(())

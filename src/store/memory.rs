@@ -159,6 +159,7 @@ impl State {
 
     fn append(&mut self, batch: Batch) -> Revision {
         let Batch {
+            vital: _,
             at,
             guards: _,
             writes,

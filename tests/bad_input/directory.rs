@@ -296,6 +296,7 @@ async fn an_owner_that_cannot_be_is_refused() {
                 reason: "\0".to_owned(),
                 dry_run: false,
                 expected_revision: Some(foreign_revision()),
+                fence: false,
             },
             &[
                 "tenant",

@@ -183,6 +183,7 @@ async fn reporting(client: &Client, secret: &str, all: &mut Statuses) {
             secrets,
             reason,
             dry_run: false,
+            fence: false,
         };
         all.push((what, refused(report(client, request).await)));
     }

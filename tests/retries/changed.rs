@@ -28,6 +28,7 @@ fn changed(request: &v1::IssueRequest) -> Vec<(&'static str, v1::IssueRequest)> 
         reason: _,
         dry_run: _, // it is not carried out
         expected_revision: _,
+        fence: _, // whether it is waited for changes nothing
     } = request;
     let day = prost_types::Duration {
         seconds: 86_400,

@@ -146,6 +146,7 @@ pub(crate) fn batch(guards: impl Into<Vec<Guard>>, writes: impl Into<Vec<Write>>
         at: Timestamp::from_millis(1_700_000_000_000),
         guards: guards.into(),
         writes: writes.into(),
+        vital: false,
     }
 }
 

@@ -452,6 +452,7 @@ impl Recorder {
             tenants: self.stream.tenants.clone(),
             snapshot: false,
             heartbeat: self.heartbeat,
+            ..v1::WatchRequest::default()
         };
         let Self { stream, source, .. } = self;
         drop(source);
@@ -517,6 +518,7 @@ pub(crate) fn received(message: v1::WatchResponse) -> Received {
                 .collect(),
             complete: part.complete,
         },
+        Message::Grant(_) => panic!("a Grant to who asked for none"),
     };
     Received {
         revision: message.revision.unwrap().number,

@@ -11,6 +11,7 @@ use credd::authority::command::{NewId, Quotas, SetState, Texts};
 use credd::authority::feed::{Feed, FeedError};
 use credd::authority::hub::RingSize;
 use credd::authority::manage::{Asked, NewCredential};
+use credd::authority::sessions::LeaseSettings;
 use credd::authority::{Authority, Parts, Workers};
 use credd::domain::credential::Set;
 use credd::domain::expiry::Wish;
@@ -90,22 +91,27 @@ impl InProcess {
             clock,
             random: Arc::new(SystemRandom::new()),
             quotas: Quotas::default(),
-        });
+            leases: LeaseSettings::default(),
+        })
+        .unwrap();
         let Workers {
             committer,
             uses,
             audit,
             rekeys,
+            heart,
         } = workers;
         let committer = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run())
             .unwrap();
         let uses = tokio::spawn(async move {
-            tokio::join!(uses.run(), rekeys.run());
+            let ((), (), beaten) = tokio::join!(uses.run(), rekeys.run(), heart.run());
+            beaten.unwrap();
         });
         let audit = tokio::spawn(audit.run());
         let authority = Arc::new(authority);
+        authority.sessions().started().await;
         let token = administrator(&authority).await;
 
         let shared = Shared::default();

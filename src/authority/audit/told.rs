@@ -148,7 +148,9 @@ const fn of_credd(command: &Command) -> Option<&'static str> {
         | Command::TellExpiry(_)
         | Command::Forget(..)
         | Command::Rekey(_)
-        | Command::RecordEvents(_) => None,
+        | Command::RecordEvents(_)
+        | Command::Beat(_)
+        | Command::Fence => None,
     }
 }
 
@@ -182,7 +184,9 @@ fn reason(command: &Command) -> Option<&Reason> {
         | Command::NoteKeys(_)
         | Command::Rekey(_)
         | Command::RecordEvents(_)
-        | Command::TrimAudit(_) => None,
+        | Command::TrimAudit(_)
+        | Command::Beat(_)
+        | Command::Fence => None,
     }
 }
 

@@ -68,7 +68,9 @@ impl May<'_> {
             Record::Credential(_, None)
             | Record::Uses(..)
             | Record::Request(..)
-            | Record::Rekeyed(..) => true,
+            | Record::Rekeyed(..)
+            | Record::Node(_)
+            | Record::Fence => true,
         };
         let may_see = |credential: &Credential| of_owner(&credential.tenant, &credential.owner);
         if decision.writes.iter().all(may) && secret.is_none_or(may_see) {

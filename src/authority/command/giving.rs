@@ -163,7 +163,9 @@ fn given_by(view: &dyn View, record: &Record) -> Vec<Given> {
         | Record::Request(..)
         | Record::Keyring(_)
         | Record::Rekeyed(..)
-        | Record::Audit(..) => Vec::new(),
+        | Record::Audit(..)
+        | Record::Node(_)
+        | Record::Fence => Vec::new(),
     }
 }
 

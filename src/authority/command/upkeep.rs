@@ -2,12 +2,32 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Decision, View, credential_record};
-use crate::authority::record::{Record, RequestName};
+use super::{Answer, Decision, Refusal, View, credential_record};
+use crate::authority::record::{Node, Record, RequestName};
 use crate::domain::credential::{Action, Change, Credential, HeldSecret, Origin, State, Use};
 use crate::domain::id::CredentialId;
 use crate::domain::names::{Description, Label, Principal, Reason};
 use crate::domain::time::Timestamp;
+
+/// That a process works on the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Beat {
+    /// The process.
+    pub node: Node,
+    /// Whether it takes over from the one before it.
+    pub takes_over: bool,
+}
+
+pub(super) fn beat(view: &dyn View, beat: &Beat) -> Result<Decision, Refusal> {
+    let is_other = |node: Node| node.incarnation != beat.node.incarnation;
+    if !beat.takes_over && view.node().is_none_or(is_other) {
+        return Err(Refusal::Superseded);
+    }
+    Ok(Decision {
+        writes: vec![Record::Node(Some(beat.node))],
+        answer: Answer::Nothing,
+    })
+}
 
 pub(super) fn record_uses(view: &dyn View, uses: &[(CredentialId, Use)]) -> Decision {
     let mut writes = Vec::new();

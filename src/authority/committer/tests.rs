@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::authority::command::{Issue, NewId, SetState, Texts};
 use crate::authority::hub::RingSize;
+use crate::authority::sessions::LeaseSettings;
 use crate::domain::credential::{Set, State};
 use crate::domain::expiry::Wish;
 use crate::domain::id::CredentialId;
@@ -98,10 +99,15 @@ impl Stepped {
         let keyring = Arc::new(Keyring::new(&key, &key).unwrap());
         let keys = Arc::new(Keys::new(keyring, Arc::clone(feed.index())));
         feed.set_keys(Arc::clone(&keys));
+        let (settings, random) = (LeaseSettings::default(), SystemRandom::new());
+        let sessions = Sessions::new(settings, Revision::ZERO, None, &random).unwrap();
+        let sessions = Arc::new(sessions);
+        feed.set_sessions(Arc::clone(&sessions));
         let (commands, committer) = Committer::new(
             dynamic,
             feed,
             keys,
+            sessions,
             Arc::new(SystemClock),
             Arc::new(SystemRandom::new()),
             Quotas::default(),
@@ -373,11 +379,11 @@ fn a_command_that_another_writer_was_faster_than_is_decided_anew() {
         let record = Record::Credential(id(1), Some(Arc::new(locked)));
         let batch = Batch {
             at: Timestamp::from_millis(1),
-            guards: Vec::new(),
             writes: vec![Write {
                 key: record.key(),
                 value: record.encode(),
             }],
+            ..Batch::default()
         };
         store.commit(batch).unwrap();
     }));

@@ -49,7 +49,7 @@ struct Waiting {
 }
 
 /// How far a fence is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fenced {
     /// How many of the sessions that had leases when the wait began have acknowledged
     /// it.
@@ -90,6 +90,12 @@ impl<S: Clone + Ord> Grantor<S> {
     /// lease who has not applied it, so that its fence ends within one lease.
     pub fn raise(&mut self, floor: Revision) {
         self.floor = self.floor.max(floor);
+    }
+
+    /// Below which nobody gets a lease.
+    #[must_use]
+    pub const fn floor(&self) -> Revision {
+        self.floor
     }
 
     /// A message of a session that arrived at `received_at`: it has applied one
@@ -218,6 +224,12 @@ impl<S: Clone + Ord> Grantor<S> {
         let lease = self.by_end.first().map(|(ends_at, _)| *ends_at);
         let quiet = Some(self.quiet_from).filter(|quiet| now < *quiet);
         lease.into_iter().chain(quiet).min()
+    }
+
+    /// Whether a session has a lease.
+    #[must_use]
+    pub fn has_lease(&self, session: &S) -> bool {
+        self.leases.contains_key(session)
     }
 
     /// How many sessions have leases.

@@ -75,6 +75,7 @@ pub fn put_owner(request: &v1::PutOwnerRequest, violations: &mut Violations) -> 
         reason: _,
         dry_run: _,
         expected_revision: _,
+        fence: _,
     } = request;
     let owner = owner_ref(tenant, name, violations);
     let display_name = violations.check("display_name", DisplayName::parse(display_name));
@@ -125,6 +126,7 @@ pub fn put_role(request: &v1::PutRoleRequest, violations: &mut Violations) -> Op
         reason: _,
         dry_run: _,
         expected_revision: _,
+        fence: _,
     } = request;
     let role = role_ref(tenant, name, violations);
     let description = violations.check("description", Description::parse(description));

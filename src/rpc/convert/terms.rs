@@ -95,6 +95,7 @@ pub fn new_credential(
         reason: _,
         dry_run: _,
         expected_revision: _,
+        fence: _,
     } = request;
     let mut within = Within {
         prefix: "",
@@ -284,6 +285,7 @@ pub fn changes(
         reason: _,
         dry_run: _,
         expected_revision: _,
+        fence: _,
     } = request;
     let mask = update_mask.unwrap_or_default().paths;
     for (at, path) in mask.iter().enumerate() {

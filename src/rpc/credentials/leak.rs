@@ -8,6 +8,7 @@ use crate::authority::leak::Outcome;
 use crate::domain::names::Reason;
 use crate::proto::v1::{self, ReportLeakRequest, ReportLeakResponse};
 use crate::rpc::convert;
+use crate::rpc::fence::Fencing;
 use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
@@ -25,18 +26,21 @@ pub(super) async fn report_leak(
         secrets,
         reason,
         dry_run,
+        fence,
     } = request.into_inner();
     let secrets = zeroize::Zeroizing::new(secrets);
     let mut violations = Violations::default();
     let reason = read_report(&secrets, &reason, &mut violations);
     let reason = reason.ok_or_else(|| violations.status())?;
     let may_report = |entry: &Entry| admitted.on_entry(authority, entry).is_some();
-    let how = admitted.how(dry_run);
+    let fencing = Fencing::asked(fence, dry_run);
+    let how = fencing.of(admitted.how(dry_run));
     let reported = authority
         .report_leak(&secrets, &reason, &how, may_report)
         .await
         .map_err(|error| status::of_command(&error))?;
     tracing::info!(caller = %admitted.principal(), reported = secrets.len(), locked = reported.impact.changed, dry_run, "leaks were reported");
+    let fence = fencing.wait(&service.0, &admitted.0).await?;
     Ok(Response::new(ReportLeakResponse {
         results: reported
             .outcomes
@@ -46,6 +50,7 @@ pub(super) async fn report_leak(
             .collect(),
         revision: Some(wire(authority, reported.revision)),
         impact: Some(convert::credential::impact(&reported.impact)),
+        fence,
     }))
 }
 

@@ -13,6 +13,7 @@ use crate::proto::v1::{
     RotateResponse,
 };
 use crate::rpc::convert;
+use crate::rpc::fence::Fencing;
 use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
 
@@ -41,16 +42,18 @@ pub(super) async fn issue(
     let permit = admitted.on_owner(authority, &owner)?;
     let dry = request.dry_run;
     let again = request_id.filter(|_| !dry).map(|id| {
-        // Whatever the letter case of its id.
+        // Whatever the letter case of its id, and whether or not it is waited for.
         let asked = IssueRequest {
             request_id: String::new(),
+            fence: false,
             ..request.clone()
         };
         let asked = asked.encode_to_vec();
         authority.request(id, permit.principal(), "Issue", new.tenant.as_str(), &asked)
     });
+    let fencing = Fencing::asked(request.fence, dry);
     let asked = Asked {
-        how: permit.how(dry),
+        how: fencing.of(permit.how(dry)),
         reason,
         as_owner: permit.as_owner,
         request: again,
@@ -63,6 +66,7 @@ pub(super) async fn issue(
     let (credential, secret, revision) = with_secret(authority, &issued, dry);
     let id = issued.shown.stored.credential.id;
     tracing::info!(caller = %permit.principal(), credential = %id, dry, "issued a credential");
+    let fence = fencing.wait(&service.0, &permit.call).await?;
     Ok(Response::new(IssueResponse {
         credential: Some(if dry {
             convert::credential::not_issued(credential)
@@ -77,6 +81,7 @@ pub(super) async fn issue(
             .map(|shown| show(authority, shown))
             .collect(),
         impact: Some(convert::credential::impact(&issued.impact)),
+        fence,
     }))
 }
 
@@ -89,6 +94,7 @@ pub(super) async fn rotate(
     let request = request.into_inner();
     let whole = RotateRequest {
         request_id: String::new(),
+        fence: false,
         ..request.clone()
     };
     let whole = whole.encode_to_vec();
@@ -100,6 +106,7 @@ pub(super) async fn rotate(
         reason,
         dry_run,
         expected_revision,
+        fence,
     } = request;
     let mut violations = Violations::default();
     let id = convert::credential_id(&credential_id, &mut violations);
@@ -117,8 +124,9 @@ pub(super) async fn rotate(
     let again = request_id
         .filter(|_| !dry_run)
         .map(|id| authority.request(id, permit.principal(), "Rotate", "", &whole));
+    let fencing = Fencing::asked(fence, dry_run);
     let asked = Asked {
-        how: permit.how(dry_run),
+        how: fencing.of(permit.how(dry_run)),
         reason,
         as_owner: permit.as_owner,
         request: again,
@@ -130,11 +138,13 @@ pub(super) async fn rotate(
         .map_err(|error| status::of_issue(&error))?;
     tracing::info!(caller = %permit.principal(), credential = %id, dry_run, "rotated a credential");
     let (credential, secret, revision) = with_secret(authority, &issued, dry_run);
+    let fence = fencing.wait(&service.0, &permit.call).await?;
     Ok(Response::new(RotateResponse {
         credential: Some(credential),
         secret,
         revision: Some(revision),
         impact: Some(convert::credential::impact(&issued.impact)),
+        fence,
     }))
 }
 

@@ -16,6 +16,7 @@ use crate::proto::v1::{
     UnlockResponse, lock_request, revoke_request,
 };
 use crate::rpc::convert;
+use crate::rpc::fence::Fencing;
 use crate::rpc::permit::{Admitted, Permit, admitted};
 use crate::rpc::status::{self, Violations};
 
@@ -29,6 +30,7 @@ pub(super) async fn lock(
         reason,
         dry_run,
         expected_revision,
+        fence: is_fenced,
     } = request.into_inner();
     let ask = Ask {
         set: Set::Lock,
@@ -36,12 +38,14 @@ pub(super) async fn lock(
         reason,
         dry_run,
         expected_revision,
+        fence: is_fenced,
     };
     let outcomes = set_state(service, admitted, ask).await?;
     Ok(Response::new(LockResponse {
         credential: outcomes.credential,
         revision: Some(outcomes.revision),
         impact: Some(outcomes.impact),
+        fence: outcomes.fence,
     }))
 }
 
@@ -60,6 +64,7 @@ pub(super) async fn unlock(
         reason,
         dry_run: false,
         expected_revision: None,
+        fence: false,
     };
     let outcomes = set_state(service, admitted, ask).await?;
     Ok(Response::new(UnlockResponse {
@@ -78,6 +83,7 @@ pub(super) async fn revoke(
         reason,
         dry_run,
         expected_revision,
+        fence: is_fenced,
     } = request.into_inner();
     let ask = Ask {
         set: Set::Revoke,
@@ -85,12 +91,14 @@ pub(super) async fn revoke(
         reason,
         dry_run,
         expected_revision,
+        fence: is_fenced,
     };
     let outcomes = set_state(service, admitted, ask).await?;
     Ok(Response::new(RevokeResponse {
         credential: outcomes.credential,
         revision: Some(outcomes.revision),
         impact: Some(outcomes.impact),
+        fence: outcomes.fence,
     }))
 }
 
@@ -107,6 +115,7 @@ struct Ask {
     reason: String,
     dry_run: bool,
     expected_revision: Option<v1::Revision>,
+    fence: bool,
 }
 
 /// What a request says of its target.
@@ -138,6 +147,7 @@ struct Outcomes {
     credential: Option<Credential>,
     revision: v1::Revision,
     impact: v1::Impact,
+    fence: Option<v1::Fence>,
 }
 
 async fn set_state(
@@ -152,7 +162,9 @@ async fn set_state(
         reason,
         dry_run,
         expected_revision,
+        fence,
     } = ask;
+    let fencing = Fencing::asked(fence, dry_run);
     let mut violations = Violations::default();
     let is_one = !matches!(target, Some(TargetMessage::All(_)));
     let target = match target {
@@ -191,7 +203,10 @@ async fn set_state(
             let permit = admitted.on_credential(authority, id)?;
             let although_leaked = set == Set::Unlock && may_unlock_leaked(authority, &permit, id);
             let changed = authority
-                .set_state(set_state(id, although_leaked), permit.how(dry_run))
+                .set_state(
+                    set_state(id, although_leaked),
+                    fencing.of(permit.how(dry_run)),
+                )
                 .await
                 .map_err(|error| status::of_command(&error))?;
             tracing::info!(caller = %permit.principal(), ?set, credential = %id, dry_run, "set the state of a credential");
@@ -199,6 +214,7 @@ async fn set_state(
                 credential: Some(show(authority, &changed.shown)),
                 revision: wire(authority, changed.shown.stored.state_revision()),
                 impact: convert::credential::impact(&changed.impact),
+                fence: fencing.wait(&service.0, &permit.call).await?,
             })
         }
         Target::All(filter) => {
@@ -208,8 +224,9 @@ async fn set_state(
                 let read = move || authority.matching(&filter);
                 service.0.limits.read(read).await?
             };
+            let how = fencing.of(permit.how(dry_run));
             let changed = authority
-                .set_state_of_all(&ids, |id| set_state(id, false), &permit.how(dry_run))
+                .set_state_of_all(&ids, |id| set_state(id, false), &how)
                 .await
                 .map_err(|error| status::of_command(&error))?;
             tracing::info!(caller = %permit.principal(), ?set, changed = changed.impact.changed, dry_run, "set the state of credentials");
@@ -217,6 +234,7 @@ async fn set_state(
                 credential: None,
                 revision: wire(authority, changed.revision),
                 impact: convert::credential::impact(&changed.impact),
+                fence: fencing.wait(&service.0, &permit.call).await?,
             })
         }
     }

@@ -11,6 +11,7 @@ use crate::proto::v1::{
     GetRequest, GetResponse, ListRequest, ListResponse, UpdateRequest, UpdateResponse,
 };
 use crate::rpc::convert;
+use crate::rpc::fence::Fencing;
 use crate::rpc::page_token::{self, Binding};
 use crate::rpc::permit::admitted;
 use crate::rpc::status::{self, Violations};
@@ -115,6 +116,7 @@ pub(super) async fn update(
     let expected = request.expected_revision.take();
     let expected = convert::expected_revision(expected, authority.store(), &mut violations);
     let dry = request.dry_run;
+    let fencing = Fencing::asked(request.fence, dry);
     let changes = convert::terms::changes(request, authority.now(), &mut violations);
     let (Some(id), Some(reason), Some(expected), Some(changes)) = (id, reason, expected, changes)
     else {
@@ -130,7 +132,7 @@ pub(super) async fn update(
         expected,
     };
     let updated = authority
-        .update(update, permit.how(dry))
+        .update(update, fencing.of(permit.how(dry)))
         .await
         .map_err(|error| status::of_command(&error))?;
     tracing::info!(caller = %permit.principal(), credential = %id, dry, "updated a credential");
@@ -138,5 +140,6 @@ pub(super) async fn update(
         credential: Some(show(authority, &updated.shown)),
         revision: Some(wire(authority, updated.shown.stored.revision)),
         impact: Some(convert::credential::impact(&updated.impact)),
+        fence: fencing.wait(&service.0, &permit.call).await?,
     }))
 }

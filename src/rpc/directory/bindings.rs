@@ -28,6 +28,7 @@ pub(super) async fn put(
         reason,
         dry_run,
         expected_revision,
+        fence,
     } = request.into_inner();
     let mut violations = Violations::default();
     let binding = read_binding(&principal, &role, &tenant, &mut violations);
@@ -35,9 +36,10 @@ pub(super) async fn put(
         reason: &reason,
         dry_run,
         expected_revision,
+        fence,
     };
     let what = binding.clone().map(What::PutBinding);
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, fence) = service.change(&admitted, what, how, violations).await?;
     let binding = binding.ok_or_else(|| status::unknown(Thing::Binding))?;
     let Answer::Binding(known) = &done.answer else {
         return Err(status::internal(&"an answer without the binding"));
@@ -46,6 +48,7 @@ pub(super) async fn put(
     Ok(Response::new(PutBindingResponse {
         binding: Some(binding_message(&binding, known, done.revision, store)),
         revision: Some(service.revision_of(known, &done)?),
+        fence,
     }))
 }
 
@@ -150,6 +153,7 @@ pub(super) async fn delete(
         reason,
         dry_run,
         expected_revision,
+        fence,
     } = request.into_inner();
     let mut violations = Violations::default();
     let binding = read_binding(&principal, &role, &tenant, &mut violations);
@@ -157,11 +161,13 @@ pub(super) async fn delete(
         reason: &reason,
         dry_run,
         expected_revision,
+        fence,
     };
     let what = binding.map(What::DeleteBinding);
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, fence) = service.change(&admitted, what, how, violations).await?;
     Ok(Response::new(DeleteBindingResponse {
         revision: service.deleted(&done)?,
+        fence,
     }))
 }
 

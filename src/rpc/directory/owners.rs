@@ -53,15 +53,17 @@ pub(super) async fn put(
         reason: &request.reason,
         dry_run: request.dry_run,
         expected_revision: request.expected_revision,
+        fence: request.fence,
     };
     let what = put.map(What::PutOwner);
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, fence) = service.change(&admitted, what, how, violations).await?;
     let owner = owner.ok_or_else(|| status::unknown(Thing::Owner))?;
     let (shown, revision) = owner_of(service, &owner, &done)?;
     Ok(Response::new(PutOwnerResponse {
         owner: Some(shown),
         revision: Some(revision),
         impact: impact(&service.0, of_owner(&owner), loses.filter(|_| done.changes)).await?,
+        fence,
     }))
 }
 
@@ -175,6 +177,7 @@ pub(super) async fn delete(
         reason,
         dry_run,
         expected_revision,
+        fence,
     } = request.into_inner();
     let mut violations = Violations::default();
     let what = wire::owner_ref(&tenant, &name, &mut violations).map(What::DeleteOwner);
@@ -182,10 +185,12 @@ pub(super) async fn delete(
         reason: &reason,
         dry_run,
         expected_revision,
+        fence,
     };
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, fence) = service.change(&admitted, what, how, violations).await?;
     Ok(Response::new(DeleteOwnerResponse {
         revision: service.deleted(&done)?,
+        fence,
     }))
 }
 
@@ -200,6 +205,7 @@ pub(super) async fn disable(
         reason,
         dry_run,
         expected_revision,
+        fence,
     } = request.into_inner();
     let mut violations = Violations::default();
     let owner = wire::owner_ref(&tenant, &name, &mut violations);
@@ -208,8 +214,9 @@ pub(super) async fn disable(
         reason: &reason,
         dry_run,
         expected_revision,
+        fence,
     };
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, fence) = service.change(&admitted, what, how, violations).await?;
     let owner = owner.ok_or_else(|| status::unknown(Thing::Owner))?;
     let (shown, revision) = owner_of(service, &owner, &done)?;
     Ok(Response::new(DisableOwnerResponse {
@@ -221,6 +228,7 @@ pub(super) async fn disable(
             done.changes.then_some(Loses::Everything),
         )
         .await?,
+        fence,
     }))
 }
 
@@ -238,7 +246,7 @@ pub(super) async fn enable(
     let owner = wire::owner_ref(&tenant, &name, &mut violations);
     let what = owner.clone().map(|owner| What::DisableOwner(owner, false));
     let how = How::because(&reason);
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, _) = service.change(&admitted, what, how, violations).await?;
     let owner = owner.ok_or_else(|| status::unknown(Thing::Owner))?;
     let (shown, revision) = owner_of(service, &owner, &done)?;
     Ok(Response::new(EnableOwnerResponse {
@@ -270,7 +278,7 @@ pub(super) async fn set_default_source(
     };
     let what = Some(What::SetDefaultSource(owner.clone(), source));
     let how = How::because(&reason);
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, _) = service.change(&admitted, what, how, violations).await?;
     let (shown, revision) = owner_of(service, &owner, &done)?;
     Ok(Response::new(SetDefaultSourceResponse {
         owner: Some(shown),

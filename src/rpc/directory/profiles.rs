@@ -43,9 +43,10 @@ pub(super) async fn put(
         reason: &reason,
         dry_run,
         expected_revision,
+        fence: false,
     };
     let what = put.map(|profile| What::PutProfile(PutProfile(profile)));
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, _) = service.change(&admitted, what, how, violations).await?;
     let Answer::Profile(reference, known) = &done.answer else {
         return Err(status::internal(&"an answer without the profile"));
     };
@@ -149,8 +150,9 @@ pub(super) async fn delete(
         reason: &reason,
         dry_run,
         expected_revision,
+        fence: false,
     };
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, _) = service.change(&admitted, what, how, violations).await?;
     Ok(Response::new(DeleteProfileResponse {
         revision: service.deleted(&done)?,
     }))

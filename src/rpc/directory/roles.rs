@@ -43,9 +43,10 @@ pub(super) async fn put(
         reason: &request.reason,
         dry_run: request.dry_run,
         expected_revision: request.expected_revision,
+        fence: request.fence,
     };
     let what = put.map(What::PutRole);
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, fence) = service.change(&admitted, what, how, violations).await?;
     let role = role.ok_or_else(|| status::unknown(Thing::Role))?;
     let Answer::Role(known) = &done.answer else {
         return Err(status::internal(&"an answer without the role"));
@@ -60,6 +61,7 @@ pub(super) async fn put(
             (takes && done.changes).then_some(Loses::PartOf(role.name)),
         )
         .await?,
+        fence,
     }))
 }
 
@@ -143,6 +145,7 @@ pub(super) async fn delete(
         reason,
         dry_run,
         expected_revision,
+        fence,
     } = request.into_inner();
     let mut violations = Violations::default();
     let what = wire::role_ref(&tenant, &name, &mut violations).map(What::DeleteRole);
@@ -150,10 +153,12 @@ pub(super) async fn delete(
         reason: &reason,
         dry_run,
         expected_revision,
+        fence,
     };
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, fence) = service.change(&admitted, what, how, violations).await?;
     Ok(Response::new(DeleteRoleResponse {
         revision: service.deleted(&done)?,
+        fence,
     }))
 }
 

@@ -36,9 +36,10 @@ pub(super) async fn put(
         reason: &request.reason,
         dry_run: request.dry_run,
         expected_revision: request.expected_revision,
+        fence: false,
     };
     let what = put.map(What::PutTenant);
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, _) = service.change(&admitted, what, how, violations).await?;
     let name = name.ok_or_else(|| status::unknown(Thing::Tenant))?;
     let (tenant, revision) = tenant_of(service, &name, &done)?;
     Ok(Response::new(PutTenantResponse {
@@ -117,6 +118,7 @@ pub(super) async fn delete(
         reason,
         dry_run,
         expected_revision,
+        fence,
     } = request.into_inner();
     let mut violations = Violations::default();
     let what = wire::tenant_name(&name, &mut violations).map(What::DeleteTenant);
@@ -124,10 +126,12 @@ pub(super) async fn delete(
         reason: &reason,
         dry_run,
         expected_revision,
+        fence,
     };
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, fence) = service.change(&admitted, what, how, violations).await?;
     Ok(Response::new(DeleteTenantResponse {
         revision: service.deleted(&done)?,
+        fence,
     }))
 }
 
@@ -141,6 +145,7 @@ pub(super) async fn disable(
         reason,
         dry_run,
         expected_revision,
+        fence,
     } = request.into_inner();
     let mut violations = Violations::default();
     let name = wire::tenant_name(&name, &mut violations);
@@ -149,8 +154,9 @@ pub(super) async fn disable(
         reason: &reason,
         dry_run,
         expected_revision,
+        fence,
     };
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, fence) = service.change(&admitted, what, how, violations).await?;
     let name = name.ok_or_else(|| status::unknown(Thing::Tenant))?;
     let (tenant, revision) = tenant_of(service, &name, &done)?;
     Ok(Response::new(DisableTenantResponse {
@@ -162,6 +168,7 @@ pub(super) async fn disable(
             done.changes.then_some(Loses::Everything),
         )
         .await?,
+        fence,
     }))
 }
 
@@ -175,7 +182,7 @@ pub(super) async fn enable(
     let name = wire::tenant_name(&name, &mut violations);
     let what = name.clone().map(|name| What::DisableTenant(name, false));
     let how = How::because(&reason);
-    let done = service.change(&admitted, what, how, violations).await?;
+    let (done, _) = service.change(&admitted, what, how, violations).await?;
     let name = name.ok_or_else(|| status::unknown(Thing::Tenant))?;
     let (tenant, revision) = tenant_of(service, &name, &done)?;
     Ok(Response::new(EnableTenantResponse {

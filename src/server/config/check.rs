@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::problem::{Place, Problem, Problems};
 use super::read::{Given, Reader, Sources};
 use super::settings::{
-    Audit, BindingRow, JwtIssuerRow, Keyring, Limits, Retention, RoleRow, Server, Store, TlsRows,
+    Audit, BindingRow, Fence, JwtIssuerRow, Keyring, Limits, Retention, RoleRow, Server, Store,
+    TlsRows,
 };
 use crate::authority::directory::{Configured, ConfiguredRole};
 use crate::domain::jwt::IssuerRules;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub keyring: Keyring,
     /// How long what is over is kept.
     pub retention: Retention,
+    /// How long those who follow may answer from what they keep.
+    pub fence: Fence,
     /// Roles of the tenant `credd`, none of them built in, and who has which role
     /// on what; none twice.
     pub configured: Configured,
@@ -51,6 +54,7 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
     let (store, _) = reader.section();
     let (keyring, _) = reader.section();
     let (retention, _) = reader.section();
+    let (fence, _) = reader.section();
     let roles = reader.tables::<RoleRow>();
     let bindings = reader.tables::<BindingRow>();
     let issuers = reader.tables::<JwtIssuerRow>();
@@ -76,6 +80,7 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
         store,
         keyring,
         retention,
+        fence,
         configured: Configured {
             roles: roles.into_iter().filter_map(configured_role).collect(),
             bindings: bindings

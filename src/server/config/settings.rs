@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::jwt_values::{Audience, FetchedFrom, Issuer, usual_algorithms};
@@ -10,8 +11,10 @@ use super::table::{SectionRows, section, tables};
 use super::values::{AuditFile, LogDirectives};
 use crate::authority::command::Quotas;
 use crate::authority::retention::Retention as LogRetention;
+use crate::authority::sessions::LeaseSettings;
 use crate::authority::sweep::Keep;
 use crate::domain::jwt::Algorithm;
+use crate::domain::lease::SystemBootClock;
 use crate::domain::names::{Description, PrincipalName, Role};
 use crate::domain::permission::CreddGrant;
 use crate::domain::rights::Reach;
@@ -26,6 +29,7 @@ pub fn all() -> Vec<SectionRows> {
         SectionRows::of::<Store>(),
         SectionRows::of::<Keyring>(),
         SectionRows::of::<Retention>(),
+        SectionRows::of::<Fence>(),
         SectionRows::of::<RoleRow>(),
         SectionRows::of::<BindingRow>(),
         SectionRows::of::<JwtIssuerRow>(),
@@ -113,6 +117,17 @@ section! {
         credential_days: u64 = 30, flag("credential-retention-days"), range(0..=36_500);
         /// Audit events are removed after this many days.
         audit_days: u64 = 365, flag("audit-retention-days"), range(1..=36_500);
+    }
+}
+
+section! {
+    /// How long those who follow may answer from what they keep without hearing from
+    /// the server, and so how long a fenced change may have to wait for one that was
+    /// cut off.
+    Fence = "fence" {
+        /// How long a lease is, in milliseconds. The server itself says no more that
+        /// anything is good when it could not write to its store for so long.
+        lease_ms: u64 = 10_000, flag("fence-lease-ms"), range(200..=300_000);
     }
 }
 
@@ -236,6 +251,17 @@ impl Retention {
         LogRetention {
             age: Duration::from_secs(self.log_hours.saturating_mul(3600)),
             commits: self.log_commits,
+        }
+    }
+}
+
+impl Fence {
+    /// What leases are measured by.
+    #[must_use]
+    pub fn leases(&self) -> LeaseSettings {
+        LeaseSettings {
+            clock: Arc::new(SystemBootClock),
+            length: Duration::from_millis(self.lease_ms),
         }
     }
 }

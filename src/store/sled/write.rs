@@ -40,7 +40,12 @@ impl SledStore {
                 key: guard.key.clone(),
             });
         }
-        let Batch { at, guards, writes } = batch;
+        let Batch {
+            at,
+            guards,
+            writes,
+            vital,
+        } = batch;
         let revision = before.position.revision.next();
         let chain = chain(&before.position.chain, revision, at, &writes);
         let commit = Commit {
@@ -50,7 +55,12 @@ impl SledStore {
         };
         let payload = commit.payload_bytes() as u64;
         let bytes = payload.saturating_mul(WRITE_AMPLIFICATION);
-        self.check_room(bytes.saturating_add(WRITE_OVERHEAD), self.reserve)?;
+        let reserve = if vital {
+            self.reserve / 2
+        } else {
+            self.reserve
+        };
+        self.check_room(bytes.saturating_add(WRITE_OVERHEAD), reserve)?;
         let head = self.or_poison(self.write(&commit, &guards, &before))?;
         writer.note(&head.position);
         self.feed.publish(Arc::new(commit), head)?;

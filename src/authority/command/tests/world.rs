@@ -25,6 +25,7 @@ pub(super) struct World {
     pub(super) roles: BTreeMap<RoleRef, KnownRecord<RoleRecord>>,
     pub(super) profiles: BTreeMap<ProfileRef, Arc<KnownProfile>>,
     pub(super) bindings: BTreeMap<Binding, KnownRecord<BindingRecord>>,
+    node: Option<Node>,
     pub(super) keys: Option<(Arc<KeyringState>, Revision)>,
     pub(super) rekeyed: BTreeMap<CredentialId, Arc<Rekeyed>>,
 }
@@ -58,6 +59,7 @@ impl World {
             roles: BTreeMap::new(),
             profiles: profiles.collect(),
             bindings: BTreeMap::new(),
+            node: None,
             keys: None,
             rekeyed: BTreeMap::new(),
         }
@@ -198,7 +200,8 @@ impl World {
                 }
                 set_or_remove(&mut self.rekeyed, id, rekeyed.clone());
             }
-            Record::Audit(..) => (),
+            Record::Node(node) => self.node = *node,
+            Record::Audit(..) | Record::Fence => (),
         }
     }
 
@@ -242,6 +245,10 @@ pub(super) fn binding(principal: &str, role: &str, reach: &str) -> Binding {
 }
 
 impl View for World {
+    fn node(&self) -> Option<Node> {
+        self.node
+    }
+
     fn credential(&self, id: CredentialId) -> Option<Known> {
         self.credentials.get(&id).cloned().map(Known::Committed)
     }

@@ -1,0 +1,354 @@
+//! Sessions: who follows and answers from what it keeps, for how long it may, and the
+//! wait until all of them have applied a change.
+//!
+//! The machine is [`crate::domain::lease::Grantor`]; here it gets its clock, its lock
+//! and a bell. A session is a name that outlives its connections: it is forgotten when
+//! it has neither a connection nor a lease.
+//!
+//! The process itself holds a lease, on the store: each durable commit renews it, from
+//! when the commit was begun. A process that can't commit, because the volume was moved
+//! to another one or the disk hangs, says yes no longer, and no lease that it grants
+//! outlives its own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::record::{Incarnation, Node};
+use crate::domain::lease::{BootClock, BootTime, Drift, Grantor, SystemBootClock};
+use crate::domain::names::Principal;
+use crate::domain::random::{self, Random, RandomUnavailable};
+use crate::domain::revision::Revision;
+
+mod fence;
+
+pub use fence::{FenceAt, FenceOpen};
+
+/// What leases are measured by.
+#[derive(Clone, Debug)]
+pub struct LeaseSettings {
+    /// The clock.
+    pub clock: Arc<dyn BootClock>,
+    /// How long a lease is.
+    pub length: Duration,
+}
+
+/// How long a lease is where nothing else is said.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+impl Default for LeaseSettings {
+    /// By the machine's clock, [`LEASE`] long.
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemBootClock),
+            length: LEASE,
+        }
+    }
+}
+
+/// The most sessions at once; a further one gets no lease.
+const MOST: usize = 65_536;
+/// Below how many sessions it is not looked for those that are over.
+const FEW: usize = 1024;
+
+/// The name of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId([u8; 16]);
+
+/// All sessions of one process.
+#[derive(Debug)]
+pub struct Sessions {
+    incarnation: Incarnation,
+    settings: LeaseSettings,
+    /// The longest lease that a process before this one may have granted, and until
+    /// when it may run.
+    before: Option<(Duration, BootTime)>,
+    /// When the lease of the process ends, in nanoseconds of its clock; 0: it has
+    /// none. Where asking takes no lock.
+    own_end: AtomicU64,
+    state: Mutex<State>,
+    /// Rung when the lease of the process begins, and when what all sessions have
+    /// acknowledged has risen.
+    bell: watch::Sender<()>,
+    times: fence::Times,
+}
+
+#[derive(Debug)]
+struct State {
+    grantor: Grantor<SessionId>,
+    known: HashMap<SessionId, Known, RandomState>,
+    /// At how many known sessions it is looked for those that are over.
+    clean_at: usize,
+    /// Whether the store names this process: what it may grant is on record.
+    registered: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    caller: Principal,
+    connections: u32,
+}
+
+/// How sessions stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How long a lease is.
+    pub length: Duration,
+    /// How many sessions have leases.
+    pub leases: usize,
+    /// How many of them have not applied the latest fenced change.
+    pub behind: usize,
+    /// The callers of some of those.
+    pub behind_callers: Vec<Principal>,
+}
+
+/// A connection of a session.
+#[derive(Debug)]
+pub struct Session {
+    sessions: Arc<Sessions>,
+    id: SessionId,
+}
+
+impl Sessions {
+    /// Those of a process that has loaded a revision, and found this record of the
+    /// process before it.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomUnavailable`]: there is no name for the process.
+    pub fn new(
+        settings: LeaseSettings,
+        loaded: Revision,
+        found: Option<Node>,
+        random: &dyn Random,
+    ) -> Result<Self, RandomUnavailable> {
+        let now = settings.clock.now();
+        let before = found.map(|node| {
+            let longest = node.longest_lease;
+            (longest, now + Drift::STATED.at_least(longest))
+        });
+        let quiet_from = before.map_or(now, |(_, quiet_from)| quiet_from);
+        Ok(Self {
+            incarnation: Incarnation(random::bytes(random)?),
+            state: Mutex::new(State {
+                grantor: Grantor::new(settings.length, Drift::STATED, loaded, quiet_from),
+                known: HashMap::default(),
+                clean_at: FEW,
+                registered: false,
+            }),
+            settings,
+            before,
+            own_end: AtomicU64::new(0),
+            bell: watch::Sender::new(()),
+            times: fence::Times::default(),
+        })
+    }
+
+    /// The clock that leases are measured by.
+    #[must_use]
+    pub fn now(&self) -> BootTime {
+        self.settings.clock.now()
+    }
+
+    /// How long a lease is.
+    #[must_use]
+    pub const fn length(&self) -> Duration {
+        self.settings.length
+    }
+
+    /// What the store is to say of this process: what it may grant, and what one
+    /// before it may have granted that may run yet.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        let earlier = self.before.filter(|(_, until)| self.now() < *until);
+        let longest = earlier.map_or(Duration::ZERO, |(longest, _)| longest);
+        Node {
+            incarnation: self.incarnation,
+            longest_lease: longest.max(self.settings.length),
+        }
+    }
+
+    /// Notes what the store says of the process that works on it.
+    pub(super) fn registered(&self, node: &Node) {
+        if node.incarnation == self.incarnation {
+            self.state.lock().registered = true;
+        }
+    }
+
+    /// Notes that a commit is durable and applied that was begun at this time.
+    pub(super) fn committed(&self, began: BootTime) {
+        if !self.state.lock().registered {
+            return;
+        }
+        let ends_at = began + Drift::STATED.at_most(self.settings.length);
+        let nanos = u64::try_from(ends_at.since_start().as_nanos()).unwrap_or(u64::MAX);
+        if self.own_end.fetch_max(nanos, Ordering::AcqRel) == 0 {
+            self.bell.send_replace(());
+        }
+    }
+
+    /// When the lease of the process ends, if it ever had one.
+    #[must_use]
+    pub fn own_end(&self) -> Option<BootTime> {
+        match self.own_end.load(Ordering::Acquire) {
+            0 => None,
+            nanos => Some(BootTime::new(Duration::from_nanos(nanos))),
+        }
+    }
+
+    /// Whether the process may say yes.
+    #[must_use]
+    pub fn may_say_yes(&self) -> bool {
+        self.own_end().is_some_and(|end| self.now() < end)
+    }
+
+    /// Waits until the process has a lease.
+    pub async fn started(&self) {
+        let mut bell = self.bell.subscribe();
+        while self.own_end().is_none() {
+            if bell.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Raises the floor: a fenced commit was applied.
+    pub(super) fn raise(&self, floor: Revision) {
+        self.state.lock().grantor.raise(floor);
+    }
+
+    /// Connects a session of a caller: that of this name, if it is the caller's, else a
+    /// new one.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomUnavailable`]: there is no name for it.
+    pub fn connect(
+        self: &Arc<Self>,
+        caller: &Principal,
+        wanted: Option<SessionId>,
+        random: &dyn Random,
+    ) -> Result<Session, RandomUnavailable> {
+        let fresh = SessionId(random::bytes(random)?);
+        let mut state = self.state.lock();
+        let known = wanted.filter(|id| {
+            let known = state.known.get(id);
+            known.is_some_and(|known| known.caller == *caller)
+        });
+        let id = known.unwrap_or(fresh);
+        state.clean();
+        if state.known.len() < MOST || known.is_some() {
+            let known = state.known.entry(id).or_insert_with(|| Known {
+                caller: caller.clone(),
+                connections: 0,
+            });
+            known.connections += 1;
+        }
+        Ok(Session {
+            sessions: Arc::clone(self),
+            id,
+        })
+    }
+
+    /// How sessions stand.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        const SOME: usize = 10;
+
+        let mut state = self.state.lock();
+        state.grantor.advance(self.settings.clock.now());
+        let floor = state.grantor.floor();
+        Standing {
+            length: self.settings.length,
+            leases: state.grantor.len(),
+            behind: state.grantor.behind(floor).count(),
+            behind_callers: state.callers_behind(floor, SOME),
+        }
+    }
+}
+
+impl State {
+    /// Forgets sessions that are over, from time to time.
+    fn clean(&mut self) {
+        if self.known.len() >= self.clean_at {
+            let grantor = &self.grantor;
+            self.known
+                .retain(|id, known| known.connections > 0 || grantor.has_lease(id));
+            self.clean_at = (self.known.len() * 2).clamp(FEW, MOST);
+        }
+    }
+
+    fn callers_behind(&self, revision: Revision, most: usize) -> Vec<Principal> {
+        let behind = self.grantor.behind(revision);
+        let callers = behind.filter_map(|id| Some(self.known.get(id)?.caller.clone()));
+        callers.take(most).collect()
+    }
+}
+
+impl Session {
+    /// Its name.
+    #[must_use]
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// A message of the session that has just arrived: it has applied a revision, and
+    /// acknowledges another for itself and all that follow it. Returns the lease that
+    /// it gets.
+    pub fn renew(&self, applied: Revision, acknowledged: Revision) -> Option<Duration> {
+        let sessions = &*self.sessions;
+        let mut state = sessions.state.lock();
+        if !state.known.contains_key(&self.id) {
+            return None;
+        }
+        let (now, own_end) = (sessions.now(), sessions.own_end()?);
+        state.grantor.advance(now);
+        let before = state.grantor.settled();
+        let lease = state
+            .grantor
+            .renew(&self.id, applied, acknowledged, now, Some(own_end));
+        let after = state.grantor.settled();
+        drop(state);
+        if before != after {
+            sessions.bell.send_replace(());
+        }
+        lease
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mut state = self.sessions.state.lock();
+        let State { grantor, known, .. } = &mut *state;
+        if let Some(entry) = known.get_mut(&self.id) {
+            entry.connections -= 1;
+            if entry.connections == 0 && !grantor.has_lease(&self.id) {
+                known.remove(&self.id);
+            }
+        }
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl SessionId {
+    /// The name that is shown so.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?;
+        Some(Self(bytes.try_into().ok()?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

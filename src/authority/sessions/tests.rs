@@ -1,0 +1,242 @@
+use tokio::time::Instant;
+
+use super::*;
+use crate::domain::lease::Fenced;
+use crate::domain::random::SystemRandom;
+
+const LENGTH: Duration = Duration::from_secs(3);
+
+/// A clock that goes with the paused time of a test.
+#[derive(Debug)]
+struct Paused(Instant);
+
+impl BootClock for Paused {
+    fn now(&self) -> BootTime {
+        BootTime::new(Duration::from_hours(1) + self.0.elapsed())
+    }
+}
+
+const fn rev(number: u64) -> Revision {
+    Revision::new(number)
+}
+
+fn caller(name: &str) -> Principal {
+    Principal::trusted(name.into())
+}
+
+fn sessions_after(found: Option<Node>) -> Arc<Sessions> {
+    let settings = LeaseSettings {
+        clock: Arc::new(Paused(Instant::now())),
+        length: LENGTH,
+    };
+    let sessions = Sessions::new(settings, rev(10), found, &SystemRandom::new());
+    Arc::new(sessions.unwrap())
+}
+
+/// Those of a process that has begun to beat.
+fn sessions() -> Arc<Sessions> {
+    let sessions = sessions_after(None);
+    beat(&sessions);
+    sessions
+}
+
+fn beat(sessions: &Sessions) {
+    sessions.registered(&sessions.node());
+    sessions.committed(sessions.now());
+}
+
+fn connect(sessions: &Arc<Sessions>, name: &str) -> Session {
+    let random = SystemRandom::new();
+    sessions.connect(&caller(name), None, &random).unwrap()
+}
+
+fn again(sessions: &Arc<Sessions>, name: &str, id: SessionId) -> Session {
+    let random = SystemRandom::new();
+    sessions.connect(&caller(name), Some(id), &random).unwrap()
+}
+
+fn renew(session: &Session, revision: u64) -> Option<Duration> {
+    session.renew(rev(revision), rev(revision))
+}
+
+fn fenced(acknowledged: usize, ran_out: usize) -> Fenced {
+    Fenced {
+        acknowledged,
+        ran_out,
+        awaited: 0,
+        is_done: true,
+    }
+}
+
+/// Polls a future once.
+async fn is_ready<T>(future: &mut (impl Future<Output = T> + Unpin)) -> bool {
+    tokio::select! {
+        biased;
+        _ = future => true,
+        () = std::future::ready(()) => false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_granted_and_nothing_is_good_before_the_store_names_the_process() {
+    let sessions = sessions_after(None);
+    let session = connect(&sessions, "a");
+    sessions.committed(sessions.now());
+    let other = Incarnation([7; 16]);
+    sessions.registered(&Node {
+        incarnation: other,
+        ..sessions.node()
+    });
+    sessions.committed(sessions.now());
+    assert_eq!(renew(&session, 10), None);
+    assert!(!sessions.may_say_yes());
+    let mut started = Box::pin(sessions.started());
+    assert!(!is_ready(&mut started).await);
+    beat(&sessions);
+    started.await;
+    assert!(sessions.may_say_yes());
+    assert!(renew(&session, 10).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_cannot_commit_stops_saying_yes_and_every_lease_ends_before() {
+    let sessions = sessions();
+    let session = connect(&sessions, "a");
+    tokio::time::advance(LENGTH / 2).await;
+    let lease = renew(&session, 10).unwrap();
+    assert!(lease <= LENGTH / 2, "{lease:?}");
+    tokio::time::advance(LENGTH / 2).await;
+    assert!(!sessions.may_say_yes());
+    assert_eq!(renew(&session, 10), None);
+    // A commit counts from when it was begun.
+    sessions.committed(BootTime::new(sessions.now().since_start() - LENGTH));
+    assert!(!sessions.may_say_yes());
+    sessions.committed(sessions.now());
+    assert!(sessions.may_say_yes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_waits_for_those_with_leases_and_tells_how_they_ended() {
+    let sessions = sessions();
+    let [quick, slow, without] = ["quick", "slow", "without"].map(|name| connect(&sessions, name));
+    renew(&quick, 10);
+    renew(&slow, 10);
+    sessions.raise(rev(11));
+    assert_eq!(renew(&without, 10), None);
+    let mut fence = Box::pin(sessions.fence(rev(11), None));
+    assert!(!is_ready(&mut fence).await);
+    assert_eq!(sessions.standing().behind, 2);
+    renew(&quick, 11);
+    assert!(!is_ready(&mut fence).await);
+    assert_eq!(sessions.standing().behind_callers, [caller("slow")]);
+    let before = Instant::now();
+    assert_eq!(fence.await, Ok(fenced(1, 1)));
+    assert!(before.elapsed() >= LENGTH - Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_ends_at_once_when_the_last_one_has_applied_it() {
+    let sessions = sessions();
+    let session = connect(&sessions, "a");
+    renew(&session, 10);
+    sessions.raise(rev(11));
+    let waiting = Arc::clone(&sessions);
+    let fence = tokio::spawn(async move { waiting.fence(rev(11), None).await });
+    tokio::task::yield_now().await;
+    let before = Instant::now();
+    renew(&session, 11);
+    assert_eq!(fence.await.unwrap(), Ok(fenced(1, 0)));
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_awaited_at_the_deadline_is_named() {
+    let sessions = sessions();
+    let session = connect(&sessions, "spiffe://example.org/slow");
+    renew(&session, 10);
+    sessions.raise(rev(11));
+    let deadline = Instant::now() + Duration::from_millis(10);
+    let open = sessions.fence(rev(11), Some(deadline)).await.unwrap_err();
+    assert_eq!(open.revision, rev(11));
+    assert_eq!(open.fenced.awaited, 1);
+    assert_eq!(open.callers, [caller("spiffe://example.org/slow")]);
+    // It can be waited for again.
+    renew(&session, 11);
+    assert_eq!(sessions.fence(rev(11), None).await, Ok(fenced(1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_outlives_its_connection_and_goes_on_under_its_name() {
+    let sessions = sessions();
+    let session = connect(&sessions, "a");
+    let id = session.id();
+    renew(&session, 10);
+    drop(session);
+    sessions.raise(rev(11));
+    let mut fence = Box::pin(sessions.fence(rev(11), None));
+    assert!(!is_ready(&mut fence).await);
+    let other = again(&sessions, "b", id);
+    assert_ne!(other.id(), id, "it is another caller's");
+    renew(&other, 11);
+    assert!(!is_ready(&mut fence).await);
+    let session = again(&sessions, "a", id);
+    assert_eq!(session.id(), id);
+    renew(&session, 11);
+    assert_eq!(fence.await, Ok(fenced(1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_without_a_lease_is_forgotten_with_its_connection() {
+    let sessions = sessions();
+    let session = connect(&sessions, "a");
+    let id = session.id();
+    let second = again(&sessions, "a", id);
+    drop(session);
+    assert_eq!(again(&sessions, "a", id).id(), id, "it has a connection");
+    drop(second);
+    assert_ne!(again(&sessions, "a", id).id(), id);
+    // Those whose leases ran out are forgotten when there are many.
+    for _ in 0..FEW {
+        renew(&connect(&sessions, "many"), 10);
+    }
+    tokio::time::advance(LENGTH * 2).await;
+    beat(&sessions);
+    assert_eq!(sessions.standing().leases, 0);
+    drop(connect(&sessions, "a"));
+    assert!(sessions.state.lock().known.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_after_a_restart_waits_for_the_longest_lease_of_before() {
+    let longest = LENGTH * 3;
+    let sessions = sessions_after(Some(Node {
+        incarnation: Incarnation([7; 16]),
+        longest_lease: longest,
+    }));
+    assert_eq!(sessions.node().longest_lease, longest);
+    beat(&sessions);
+    let before = Instant::now();
+    assert_eq!(sessions.fence(rev(11), None).await, Ok(fenced(0, 0)));
+    assert!(before.elapsed() >= longest);
+    assert_eq!(sessions.node().longest_lease, LENGTH);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_stops_waiting_leaves_nothing_behind() {
+    let sessions = sessions();
+    let session = connect(&sessions, "a");
+    renew(&session, 10);
+    sessions.raise(rev(11));
+    let mut fence = Box::pin(sessions.fence(rev(11), None));
+    assert!(!is_ready(&mut fence).await);
+    let before = sessions.state.lock().grantor.clone();
+    drop(fence);
+    assert_ne!(sessions.state.lock().grantor, before);
+    assert_eq!(
+        SessionId::parse(&session.id().to_string()),
+        Some(session.id())
+    );
+    for bad in ["", "00", "zz", &"0".repeat(34), &"A".repeat(32)] {
+        assert_eq!(SessionId::parse(bad), None, "{bad}");
+    }
+}
