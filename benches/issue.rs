@@ -21,7 +21,7 @@ mod support;
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,6 +45,7 @@ use credd::proto::v1::IssueRequest;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::store::Store;
 use credd::store::sled::{Options, SledStore};
+use support::bare::{database, open_sled};
 use support::serving::{Bearer, Credd, channel, runtime};
 use support::typical::{Population, STORE};
 use support::{Budget, Mix, Pairs, Table, period, preamble, seconds, setting};
@@ -423,18 +424,4 @@ impl BareSled {
         });
         commits as f64 / seconds
     }
-}
-
-fn open_sled(path: &Path) -> sled::Db {
-    let config = sled::Config::new().path(path).flush_every_ms(None);
-    config.cache_capacity(options().cache_bytes).open().unwrap()
-}
-
-/// Where sled's files are in a store.
-fn database(store: &Path) -> PathBuf {
-    let entries = std::fs::read_dir(store)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut databases = entries.filter(|path| path.join("db").exists());
-    databases.next().unwrap()
 }

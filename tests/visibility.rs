@@ -474,3 +474,47 @@ async fn no_watch_tells_of_a_change_before_verify_does() {
     resumed.reach(watch.stream.reached() + 1).await;
     server.stop().await.unwrap();
 }
+
+/// The volume may have been moved to another process, which denies by now what this
+/// one would let through.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_cannot_commit_says_yes_no_longer_than_its_lease() {
+    let disk = Arc::new(TestDisk::default());
+    let directory = tempfile::tempdir().unwrap();
+    let id = StoreId::from_random([7; 16]);
+    let store = SledStore::create(directory.path(), &options(&disk), id).unwrap();
+    let server = InProcess::start_leasing(Arc::new(store), Duration::from_millis(500)).await;
+    let good = issue(&server.authority, 2).await.unwrap();
+    let locked = issue(&server.authority, 3).await.unwrap();
+    server.admin.lock(&locked.id.to_string()).await.unwrap();
+    assert_eq!(server.admin.verdict(&good.token).await, Verdict::Active);
+
+    disk.close();
+    let opens = OpensAtTheEnd(Arc::clone(&disk));
+    let refusal = soon("the lease lapses", async {
+        loop {
+            match server.admin.verify_token(&good.token).await {
+                Err(refusal) => return refusal,
+                Ok(answer) => assert_eq!(answer.verdict(), Verdict::Active),
+            }
+        }
+    })
+    .await;
+    assert_eq!(refusal.code(), Code::Unavailable);
+    let details = tonic_types::StatusExt::get_error_details(&refusal);
+    assert_eq!(details.error_info().unwrap().reason, "LEASE_LAPSED");
+    assert!(details.retry_info().is_some());
+    assert_eq!(
+        server.admin.verdict(&locked.token).await,
+        Verdict::Locked,
+        "a no is told"
+    );
+
+    drop(opens);
+    until("it goes on", || async {
+        let asked = server.admin.verify_token(&good.token).await;
+        asked.is_ok_and(|answer| answer.verdict() == Verdict::Active)
+    })
+    .await;
+    server.stop().await.unwrap();
+}

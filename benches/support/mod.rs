@@ -13,6 +13,7 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+pub mod bare;
 pub mod serving;
 pub mod typical;
 

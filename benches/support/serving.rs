@@ -79,9 +79,11 @@ impl Credd {
         }
     }
 
-    pub async fn stop(self) {
+    /// Stops it, and leaves its directory.
+    pub async fn stop(self) -> TempDir {
         let _ = self.stop.send(());
         self.running.await.unwrap().unwrap();
+        self.directory
     }
 }
 

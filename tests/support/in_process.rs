@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use credd::authority::command::{NewId, Quotas, SetState, Texts};
 use credd::authority::feed::{Feed, FeedError};
@@ -77,6 +78,24 @@ impl InProcess {
         ring: RingSize,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        Self::start_as(store, ring, clock, LeaseSettings::default()).await
+    }
+
+    /// The same, with leases of another length.
+    pub(crate) async fn start_leasing(store: Arc<dyn Store>, length: Duration) -> Self {
+        let leases = LeaseSettings {
+            length,
+            ..LeaseSettings::default()
+        };
+        Self::start_as(store, RingSize::default(), Arc::new(SystemClock), leases).await
+    }
+
+    async fn start_as(
+        store: Arc<dyn Store>,
+        ring: RingSize,
+        clock: Arc<dyn Clock>,
+        leases: LeaseSettings,
+    ) -> Self {
         let key = [(KeyVersion(1), zeroize::Zeroizing::new([7; 32]))];
         let loaded = Feed::load(Arc::clone(&store), ring).unwrap();
         let index = loaded.feed.index();
@@ -91,7 +110,7 @@ impl InProcess {
             clock,
             random: Arc::new(SystemRandom::new()),
             quotas: Quotas::default(),
-            leases: LeaseSettings::default(),
+            leases,
         })
         .unwrap();
         let Workers {
