@@ -152,8 +152,8 @@ pub struct Batch {
     pub guards: Vec<Guard>,
     /// The keys to put or delete; each at most once.
     pub writes: Vec<Write>,
-    /// Whether it is so small and so necessary that it may use half of what is kept
-    /// free on the disk.
+    /// Whether it is so small and so necessary that it may use what is kept free on
+    /// the disk.
     pub vital: bool,
 }
 

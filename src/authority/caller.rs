@@ -225,6 +225,14 @@ impl Authority {
         self.is_good_yet(call, &mut Seen::default())
     }
 
+    /// Whether a caller that was let in, and is still good, has the permission on more
+    /// tenants than when it came.
+    #[must_use]
+    pub fn reaches_further(&self, call: &Call) -> bool {
+        let now = self.reach(&call.caller, call.permission);
+        !call.reach.include_all(&now)
+    }
+
     /// Whether a party that was found is still good, as it was known, whatever it may
     /// do.
     #[must_use]

@@ -22,7 +22,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// How many credentials a page has, and the pause after it.
 const PAGE: usize = 256;
 const PAUSE: Duration = Duration::from_millis(50);
-/// When it is tried again where something was left.
+/// When it is tried again where nothing could be done.
 const AGAIN: Duration = Duration::from_mins(1);
 
 /// Seals anew until `stopping`.
@@ -40,7 +40,12 @@ pub async fn run(authority: Arc<Authority>, stopping: CancellationToken) {
                 continue;
             }
             match pass(&authority).await {
-                Ok(resealed) => tracing::info!(resealed, "sealed secrets anew"),
+                // Another key may have become active meanwhile.
+                Ok(resealed) if resealed > 0 => {
+                    tracing::info!(resealed, "sealed secrets anew");
+                    continue;
+                }
+                Ok(_) => (),
                 // The committer ends the process.
                 Err(CommandError::StoreFailed | CommandError::Stopping) => return,
                 Err(error) => tracing::warn!(%error, "sealing anew waits for the next time"),

@@ -237,6 +237,17 @@ pub fn behind() -> Status {
     )
 }
 
+/// A Watch must be taken up anew: its caller may see more.
+#[must_use]
+pub fn reach_changed() -> Status {
+    with_retry(
+        Code::Unavailable,
+        "REACH_CHANGED",
+        "you may watch more tenants than when the stream began: take it up again",
+        Duration::ZERO,
+    )
+}
+
 /// A revision of another store is asked for.
 #[must_use]
 pub fn other_store() -> Status {

@@ -23,6 +23,7 @@ use crate::authority::watch::{
 };
 use crate::domain::directory::DirectoryChange;
 use crate::domain::names::Tenant;
+use crate::domain::permission::Permission;
 use crate::domain::revision::{Revision, StoreId};
 use crate::domain::rights::Tenants;
 use crate::proto::v1;
@@ -221,10 +222,7 @@ impl Session {
             }
         };
         let message = message.map_err(|error| status::of_log(&error))?;
-        // The caller may have been denied since the stream began.
-        if !self.authority.is_still_good(&self.call) {
-            return Err(noting::cut_off(&self.authority, &self.call));
-        }
+        self.check()?;
         self.is_opened = true;
         let response = response(&message, self.authority.store(), self.authority.index());
         if message.resumable {
@@ -234,10 +232,26 @@ impl Session {
         Ok(response)
     }
 
-    /// Answers a renewal.
-    fn grant(&mut self, renewal: v1::Renewal) -> Item {
+    /// The caller may have been denied since the stream began. Or it may ask about
+    /// more tenants, of whose changes the stream has told nothing: it must begin anew,
+    /// and before it is told that a later revision was reached.
+    fn check(&mut self) -> Result<(), Status> {
         if !self.authority.is_still_good(&self.call) {
             return Err(noting::cut_off(&self.authority, &self.call));
+        }
+        if self.authority.reaches_further(&self.call) {
+            return Err(status::reach_changed());
+        }
+        Ok(())
+    }
+
+    /// Answers a renewal.
+    fn grant(&mut self, renewal: v1::Renewal) -> Item {
+        self.check()?;
+        // It keeps answers to all that it may ask: it must be told of all of that.
+        let asks = self.authority.reach(&self.call.caller, Permission::Verify);
+        if !self.call.reach.include_all(&asks) {
+            return Err(status::permission_denied(Permission::Watch.name()));
         }
         let grant = self.leases.renew(&self.authority, &self.call, renewal)?;
         let store = self.authority.store();

@@ -143,7 +143,12 @@ async fn a_watch_that_cannot_be_is_refused() {
         tenants: tenants.iter().map(ToString::to_string).collect(),
         ..Default::default()
     };
+    let session = |id: &str| v1::WatchRequest {
+        session_id: id.to_owned(),
+        ..Default::default()
+    };
     let mut everything_wrong = tenants(&["acme", "Acme"]);
+    everything_wrong.session_id = "x".to_owned();
     everything_wrong.resume_token = "x".to_owned();
     everything_wrong.heartbeat = Some(seconds(-1));
     let zeros = "A".repeat(76);
@@ -187,10 +192,16 @@ async fn a_watch_that_cannot_be_is_refused() {
             &["tenants[1]", "tenants[2]"],
         ),
         ("101 tenants", tenants(&["acme"; 101]), &["tenants"]),
+        ("a session that is none", session("0123"), &["session_id"]),
+        (
+            "a session in capitals",
+            session("0123456789ABCDEF0123456789ABCDEF"),
+            &["session_id"],
+        ),
         (
             "everything wrong at once",
             everything_wrong,
-            &["resume_token", "heartbeat", "tenants[1]"],
+            &["resume_token", "heartbeat", "tenants[1]", "session_id"],
         ),
     ];
     for (what, request, fields) in cases {
@@ -210,7 +221,7 @@ async fn a_watch_that_cannot_be_is_refused() {
         Ok(())
     };
     unchanged
-        .refuses("a second message", &["request"], ended)
+        .refuses("a second message without a renewal", &["renewal"], ended)
         .await;
     unchanged.end().await;
 }

@@ -301,6 +301,75 @@ async fn a_session_whose_caller_loses_the_right_is_cut_off_and_its_lease_waited_
     assert_eq!(ended.code(), Code::Unauthenticated);
 }
 
+/// What it was told nothing of, it may have asked about since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_may_ask_about_another_tenant_acknowledges_nothing_before_it_is_told() {
+    let server = server(LONG).await;
+    let admin = &server.admin;
+    admin.bind("credd:sidecar", "verifier", "acme").await;
+    let token = admin.issue_caller_of("sidecar").await.1;
+    let client = server.client(&token).await;
+    let held = issue(admin, "globex", "jo", "api-token").await;
+    let mut session = Session::start(&client).await;
+    session.renew().await;
+    admin.bind("credd:sidecar", "verifier", "globex").await;
+    let verdict = client.verify_token(&held.secret()).await.unwrap().verdict();
+    assert_eq!(verdict, v1::Verdict::Active);
+    let (other, id) = (server.another_admin().await, held.id.clone());
+    let revoking = tokio::spawn(async move { revoke(&other, &id, None).await });
+    let ended = loop {
+        match session.next().await {
+            Ok(message) => assert!(!message.fenced, "{message:?}"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(
+        (ended.code(), reason(&ended).as_str()),
+        (Code::Unavailable, "REACH_CHANGED")
+    );
+    assert!(!revoking.is_finished());
+    let first = v1::WatchRequest {
+        resume_token: session.resume_token.clone(),
+        session_id: session.id.clone(),
+        ..Default::default()
+    };
+    let mut session = Session::start_with(&client, first).await;
+    let fenced = session.until_fenced().await;
+    assert!(matches!(
+        fenced.message,
+        Some(v1::watch_response::Message::Commit(_))
+    ));
+    session.renew().await;
+    assert_eq!(
+        revoking.await.unwrap().unwrap().fence.unwrap().acknowledged,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_verify_what_it_may_not_watch_gets_no_lease() {
+    let server = server(LONG).await;
+    let admin = &server.admin;
+    let put = v1::PutRoleRequest {
+        tenant: "credd".to_owned(),
+        name: "asks".to_owned(),
+        permissions: vec!["credd.verify".to_owned()],
+        ..Default::default()
+    };
+    admin.directory.clone().put_role(put).await.unwrap();
+    admin.bind("credd:sidecar", "verifier", "acme").await;
+    let token = admin.issue_caller_of("sidecar").await.1;
+    let mut session = Session::start(&server.client(&token).await).await;
+    assert!(session.renew().await.lease.is_some());
+    admin.bind("credd:sidecar", "asks", "globex").await;
+    let refused = session
+        .renew_as_of(session.reached.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(reason(&refused), "PERMISSION_MISSING");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_keeps_no_turn_from_others() {
     let directory = tempfile::tempdir().unwrap();

@@ -55,11 +55,7 @@ impl SledStore {
         };
         let payload = commit.payload_bytes() as u64;
         let bytes = payload.saturating_mul(WRITE_AMPLIFICATION);
-        let reserve = if vital {
-            self.reserve / 2
-        } else {
-            self.reserve
-        };
+        let reserve = if vital { 0 } else { self.reserve };
         self.check_room(bytes.saturating_add(WRITE_OVERHEAD), reserve)?;
         let head = self.or_poison(self.write(&commit, &guards, &before))?;
         writer.note(&head.position);
