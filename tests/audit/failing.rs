@@ -194,6 +194,14 @@ async fn a_call_is_told_of_though_the_caller_hung_up_before_the_answer() {
     };
     let total = |events: &[v1::AuditEvent]| events.iter().map(|event| event.count).sum::<u64>();
     let found = events_once(admin, by_clerk, |events| total(events) == CALLS).await;
-    assert!(found.iter().all(|event| event.outcome == "CANCELLED"));
+    // Those of whom it was seen late that nobody waits for them were decided.
+    let [cancelled, decided] = ["CANCELLED", "PERMISSION_EXCEEDED"].map(|outcome| {
+        found
+            .iter()
+            .filter(|event| event.outcome == outcome)
+            .count()
+    });
+    assert_eq!(cancelled + decided, found.len());
+    assert!(cancelled > 0);
     server.stop().await.unwrap();
 }
