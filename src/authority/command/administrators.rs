@@ -78,14 +78,27 @@ pub(super) fn keep_one_unbound(
     if binding.role.as_str() != Role::ADMINISTRATOR || binding.reach != Reach::All {
         return Ok(());
     }
-    let before = bound(view);
-    let mut after = before.clone();
-    after.remove(binding.principal.as_str());
-    let any = |administrators| any_for_good(view, administrators, now, |_| true);
-    if any(&before) && !any(&after) {
+    let mut others = bound(view);
+    others.remove(binding.principal.as_str());
+    let is_loss = administers_now(view, binding.principal.as_str(), now);
+    if is_loss && !any_for_good(view, &others, now, |_| true) {
         return Err(Refusal::LastBinding);
     }
     Ok(())
+}
+
+/// Whether a principal that is bound can administer credd now, if only for a time.
+fn administers_now(view: &dyn View, principal: &str, now: Timestamp) -> bool {
+    let only = BTreeSet::from([principal.to_owned()]);
+    let callers = view.callers();
+    let mut credentials = callers.iter().map(Known::credential);
+    !is_owner(principal) || credentials.any(|credential| administers(&only, credential, now))
+}
+
+/// Whether a principal is known by credentials of credd's own.
+fn is_owner(principal: &str) -> bool {
+    let scheme = principal.split_once(':').map(|(scheme, _)| scheme);
+    scheme == Some(Tenant::CREDD)
 }
 
 /// The principals to whom a binding gives the role.
@@ -100,8 +113,7 @@ fn any_for_good(
     now: Timestamp,
     among: impl Fn(&Credential) -> bool,
 ) -> bool {
-    let own = format!("{}:", Tenant::CREDD);
-    if administrators.iter().any(|name| !name.starts_with(&own)) {
+    if !administrators.iter().all(|name| is_owner(name)) {
         return true;
     }
     let callers = view.callers();

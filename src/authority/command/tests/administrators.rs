@@ -182,6 +182,26 @@ fn the_last_who_can_administer_for_good_stays() {
 }
 
 #[test]
+fn who_can_administer_for_a_time_alone_stays_too() {
+    let mut world = World::new();
+    world.bind("credd:root", Role::ADMINISTRATOR, "*");
+    world.bind("credd:mia", Role::ADMINISTRATOR, "*");
+    world.issue(Issue {
+        expiry: Wish::After(DAY),
+        ..administrator(1, "root")
+    });
+    let last = Refusal::LastAdministrator(id(1));
+    assert_eq!(world.refusal(&set(1, Set::Lock)), last);
+    assert_eq!(world.refusal(&disable("root")), last);
+    let last = Refusal::LastBinding;
+    assert_eq!(world.refusal(&unbind("credd:root")), last);
+    // Who has no credential is no loss, nor is who has one that has expired.
+    world.run(&unbind("credd:mia")).unwrap();
+    world.now = after(DAY);
+    world.run(&unbind("credd:root")).unwrap();
+}
+
+#[test]
 fn another_of_the_same_owner_helps_but_when_the_owner_is_disabled() {
     let mut world = world();
     world.issue(administrator(2, "root"));
