@@ -25,8 +25,10 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::{Generation, Presented};
 
 mod may;
+mod trust;
 
 pub(super) use may::May;
+pub use trust::Trust;
 
 /// One who takes part in a call.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Party {
     pub symbol: Symbol,
     /// How it is known.
     pub known_by: KnownBy,
+    /// Whether by that still.
+    pub trust: Option<Trust>,
 }
 
 /// How a party to a call is known.
@@ -149,6 +153,7 @@ impl Authority {
                 id: found.entry.id(),
                 generation: found.generation,
             },
+            trust: None,
         };
         Some((party, found.entry))
     }
@@ -169,6 +174,7 @@ impl Authority {
             },
             principal,
             known_by,
+            trust: None,
         }
     }
 

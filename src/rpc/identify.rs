@@ -102,15 +102,18 @@ fn of_token(authority: &Authority, tokens: &dyn Tokens, caller: &JwtCaller) -> P
 fn of_connection(authority: &Authority, request: &Request<Body>) -> Result<Party, Status> {
     let peer = request.extensions().get::<Peer>();
     let certificate = peer.and_then(|peer| peer.certificate.as_ref());
-    let named = certificate.and_then(|shown| Some((shown.principal.as_deref()?, shown.not_after)));
-    let (principal, not_after) = named.ok_or_else(status::unauthenticated)?;
+    let named = certificate.and_then(|shown| Some((shown.principal.as_deref()?, shown)));
+    let (principal, shown) = named.ok_or_else(status::unauthenticated)?;
     // The whole of that second belongs to it.
-    let until = Timestamp::from_millis(not_after.saturating_add(1).saturating_mul(1000));
-    if authority.now() >= until {
+    let until = Timestamp::from_millis(shown.not_after.saturating_add(1).saturating_mul(1000));
+    if authority.now() >= until || !shown.trust.holds() {
         return Err(status::unauthenticated());
     }
     let principal = Principal::trusted(principal.into());
-    Ok(authority.party(principal, KnownBy::Until(until)))
+    Ok(Party {
+        trust: Some(shown.trust.clone()),
+        ..authority.party(principal, KnownBy::Until(until))
+    })
 }
 
 /// The token of the one `authorization: Bearer TOKEN`; `None` without the header.

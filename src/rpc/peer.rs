@@ -4,9 +4,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::authority::caller::Trust;
+
 /// The other end of a connection. It is among the extensions of each request
 /// that came over it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// From where it was made.
     pub address: SocketAddr,
@@ -17,7 +19,7 @@ pub struct Peer {
 }
 
 /// What is known of a peer by its certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PeerCertificate {
     /// The principal that it names: a SPIFFE ID as it is, or `dns:` and a DNS
     /// name in lower case. `None`: it names nobody.
@@ -25,4 +27,7 @@ pub struct PeerCertificate {
     /// The last second of its validity, in seconds since the Unix epoch. It may
     /// pass while the connection stands.
     pub not_after: i64,
+    /// Whether the authorities that are trusted now vouch for it still: they may
+    /// be others than at the handshake.
+    pub trust: Trust,
 }

@@ -2,9 +2,10 @@
 //! follow their files.
 //!
 //! What is in use is replaced as a whole, when the contents of the files have
-//! changed and are good; connections that stand keep what they began with. A
-//! handshake is never a resumed one: the client's certificate is looked at each
-//! time, by the authorities that are trusted then.
+//! changed and are good; connections that stand keep what they began with. But a
+//! client's certificate names nobody any more once the authorities that are trusted
+//! do not vouch for it. A handshake is never a resumed one: the client's certificate
+//! is looked at each time, by the authorities that are trusted then.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::rpc::peer::PeerCertificate;
 mod certificate;
 mod files;
 mod loaded;
+mod peers;
 mod principal;
 mod reload;
 
@@ -29,6 +31,7 @@ pub use certificate::Unreadable;
 pub use files::FilesError;
 pub use loaded::LoadError;
 use loaded::Loaded;
+use peers::Peers;
 pub use reload::Reloader;
 
 /// What TLS is made of. The files are in PEM.
@@ -55,6 +58,7 @@ pub struct TlsSettings {
 #[derive(Debug)]
 pub struct Tls {
     current: ArcSwap<Loaded>,
+    peers: Peers,
     handshake: Duration,
 }
 
@@ -86,11 +90,34 @@ impl Tls {
         &self,
         stream: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Option<PeerCertificate>)> {
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.current.load().config));
+        let loaded = self.current.load_full();
+        let acceptor = TlsAcceptor::from(Arc::clone(&loaded.config));
         let stream = timeout(self.handshake, acceptor.accept(stream)).await??;
         let (_, session) = stream.get_ref();
-        let shown = session.peer_certificates().and_then(<[_]>::first);
-        let certificate = shown.and_then(|shown| certificate::peer(shown));
+        let chain = session.peer_certificates().unwrap_or_default();
+        let certificate = chain.first().and_then(|first| certificate::peer(first));
+        if let Some(certificate) = &certificate {
+            self.peers.keep(chain, &certificate.trust);
+            // What was replaced meanwhile did not judge this one.
+            let now = self.current.load();
+            if let Some(verifier) = now
+                .verifier
+                .as_deref()
+                .filter(|_| !Arc::ptr_eq(&now, &loaded))
+            {
+                certificate.trust.set(peers::is_trusted(verifier, chain));
+            }
+        }
         Ok((stream, certificate))
+    }
+
+    /// Puts something else in the place of what is in use, and judges by it whoever is
+    /// connected. Takes time for each.
+    fn replace(&self, loaded: Loaded) {
+        let loaded = Arc::new(loaded);
+        self.current.store(Arc::clone(&loaded));
+        if let Some(verifier) = &loaded.verifier {
+            self.peers.judge(&**verifier);
+        }
     }
 }

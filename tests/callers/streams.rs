@@ -12,7 +12,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::caller::Caller;
 use crate::calls::{Held, number, put_role, rotate, rotate_request};
-use crate::pki::{Wanted, uri};
+use crate::pki::{Authority, Wanted, uri};
 use crate::signer::{now, principal};
 use crate::support::{soon, until};
 use crate::world::World;
@@ -361,5 +361,48 @@ async fn the_streams_of_who_is_known_for_a_time_end_with_it() {
         let lost_at = revision(&world).await;
         streams.end(&world, lost_at).await;
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_names_somebody_while_an_authority_that_is_trusted_vouches_for_it() {
+    let world = World::start().await;
+    let id = "spiffe://credd.test/left";
+    world.admin.bind(id, "verifier", "acme").await;
+    let caller = world.certificate("a certificate", id).await;
+    let mut streams = Streams::start(&world, caller.clone()).await;
+    let held = streams.held.clone();
+    let code = async |caller: &Caller| {
+        let answer = caller.verification().verify(held.question()).await;
+        answer.map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    let (old, next) = (world.pki.clients.pem(), Authority::new("the next clients"));
+    let both = format!("{old}{}", next.pem());
+
+    world.pki.volume.write("ca.crt", &both);
+    let newcomer = world.pki.knocker(Some(next.client(id)));
+    until("the next authority to be trusted", async || {
+        newcomer.connect(world.server.address).await.is_ok()
+    })
+    .await;
+    streams.go_on().await;
+    assert_eq!(code(&caller).await, Code::Ok);
+
+    world.pki.volume.write("ca.crt", &next.pem());
+    until("the certificate to name nobody", async || {
+        code(&caller).await == Code::Unauthenticated
+    })
+    .await;
+    let lost_at = revision(&world).await;
+    streams.end(&world, lost_at).await;
+    // The connection stands, for whoever is known otherwise.
+    let bearer = caller.clone().bearing(&world.server.token);
+    assert_eq!(code(&bearer).await, Code::Ok);
+
+    world.pki.volume.write("ca.crt", &both);
+    until("the certificate to name its holder again", async || {
+        code(&caller).await == Code::Ok
+    })
+    .await;
     world.stop().await;
 }

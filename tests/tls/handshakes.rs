@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use credd::rpc::peer::{Peer, PeerCertificate};
+use credd::rpc::peer::Peer;
 use credd::server::incoming::{self, Incoming, WhenFull};
 use credd::server::tls::{Tls, TlsSettings};
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
@@ -187,15 +187,14 @@ async fn a_request_knows_its_peer_by_address_and_certificate() {
     for (names, principal) in cases {
         let peer = peer_of(&pki, Some(settings.clone()), Some(&names)).await;
         assert!(peer.address.ip().is_loopback());
-        let certificate = PeerCertificate {
-            principal: principal.map(ToOwned::to_owned),
-            not_after: NOT_AFTER,
-        };
-        assert_eq!(peer.certificate.as_deref(), Some(&certificate), "{names:?}");
+        let certificate = peer.certificate.unwrap();
+        assert_eq!(certificate.principal.as_deref(), principal, "{names:?}");
+        assert_eq!(certificate.not_after, NOT_AFTER);
+        assert!(certificate.trust.holds());
     }
     let without = peer_of(&pki, Some(settings), None).await;
-    assert_eq!(without.certificate, None);
+    assert!(without.certificate.is_none());
     let in_plaintext = peer_of(&pki, None, None).await;
     assert!(in_plaintext.address.ip().is_loopback());
-    assert_eq!(in_plaintext.certificate, None);
+    assert!(in_plaintext.certificate.is_none());
 }

@@ -1,7 +1,7 @@
 //! What callers may do, by what the index shows: when they are let in, and again
 //! when what they asked for is decided, since they may have lost it while it waited.
 
-use super::{Call, Caller, KnownBy, Party};
+use super::{Call, Caller, KnownBy, Party, Trust};
 use crate::authority::command::{Answer, Decision, Refusal};
 use crate::authority::directory::OwnerNumber;
 use crate::authority::entry::Entry;
@@ -179,7 +179,7 @@ impl May<'_> {
                 let facts = entry.facts(self.0.names(), self.0.directory());
                 facts.holds(generation, now) && facts.standing(now) == Verdict::Active
             }
-            (KnownBy::Until(end), _) => now < end,
+            (KnownBy::Until(end), _) => now < end && party.trust.as_ref().is_none_or(Trust::holds),
             (KnownBy::Credential { .. } | KnownBy::Name, _) => false,
         }
     }

@@ -7,6 +7,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::principal::principal;
+use crate::authority::caller::Trust;
 use crate::rpc::peer::PeerCertificate;
 
 /// What can be said of the server's certificate.
@@ -54,6 +55,7 @@ pub(super) fn peer(der: &[u8]) -> Option<PeerCertificate> {
     Some(PeerCertificate {
         principal: principal(uris, dns_names),
         not_after: not_after(&certificate),
+        trust: Trust::default(),
     })
 }
 
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn what_is_no_certificate_names_nobody_and_has_no_facts() {
         for der in [&b""[..], b"\x30\x00", b"certificate"] {
-            assert_eq!(peer(der), None);
+            assert!(peer(der).is_none());
             assert!(facts(der).is_err());
         }
     }

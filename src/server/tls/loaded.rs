@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{
     NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
 };
@@ -83,6 +84,8 @@ pub enum LoadError {
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
     pub(super) facts: Facts,
+    /// What judges clients' certificates; `None`: nothing does.
+    pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Loaded {
@@ -107,7 +110,7 @@ impl Loaded {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(unusable)?;
-        let builder = match (&files.client_ca, &settings.client_ca) {
+        let verifier = match (&files.client_ca, &settings.client_ca) {
             (Some(pem), Some(path)) => {
                 let roots = Arc::new(authorities(pem, path)?);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
@@ -116,10 +119,14 @@ impl Loaded {
                 } else {
                     verifier.allow_unauthenticated()
                 };
-                builder.with_client_cert_verifier(verifier.build()?)
+                Some(verifier.build()?)
             }
             _ if settings.require_client_certificate => return Err(LoadError::NoClientCa),
-            _ => builder.with_no_client_auth(),
+            _ => None,
+        };
+        let builder = match &verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            None => builder.with_no_client_auth(),
         };
         let mut config =
             builder
@@ -141,6 +148,7 @@ impl Loaded {
         Ok(Self {
             config: Arc::new(config),
             facts,
+            verifier,
         })
     }
 }

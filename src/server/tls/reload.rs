@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::{Digest, Files};
 use super::loaded::{LoadError, Loaded};
+use super::peers::Peers;
 use super::{Tls, TlsSettings};
 use crate::domain::time::{Clock, SystemClock};
 use crate::server::supervise::Failure;
@@ -53,6 +54,7 @@ impl Reloader {
         say_loaded(&settings, &loaded);
         let tls = Arc::new(Tls {
             current: ArcSwap::from_pointee(loaded),
+            peers: Peers::default(),
             handshake: settings.handshake,
         });
         let reloader = Self {
@@ -104,7 +106,7 @@ impl Reloader {
             Ok(None) if self.failure.take().is_some() => Look::Restored,
             Ok(None) => Look::Same,
             Ok(Some((loaded, digest))) => {
-                self.tls.current.store(Arc::new(loaded));
+                self.tls.replace(loaded);
                 self.digest = digest;
                 self.failure = None;
                 Look::Loaded

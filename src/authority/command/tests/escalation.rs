@@ -145,6 +145,7 @@ fn caller(principal: &str, credential: Option<CredentialId>) -> Caller {
                 id,
                 generation: Generation::FIRST,
             }),
+            trust: None,
         },
         on_behalf_of: None,
     }
