@@ -152,6 +152,18 @@ impl Command {
         }
     }
 
+    /// Whether it is asked for by a permission, and not as an owner may who needs
+    /// none: what the owner may then is less.
+    #[must_use]
+    pub(in crate::authority) fn needs_permission(&self) -> bool {
+        match self {
+            Self::Issue(ask) => !ask.as_owner,
+            Self::Update(ask) => !ask.as_owner,
+            Self::Rotate(ask) => !ask.as_owner,
+            _ => false,
+        }
+    }
+
     /// Whether it looks at more than [`View`] can show of a group: it is then the
     /// first of its group.
     #[must_use]

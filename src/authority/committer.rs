@@ -411,7 +411,7 @@ fn decide_for(
     }
     let decision = decide(overlay, &job.command, context)?;
     if let Origin::Call(call) = &job.how.origin {
-        May(index).check(call, &decision, context.now)?;
+        May(index).check(call, &job.command, &decision, context.now)?;
         giving::check(overlay, &call.caller, &decision.writes)?;
         // The answer to a request that was carried out before.
         if let (Answer::Secret(with), []) = (&decision.answer, decision.writes.as_slice()) {

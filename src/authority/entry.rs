@@ -297,6 +297,14 @@ impl Entry {
         self.standing
     }
 
+    /// Whether its secret was found where it should not be, and was not made anew.
+    #[must_use]
+    pub fn has_leaked(&self) -> bool {
+        self.rare
+            .as_deref()
+            .is_some_and(|rare| rare.leaked_at.is_some())
+    }
+
     /// The commit that wrote it.
     #[must_use]
     pub const fn revision(&self) -> Revision {

@@ -2,13 +2,14 @@
 //! when what they asked for is decided, since they may have lost it while it waited.
 
 use super::{Call, Caller, KnownBy, Party, Trust};
-use crate::authority::command::{Answer, Decision, Refusal};
+use crate::authority::command::{Answer, Command, Decision, Refusal};
 use crate::authority::directory::OwnerNumber;
 use crate::authority::entry::Entry;
 use crate::authority::index::Index;
 use crate::authority::record::Record;
 use crate::domain::credential::Credential;
 use crate::domain::directory::OwnerRef;
+use crate::domain::id::CredentialId;
 use crate::domain::judge::Verdict;
 use crate::domain::names::{Owner, Tenant};
 use crate::domain::permission::Permission;
@@ -22,10 +23,11 @@ pub(in crate::authority) struct May<'a>(pub(in crate::authority) &'a Index);
 
 impl May<'_> {
     /// Refuses to write, or to show, what a caller may have no more: its credential is
-    /// no longer good, or the permission, or the owner, is no longer its own.
+    /// no longer good, or a permission, or the owner, is no longer its own.
     pub(in crate::authority) fn check(
         self,
         call: &Call,
+        command: &Command,
         decision: &Decision,
         now: Timestamp,
     ) -> Result<(), Refusal> {
@@ -47,7 +49,8 @@ impl May<'_> {
         }
         let reach = self.reach_with(&call.caller, entry.as_deref(), call.permission);
         let of_owner = |tenant: &Tenant, owner: &Owner| {
-            reach.has(tenant.as_str()) || self.is_owner_named(call, tenant, owner)
+            reach.has(tenant.as_str())
+                || !command.needs_permission() && self.is_owner_named(call, tenant, owner)
         };
         let may = |record: &Record| match record {
             Record::Credential(_, Some(credential)) => {
@@ -72,12 +75,30 @@ impl May<'_> {
             | Record::Node(_)
             | Record::Fence => true,
         };
+        if let Command::SetState(ask) = command
+            && ask.although_leaked
+        {
+            self.check_leaked(call, ask.id)?;
+        }
         let may_see = |credential: &Credential| of_owner(&credential.tenant, &credential.owner);
         if decision.writes.iter().all(may) && secret.is_none_or(may_see) {
             Ok(())
         } else {
             Err(Refusal::NotPermitted(call.permission))
         }
+    }
+
+    /// Refuses to unlock what leaked to who may not by hand.
+    fn check_leaked(self, call: &Call, id: CredentialId) -> Result<(), Refusal> {
+        let needed = Permission::UnlockLeaked;
+        let (directory, names) = (self.0.directory(), self.0.names());
+        let (_, entry) = self.0.read(|index| index.credential(id));
+        let leaked = entry.filter(|entry| entry.has_leaked());
+        let may = leaked.is_none_or(|entry| {
+            let reach = self.reach_with(&call.caller, None, needed);
+            reach.has(directory.tenant_name(entry.tenant(), names))
+        });
+        may.then_some(()).ok_or(Refusal::NotPermitted(needed))
     }
 
     pub(super) fn reach_with(

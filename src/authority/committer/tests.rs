@@ -4,7 +4,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::authority::command::{Issue, NewId, SetState, Texts};
+use crate::authority::command::{Issue, NewId, ReportLeak, SetState, Texts};
 use crate::authority::hub::RingSize;
 use crate::authority::sessions::LeaseSettings;
 use crate::domain::credential::{Set, State};
@@ -21,6 +21,7 @@ use crate::store::{Changes, Entry, KeyRange, PageLimit};
 
 mod groups;
 mod rekeyed;
+mod rights;
 
 type OtherWriter = Box<dyn FnOnce(&MemoryStore) + Send>;
 
