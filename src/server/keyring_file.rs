@@ -13,10 +13,12 @@
 //! A store that knows of no active keys takes the last of each. No error quotes the
 //! file: it is all secrets.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::marker::PhantomData;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use zeroize::Zeroizing;
 
 use crate::domain::keyring::{InvalidKeyring, KeyBytes, KeyKind, KeyVersion, Keyring};
@@ -46,20 +48,43 @@ pub enum InvalidKeyringFile {
     Keys(#[from] InvalidKeyring),
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileForm {
     #[serde(default)]
-    pepper: Vec<KeyForm>,
+    pepper: Vec<InTable<KeyForm>>,
     #[serde(default)]
-    sealing: Vec<KeyForm>,
+    sealing: Vec<InTable<KeyForm>>,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyForm {
     version: u32,
     key: Zeroizing<String>,
+}
+
+/// What is a table. The derived reading would take an array of its values for one.
+struct InTable<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for InTable<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TableVisitor(PhantomData))
+    }
+}
+
+struct TableVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for TableVisitor<T> {
+    type Value = InTable<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<InTable<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(table)).map(InTable)
+    }
 }
 
 /// Reads a keyring.
@@ -159,11 +184,11 @@ fn write_key(
 
 fn keys(
     kind: &'static str,
-    forms: &[KeyForm],
+    forms: &[InTable<KeyForm>],
 ) -> Result<Vec<(KeyVersion, KeyBytes)>, InvalidKeyringFile> {
     forms
         .iter()
-        .map(|KeyForm { version, key }| {
+        .map(|InTable(KeyForm { version, key })| {
             let bytes = HEXLOWER_PERMISSIVE.decode(key.as_bytes()).ok();
             let bytes: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
             let bytes = bytes.ok_or(InvalidKeyringFile::Key {
@@ -235,6 +260,7 @@ mod tests {
             text.replacen(key, &key[1..], 1),
             text.replacen(key, &format!("{}zz", &key[2..]), 1),
             text.replacen("[[sealing]]", "[[pepper]]", 1),
+            format!("pepper = [[1, \"{key}\"]]\nsealing = [[1, \"{key}\"]]\n"),
             String::new(),
         ];
         for case in cases {
