@@ -27,6 +27,10 @@ pub enum Outcome {
     LastAdministrator(CredentialId),
 }
 
+/// Of each text that was reported: which secrets of which credentials it is.
+#[derive(Clone, Debug)]
+pub struct Leaked(Vec<Vec<(CredentialId, Generation)>>);
+
 /// What became of all texts that were reported.
 #[derive(Clone, Debug)]
 pub struct Reported {
@@ -39,24 +43,27 @@ pub struct Reported {
 }
 
 impl Authority {
-    /// Locks the credentials whose secrets these are and whom the caller
+    /// Finds the credentials whose secrets these are and whom the caller
     /// `may_report`. Nothing but the MAC of a secret tells whose it is: a text that
-    /// was made up from what is listed is nobody's.
+    /// was made up from what is listed is nobody's. Takes time for each; blocks.
+    #[must_use]
+    pub fn leaked(&self, texts: &[String], may_report: impl Fn(&Entry) -> bool) -> Leaked {
+        let texts = texts.iter();
+        let found = texts.map(|text| self.credentials_of(text.trim(), &may_report));
+        Leaked(found.collect())
+    }
+
+    /// Locks what was found.
     ///
     /// # Errors
     ///
     /// [`CommandError`]; some of them may be locked by then.
     pub async fn report_leak(
         &self,
-        texts: &[String],
+        Leaked(found): Leaked,
         reason: &Reason,
         how: &How,
-        may_report: impl Fn(&Entry) -> bool,
     ) -> Result<Reported, CommandError> {
-        let found: Vec<_> = texts
-            .iter()
-            .map(|text| self.credentials_of(text.trim(), &may_report))
-            .collect();
         let mut asked: Vec<(CredentialId, Generation)> = found.iter().flatten().copied().collect();
         // Each secret for itself: of two of the same credential one may end
         // meanwhile.

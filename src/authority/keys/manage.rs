@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::authority::Authority;
+use crate::authority::background;
 use crate::authority::command::{
     Answer, Command, EndSecrets, NoteKeys, Refusal, RetireKey, RotateKey,
 };
@@ -131,7 +132,7 @@ impl Authority {
     ///
     /// [`CommandError`]; with `force` some of what remains may have ended by then.
     pub async fn retire_pepper(
-        &self,
+        self: &Arc<Self>,
         asked: AskedOfKeys,
         force: bool,
     ) -> Result<PepperRetired, CommandError> {
@@ -145,7 +146,9 @@ impl Authority {
                 let revision = set_at(&tried);
                 return Ok(PepperRetired { revision, impact });
             }
-            let ids = self.secrets_under(asked.version);
+            let (authority, version) = (Arc::clone(self), asked.version);
+            let under = background::work(move || authority.secrets_under(version));
+            let ids = under.await.map_err(|_| CommandError::Stopping)?;
             // And whatever remains, can it end?
             self.end_secrets(&ids, &asked, true, &mut Impact::default())
                 .await?;
@@ -220,7 +223,8 @@ impl Authority {
         self.commands.run(command, how).await
     }
 
-    /// The credentials with a good secret that needs a version of the pepper.
+    /// The credentials with a good secret that needs a version of the pepper. Takes
+    /// time for each that there is; blocks.
     fn secrets_under(&self, version: KeyVersion) -> Vec<CredentialId> {
         let now = self.now();
         let mut ids = Vec::new();

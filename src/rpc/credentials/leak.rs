@@ -1,5 +1,7 @@
 //! Reports of leaks.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
 use super::{Credentials, wire};
@@ -32,14 +34,21 @@ pub(super) async fn report_leak(
     let mut violations = Violations::default();
     let reason = read_report(&secrets, &reason, &mut violations);
     let reason = reason.ok_or_else(|| violations.status())?;
-    let may_report = |entry: &Entry| admitted.on_entry(authority, entry).is_some();
     let fencing = Fencing::asked(fence, dry_run);
     let how = fencing.of(admitted.how(dry_run));
+    let (count, leaked) = (secrets.len(), {
+        let (authority, admitted) = (Arc::clone(authority), admitted.clone());
+        let read = move || {
+            let may_report = |entry: &Entry| admitted.on_entry(&authority, entry).is_some();
+            authority.leaked(&secrets, may_report)
+        };
+        service.0.limits.read(read).await?
+    });
     let reported = authority
-        .report_leak(&secrets, &reason, &how, may_report)
+        .report_leak(leaked, &reason, &how)
         .await
         .map_err(|error| status::of_command(&error))?;
-    tracing::info!(caller = %admitted.principal(), reported = secrets.len(), locked = reported.impact.changed, dry_run, "leaks were reported");
+    tracing::info!(caller = %admitted.principal(), reported = count, locked = reported.impact.changed, dry_run, "leaks were reported");
     let fence = fencing.wait(&service.0, &admitted.0).await?;
     Ok(Response::new(ReportLeakResponse {
         results: reported

@@ -63,7 +63,6 @@ impl Peers {
 /// Whether a client would be let in that showed this.
 pub(super) fn is_trusted(verifier: &dyn ClientCertVerifier, chain: &[CertificateDer<'_>]) -> bool {
     let now = UnixTime::now();
-    let verified =
-        |(first, rest): (&_, &[_])| verifier.verify_client_cert(first, rest, now).is_ok();
-    chain.split_first().is_some_and(verified)
+    let is_good = |(first, rest): (&_, &[_])| verifier.verify_client_cert(first, rest, now).is_ok();
+    chain.split_first().is_some_and(is_good)
 }
