@@ -10,6 +10,7 @@ use super::data_dir::{DataDir, FileError};
 use crate::authority::Authority;
 use crate::authority::command::{DirectoryCommand, IdSequence, NewId, Texts, What};
 use crate::authority::committer::How;
+use crate::authority::directory::Directory;
 use crate::authority::manage::{Asked, IssueError, NewCredential};
 use crate::domain::expiry::Wish;
 use crate::domain::names::{
@@ -32,8 +33,9 @@ pub enum AdministratorError {
     Issue(#[from] IssueError),
 }
 
-/// Makes the first administrator, where credd has no caller and the configuration
-/// names no administrator. Returns where the token is, if it did.
+/// Makes the first administrator, where credd has no caller and no binding, stored or
+/// configured, names an administrator that needs no credential. Returns where the
+/// token is, if it did.
 ///
 /// # Errors
 ///
@@ -47,13 +49,24 @@ pub async fn first(
         let credd = directory.tenant(Tenant::CREDD, index.names());
         let has_callers =
             credd.is_some_and(|credd| index.listing(|listing| listing.has_tenant(credd)));
-        has_callers || directory.configures_administrator()
+        has_callers || directory.configures_administrator() || is_bound(directory)
     });
     if is_administered {
         return Ok(None);
     }
     let path = make(directory, authority, name(1), "first administrator").await?;
     Ok(Some(path))
+}
+
+/// Whether somebody can administer credd who is known by a token of another issuer or
+/// by a certificate.
+fn is_bound(directory: &Directory) -> bool {
+    let bound = directory.bound_everywhere(Role::ADMINISTRATOR);
+    let needs_credential = |binding: &Binding| {
+        let scheme = binding.principal.as_str().split_once(':');
+        scheme.is_some_and(|(scheme, _)| scheme == Tenant::CREDD)
+    };
+    !bound.iter().all(needs_credential)
 }
 
 /// Makes another administrator, whatever there is: of a name that nobody has
@@ -145,4 +158,63 @@ async fn make(
         .issue_as(new, asked, NewId::Given(id), secret)
         .await?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::authority::Parts;
+    use crate::authority::command::Quotas;
+    use crate::authority::feed::Feed;
+    use crate::authority::hub::RingSize;
+    use crate::domain::keyring::{KeyVersion, Keyring};
+    use crate::domain::random::SystemRandom;
+    use crate::domain::revision::StoreId;
+    use crate::domain::time::SystemClock;
+    use crate::store::memory::MemoryStore;
+
+    /// Whether a first administrator is made where these are bound.
+    async fn is_made(bound: &[&str]) -> bool {
+        let store = Arc::new(MemoryStore::new(StoreId::from_bytes([1; 16])));
+        let key = [(KeyVersion(1), Zeroizing::new([7; 32]))];
+        let loaded = Feed::load(Arc::clone(&store) as _, RingSize::default()).unwrap();
+        let (authority, workers) = Authority::new(Parts {
+            store,
+            feed: Arc::new(loaded.feed),
+            keyring: Arc::new(Keyring::new(&key, &key).unwrap()),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom::new()),
+            quotas: Quotas::default(),
+        });
+        thread::spawn(move || workers.committer.run());
+        for principal in bound {
+            let bind = DirectoryCommand {
+                what: What::PutBinding(Binding {
+                    reach: Reach::All,
+                    principal: PrincipalName::parse(principal).unwrap(),
+                    role: Role::trusted(Role::ADMINISTRATOR.into()),
+                }),
+                reason: Reason::trusted("".into()),
+                by: Principal::system(),
+                expected: None,
+            };
+            let bound = authority.change_directory(bind, How::BY_CREDD).await;
+            bound.unwrap();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let directory = DataDir::new(directory.path().to_owned());
+        directory.create().unwrap();
+        first(&directory, &authority).await.unwrap().is_some()
+    }
+
+    #[tokio::test]
+    async fn none_is_made_where_somebody_administers_credd_without_a_credential() {
+        assert!(is_made(&[]).await);
+        // A start that was interrupted before the credential was issued.
+        assert!(is_made(&["credd:admin"]).await);
+        assert!(!is_made(&["dns:admin.example"]).await);
+        assert!(!is_made(&["credd:admin", "jwt:https://issuer.test#jo"]).await);
+    }
 }
