@@ -12,6 +12,7 @@ use tower::{Layer, Service};
 
 use super::identify::{Identified, Identity, await_identity, identify};
 use super::limits::{Load, Place};
+use super::peer::Peer;
 use super::permit::Admitted;
 use super::policy::{Access, access, load};
 use super::received::{Placed, once_received, received};
@@ -311,6 +312,9 @@ fn let_in(
         let load = load(request.uri().path());
         let place = shared.limits.place(load, call.caller.party.symbol);
         let place = place.map_err(|status| Refused::of(&call.caller, status))?;
+        if let Some(peer) = request.extensions().get::<Peer>() {
+            peer.let_in.set();
+        }
         Ok((Admitted(Arc::new(call)), place))
     } else {
         let denied = status::permission_denied(permission.name());

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::authority::caller::Trust;
 
@@ -16,6 +17,28 @@ pub struct Peer {
     /// authorities issued and that was valid then, whose key the peer has.
     /// `None` if there was none, or none that can be read.
     pub certificate: Option<Arc<PeerCertificate>>,
+    /// Whether a call was let in over it.
+    pub let_in: LetIn,
+}
+
+/// Whether a call was let in over a connection: until then it is a stranger's. Clones
+/// are about the same.
+#[derive(Clone, Debug, Default)]
+pub struct LetIn(Arc<AtomicBool>);
+
+impl LetIn {
+    /// Says that one was.
+    pub fn set(&self) {
+        if !self.is_set() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether one was.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What is known of a peer by its certificate.

@@ -12,14 +12,14 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::util::MapResponseLayer;
 
-use super::incoming::{self, Incoming, WhenFull};
+use super::incoming::{self, Incoming};
 use super::supervise::Supervisor;
 use crate::rpc::Shared;
 use crate::rpc::stopping::EndsWhenStopping;
 
 /// The most connections at once. They are counted apart, so that probes are
 /// answered however many clients there are; and the oldest gives way to the next,
-/// so that they are answered whoever stays here.
+/// so that they are answered whoever stays here: here all are strangers.
 pub const MAX_CONNECTIONS: usize = 64;
 /// How long a connection may take to begin HTTP/2: a probe says at once what it
 /// wants, and is not to wait for those that say nothing.
@@ -56,7 +56,6 @@ pub fn serve(
         tls: None,
         preface: PREFACE_TIME,
         most: MAX_CONNECTIONS,
-        when_full: WhenFull::OldestGivesWay,
     };
     supervisor.task("accept for health", {
         let accept = incoming::accept(incoming, closing.clone(), accepted);

@@ -24,7 +24,7 @@ use crate::rpc::peer::Peer;
 mod acceptor;
 mod connection;
 
-pub use acceptor::{Acceptor, Place, WhenFull};
+pub use acceptor::{Acceptor, Place};
 pub use connection::Connection;
 use connection::Stream;
 
@@ -68,10 +68,8 @@ pub struct Incoming {
     /// How long one may take to send the preface, once it may.
     pub preface: Duration,
     /// How many there may be at once, those among them whose handshake is under
-    /// way.
+    /// way. For more, strangers give way: see [`Acceptor`].
     pub most: usize,
-    /// What happens to more.
-    pub when_full: WhenFull,
 }
 
 /// Accepts connections and hands on those that are ready for HTTP/2, until
@@ -86,9 +84,8 @@ pub async fn accept(
         tls,
         preface,
         most,
-        when_full,
     } = incoming;
-    let mut acceptor = Acceptor::new(listener, most, when_full);
+    let mut acceptor = Acceptor::new(listener, most);
     let mut handshakes = JoinSet::new();
     while let Some(next) = closing.run_until_cancelled(acceptor.next()).await {
         let (stream, address, place) = next;
@@ -96,7 +93,11 @@ pub async fn accept(
             let (tls, closing) = (Arc::clone(tls), closing.clone());
             let accepted = accepted.clone();
             handshakes.spawn(async move {
-                match shake_hands(&tls, stream, address).await {
+                let shaken = tokio::select! {
+                    shaken = shake_hands(&tls, stream, address, &place) => shaken,
+                    () = place.gives_way() => Err(io::ErrorKind::ConnectionAborted.into()),
+                };
+                match shaken {
                     // Whoever takes them is gone: so is the server.
                     Ok((stream, peer)) => {
                         let connection = Connection::new(stream, peer, preface, place, &closing);
@@ -110,6 +111,7 @@ pub async fn accept(
             let peer = Peer {
                 address,
                 certificate: None,
+                let_in: place.let_in().clone(),
             };
             let stream = Stream::Plain(stream);
             let connection = Connection::new(stream, peer, preface, place, &closing);
@@ -124,11 +126,13 @@ async fn shake_hands(
     tls: &Tls,
     stream: TcpStream,
     address: SocketAddr,
+    place: &Place,
 ) -> io::Result<(Stream, Peer)> {
     let (stream, certificate) = tls.accept(stream).await?;
     let peer = Peer {
         address,
         certificate: certificate.map(Arc::new),
+        let_in: place.let_in().clone(),
     };
     Ok((Stream::Tls(Box::new(stream)), peer))
 }
@@ -148,6 +152,7 @@ pub(super) fn reap(handshakes: &mut JoinSet<()>) {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tonic::transport::server::Connected as _;
 
     use super::connection::PREFACE_BYTES;
     use super::*;
@@ -157,10 +162,7 @@ mod tests {
     const PREFACE_TIME: Duration = Duration::from_secs(10);
 
     /// Where to connect to, and what is accepted, `most` at once.
-    async fn listen(
-        most: usize,
-        when_full: WhenFull,
-    ) -> (SocketAddr, mpsc::Receiver<io::Result<Connection>>) {
+    async fn listen(most: usize) -> (SocketAddr, mpsc::Receiver<io::Result<Connection>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (accepted, connections) = mpsc::channel(1);
@@ -169,7 +171,6 @@ mod tests {
             tls: None,
             preface: PREFACE_TIME,
             most,
-            when_full,
         };
         tokio::spawn(accept(incoming, CancellationToken::new(), accepted));
         (address, connections)
@@ -177,7 +178,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_says_nothing_or_too_little_is_closed() {
-        let (address, mut connections) = listen(9, WhenFull::NextWaits).await;
+        let (address, mut connections) = listen(9).await;
         for said in [&b""[..], b"PRI", &PREFACE[1..]] {
             let mut client = TcpStream::connect(address).await.unwrap();
             client.write_all(said).await.unwrap();
@@ -195,7 +196,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_has_begun_may_be_silent() {
-        let (address, mut connections) = listen(9, WhenFull::NextWaits).await;
+        let (address, mut connections) = listen(9).await;
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(PREFACE).await.unwrap();
         let mut connection = connections.recv().await.unwrap().unwrap();
@@ -207,14 +208,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_are_accepted_than_there_may_be() {
-        let (address, mut connections) = listen(2, WhenFull::NextWaits).await;
-        let mut clients = Vec::new();
-        for _ in 0..3 {
-            clients.push(TcpStream::connect(address).await.unwrap());
-        }
+    async fn no_more_are_accepted_than_there_may_be_and_nobody_gives_way_who_was_let_in() {
+        let (address, mut connections) = listen(2).await;
+        let mut clients = vec![TcpStream::connect(address).await.unwrap()];
         let first = connections.recv().await.unwrap().unwrap();
-        let _second = connections.recv().await.unwrap().unwrap();
+        // Before the third comes, for whom it would give way.
+        first.connect_info().let_in.set();
+        clients.push(TcpStream::connect(address).await.unwrap());
+        let second = connections.recv().await.unwrap().unwrap();
+        second.connect_info().let_in.set();
+        clients.push(TcpStream::connect(address).await.unwrap());
         for _ in 0..100 {
             tokio::task::yield_now().await;
             assert!(connections.try_recv().is_err());
@@ -225,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_that_is_open_gives_way_and_no_other() {
-        let (address, mut connections) = listen(2, WhenFull::OldestGivesWay).await;
+        let (address, mut connections) = listen(2).await;
         let mut clients = Vec::new();
         let mut accepted = async || {
             clients.push(TcpStream::connect(address).await.unwrap());

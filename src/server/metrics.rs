@@ -1,7 +1,6 @@
 //! `/metrics`, in the text format of `OpenMetrics`, on a listener of its own.
 
 use std::fmt;
-use std::future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::incoming::{self, Acceptor, Place, WhenFull};
+use super::incoming::{self, Acceptor, Place};
 use super::supervise::Failure;
 use super::tls::Tls;
 use crate::authority::keys::KeyStatus;
@@ -62,7 +61,7 @@ pub async fn serve(
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .with_state(Arc::new(registry));
-    let mut acceptor = Acceptor::new(listener, MAX_CONNECTIONS, WhenFull::OldestGivesWay);
+    let mut acceptor = Acceptor::new(listener, MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
     while let Some(next) = stopping.run_until_cancelled(acceptor.next()).await {
         let (stream, _, place) = next;
@@ -83,12 +82,7 @@ async fn answer(stream: TcpStream, routes: Router, place: Place, stopping: Cance
             .header_read_timeout(HEADER_TIME)
             .serve_connection(TokioIo::new(stream), service)
     );
-    let mut gives_way = pin!(async {
-        match place.gives_way() {
-            Some(gives_way) => gives_way.await,
-            None => future::pending().await,
-        }
-    });
+    let mut gives_way = pin!(place.gives_way());
     let mut is_stopping = false;
     loop {
         tokio::select! {

@@ -17,7 +17,7 @@ use tonic_health::server::HealthReporter;
 use super::audit::{self, Output};
 use super::config::Settings;
 use super::health;
-use super::incoming::{self, Incoming, WhenFull};
+use super::incoming::{self, Incoming};
 use super::jwt::Issuers;
 use super::keyring_source;
 use super::listeners::{self, Listeners};
@@ -124,7 +124,6 @@ pub async fn run(
         tls: tls.clone(),
         preface: PREFACE_TIME,
         most,
-        when_full: WhenFull::NextWaits,
     };
     let accept = incoming::accept(incoming, closing.clone(), accepted);
     supervisor.task("accept", async move {

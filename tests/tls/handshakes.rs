@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use credd::rpc::peer::Peer;
-use credd::server::incoming::{self, Incoming, WhenFull};
+use credd::server::incoming::{self, Incoming};
 use credd::server::tls::{Tls, TlsSettings};
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use tokio::net::TcpListener;
@@ -136,7 +136,6 @@ async fn peer_of(pki: &Pki, settings: Option<TlsSettings>, names: Option<&[SanTy
         tls,
         preface: STUCK,
         most: 9,
-        when_full: WhenFull::NextWaits,
     };
     let (accepted, connections) = mpsc::channel(1);
     let accept = incoming::accept(incoming, CancellationToken::new(), accepted);

@@ -107,3 +107,37 @@ async fn the_program_takes_as_many_descriptors_as_it_may_have() {
     assert_eq!(admin.verdict(&token).await, Verdict::Active);
     program.terminate();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_stay_keep_nobody_out_and_nobody_gives_way_who_was_let_in() {
+    const MOST: usize = 8;
+
+    let pki = Pki::new();
+    let settings = TlsSettings {
+        require_client_certificate: false,
+        ..pki.settings()
+    };
+    let server = TlsServer::start_with(settings, |mut config| {
+        config.limits.max_connections = MOST;
+        config
+    })
+    .await;
+    let knocker = pki.knocker(None);
+    let standing = server.admin(&knocker).await;
+    standing.issue_token("acme").await;
+    // They speak HTTP/2, or begin no handshake.
+    let (mut strangers, mut silent) = (Vec::new(), Vec::new());
+    for _ in 0..MOST {
+        strangers.push(
+            soon("a stranger", knocker.connect(server.address))
+                .await
+                .unwrap(),
+        );
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    for _ in 0..2 {
+        calls_are_answered(&standing, &knocker, &server).await;
+    }
+    drop((standing, strangers, silent));
+    server.stop().await;
+}

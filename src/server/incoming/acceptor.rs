@@ -11,84 +11,95 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
+use crate::rpc::peer::LetIn;
+
 /// How long to wait after a connection could not be accepted: the reason (no
 /// descriptors, no memory) does not go away at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What happens when there are as many connections as there may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The next one waits to be accepted until another ends: each is somebody who
-    /// is to be served for as long as they like.
-    NextWaits,
-    /// The oldest one is closed for the next: whoever comes wants one answer, and
-    /// no number of others who stay may keep it from them.
-    OldestGivesWay,
-}
+/// How many may be open before it is looked which of them have ended.
+const FEW: usize = 64;
 
 /// Accepts connections, and gives each a place.
+///
+/// When all are taken, the oldest connection of a stranger is closed for the next: no
+/// number of those over which no call was ever let in, however long they stay, keeps
+/// others out. If there is none, the next waits until another ends.
 #[derive(Debug)]
 pub struct Acceptor {
     listener: TcpListener,
     places: Arc<Semaphore>,
-    when_full: WhenFull,
-    /// The way to end each that may have to give way, the oldest first; those that
-    /// have ended are cancelled.
-    open: VecDeque<CancellationToken>,
+    /// Those that may have to give way, the oldest first, and others.
+    open: VecDeque<Open>,
+    /// With how many of them it is looked again which have ended.
+    most: usize,
     is_failing: bool,
+}
+
+/// A connection, and the way to end it.
+#[derive(Debug)]
+struct Open {
+    /// Cancelled: it has ended.
+    gives_way: CancellationToken,
+    let_in: LetIn,
 }
 
 /// What a connection holds for as long as it is open.
 #[derive(Debug)]
 pub struct Place {
     /// Dropped first: whose place is free has ended.
-    gives_way: Option<DropGuard>,
+    gives_way: DropGuard,
+    let_in: LetIn,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Acceptor {
     /// Of this listener, with so many connections at once.
     #[must_use]
-    pub fn new(listener: TcpListener, most: usize, when_full: WhenFull) -> Self {
+    pub fn new(listener: TcpListener, most: usize) -> Self {
         Self {
             listener,
             places: Arc::new(Semaphore::new(most)),
-            when_full,
             open: VecDeque::new(),
+            most: FEW,
             is_failing: false,
         }
     }
 
     /// The next connection, once there is a place for it.
     pub async fn next(&mut self) -> (TcpStream, SocketAddr, Place) {
-        match self.when_full {
-            WhenFull::NextWaits => {
-                let permit = self.permit().await;
-                let (stream, address) = self.accept().await;
-                let place = Place {
-                    gives_way: None,
-                    _permit: permit,
-                };
-                (stream, address, place)
-            }
-            WhenFull::OldestGivesWay => {
-                let (stream, address) = self.accept().await;
-                self.open.retain(|one| !one.is_cancelled());
-                if self.places.available_permits() == 0
-                    && let Some(oldest) = self.open.pop_front()
-                {
-                    oldest.cancel();
-                }
-                let permit = self.permit().await;
-                let token = CancellationToken::new();
-                self.open.push_back(token.clone());
-                let place = Place {
-                    gives_way: Some(token.drop_guard()),
-                    _permit: permit,
-                };
-                (stream, address, place)
+        let (stream, address) = self.accept().await;
+        if self.places.available_permits() == 0
+            && let Some(stranger) = self.oldest_stranger()
+        {
+            stranger.gives_way.cancel();
+        }
+        let permit = self.permit().await;
+        if self.open.len() >= self.most {
+            self.open.retain(Open::is_a_stranger_s);
+            self.most = (2 * self.open.len()).max(FEW);
+        }
+        let (gives_way, let_in) = (CancellationToken::new(), LetIn::default());
+        self.open.push_back(Open {
+            gives_way: gives_way.clone(),
+            let_in: let_in.clone(),
+        });
+        let place = Place {
+            gives_way: gives_way.drop_guard(),
+            let_in,
+            _permit: permit,
+        };
+        (stream, address, place)
+    }
+
+    /// The connection that gives way to the next, if there is one.
+    fn oldest_stranger(&mut self) -> Option<Open> {
+        while let Some(oldest) = self.open.pop_front() {
+            if oldest.is_a_stranger_s() {
+                return Some(oldest);
             }
         }
+        None
     }
 
     async fn permit(&self) -> OwnedSemaphorePermit {
@@ -123,11 +134,23 @@ impl Acceptor {
     }
 }
 
+impl Open {
+    /// Whether it is open, and nobody was let in over it.
+    fn is_a_stranger_s(&self) -> bool {
+        !self.gives_way.is_cancelled() && !self.let_in.is_set()
+    }
+}
+
 impl Place {
-    /// Done when the connection is to give way to another; `None`: it never is.
+    /// Done when the connection is to give way to another, unless a call was let in
+    /// over it before.
+    pub fn gives_way(&self) -> WaitForCancellationFutureOwned {
+        self.gives_way.token().clone().cancelled_owned()
+    }
+
+    /// Whether a call was let in over it.
     #[must_use]
-    pub fn gives_way(&self) -> Option<WaitForCancellationFutureOwned> {
-        let guard = self.gives_way.as_ref()?;
-        Some(guard.token().clone().cancelled_owned())
+    pub const fn let_in(&self) -> &LetIn {
+        &self.let_in
     }
 }
