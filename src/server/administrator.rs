@@ -169,6 +169,7 @@ mod tests {
     use crate::authority::command::Quotas;
     use crate::authority::feed::Feed;
     use crate::authority::hub::RingSize;
+    use crate::authority::sessions::LeaseSettings;
     use crate::domain::keyring::{KeyVersion, Keyring};
     use crate::domain::random::SystemRandom;
     use crate::domain::revision::StoreId;
@@ -187,7 +188,9 @@ mod tests {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom::new()),
             quotas: Quotas::default(),
-        });
+            leases: LeaseSettings::default(),
+        })
+        .unwrap();
         thread::spawn(move || workers.committer.run());
         for principal in bound {
             let bind = DirectoryCommand {

@@ -82,8 +82,10 @@ fn asked(permission: Permission) -> How {
             permission,
             reach: Tenants::Of(vec![acme()]),
             trace: Trace::default(),
+            answer_before: None,
         })),
         dry: false,
+        fence: None,
     }
 }
 
