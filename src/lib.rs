@@ -17,4 +17,5 @@ pub mod domain;
 pub mod proto;
 pub mod rpc;
 pub mod server;
+pub mod sidecar;
 pub mod store;

@@ -225,6 +225,11 @@ impl FromIterator<HeaderRule> for HeaderRules {
 }
 
 impl HeaderRules {
+    /// All of them, those of one header together.
+    pub fn iter(&self) -> impl Iterator<Item = &HeaderRule> {
+        self.rules.iter()
+    }
+
     /// The different rules for the header of this name, in any case; takes time
     /// logarithmic in the number of all rules.
     #[must_use]
