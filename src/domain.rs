@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod base62;
+pub mod cache;
 pub mod calendar;
 pub mod credential;
 pub mod directory;
