@@ -11,8 +11,11 @@
 //! | [`authority`] | commands, the committer, the feed, the index and the hub |
 //! | [`rpc`] | the gRPC services, the policy table and the status table |
 //! | [`server`] | configuration, the data directory, telemetry and supervision |
+//! | [`client`] | what asks an authority, keeps its answers and follows its changes |
+//! | [`sidecar`] | a process beside a service that serves what the client knows |
 
 pub mod authority;
+pub mod client;
 pub mod domain;
 pub mod proto;
 pub mod rpc;

@@ -1,0 +1,5 @@
+//! A client of an authority.
+
+mod answer;
+
+pub use answer::{Served, Verified};
