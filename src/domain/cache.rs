@@ -308,14 +308,19 @@ impl<A: Clone> Cache<A> {
     }
 
     /// The entry of a question that nobody can be asked, although the lease has run
-    /// out: for `bound` longer. It may be out of date, but by no change that is known,
-    /// and no expiry is passed that is known.
+    /// out: for as much longer as `bound` says of the answer. It may be out of date, but
+    /// by no change that is known, and no expiry is passed that is known.
     #[must_use]
-    pub fn find_stale(&mut self, key: QuestionKey, bound: Duration, now: Moment) -> Option<Hit<A>> {
+    pub fn find_stale(
+        &mut self,
+        key: QuestionKey,
+        bound: impl FnOnce(&A) -> Option<Duration>,
+        now: Moment,
+    ) -> Option<Hit<A>> {
         self.look(now);
         let followed = self.followed.as_ref()?;
-        let until = self.holder.ends_at()? + bound;
         let entry = self.entries.get(&key)?;
+        let until = self.holder.ends_at()? + bound(&entry.fact.answer)?;
         let Says::Yes { .. } = entry.fact.says else {
             return None;
         };

@@ -29,9 +29,11 @@ pub enum About<'a> {
     /// The profiles of this name, of whatever tenant.
     Profile(&'a str),
     /// Whatever may make a credential of a tenant good, or of any tenant (`None`),
-    /// that was none before: that it is issued or imported or gets another secret,
-    /// and that a profile lists another header.
+    /// that was none before, but for profiles: that it is issued or imported, or gets
+    /// another secret.
     Loosened(Option<&'a str>),
+    /// The profiles, all of them.
+    Profiles,
 }
 
 /// What an entry is found by: a hash of 128 bits of what was presented and of
@@ -257,6 +259,7 @@ mod tests {
             About::Profile("a"),
             About::Loosened(Some("a")),
             About::Loosened(None),
+            About::Profiles,
         ];
         let subjects = all.map(|about| hashes.subject(about));
         for (at, subject) in subjects.iter().enumerate() {
