@@ -117,6 +117,12 @@ pub fn profile(message: v1::Profile, violations: &mut Violations) -> Option<Prof
     }
 }
 
+/// Reads the rule of a header; `None` for one that this version does not know.
+#[must_use]
+pub fn header_rule(message: v1::HeaderRule) -> Option<HeaderRule> {
+    read_header(0, message, &mut Violations::default())
+}
+
 /// How many bytes of a profile are kept.
 fn size(message: &v1::Profile) -> usize {
     let kept = v1::Profile {

@@ -1,0 +1,228 @@
+//! From a question to an answer: out of the cache, with those who ask the same, or by
+//! asking.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::answer::{Served, Verified};
+use super::facts;
+use super::flights::{Landing, Turn};
+use super::upstreams::{is_of_another_store, is_of_the_way};
+use super::{Client, Kept, clock, verified};
+use crate::domain::cache::{At, Miss, Question, QuestionKey, State};
+use crate::proto::v1;
+use crate::rpc::{convert, status};
+
+/// How long one is to wait who asks while too many questions are under way.
+const NO_PLACE: Duration = Duration::from_millis(100);
+
+/// The answer to a question.
+pub(super) async fn verify(
+    client: &Client,
+    request: &v1::VerifyRequest,
+) -> Result<Verified, Status> {
+    // What can't be an entry is the authority's to answer.
+    let (Some(kept), Some(question)) = (&client.kept, facts::question(request)) else {
+        return ask_only(client, request).await;
+    };
+    let least = match &request.min_revision {
+        None => None,
+        Some(least) => match facts::at(least) {
+            Some(least) => Some(least),
+            None => return ask_only(client, request).await,
+        },
+    };
+    let asker = Asker {
+        client,
+        kept,
+        request,
+        key: kept.hashes.question(&question),
+        question,
+        least,
+    };
+    let miss = match kept.find(asker.key, least) {
+        Ok(found) => {
+            client.counts.hits.add();
+            return Ok(found);
+        }
+        Err(miss) => miss,
+    };
+    client.counts.misses.add(miss);
+    // Without a lease nobody may have an answer that was asked for before.
+    if miss == Miss::NotLive {
+        return asker.ask().await;
+    }
+    match kept.flights.turn(asker.key) {
+        Turn::Alone => asker.ask().await,
+        Turn::Lead(lead) => {
+            let outcome = asker.ask().await;
+            match &outcome {
+                Ok(_) => lead.land(Landing::Answered),
+                Err(status) if is_of_the_way(status.code()) => {
+                    lead.land(Landing::Failed(status.clone()));
+                }
+                // What was wrong may be wrong with this question alone.
+                Err(_) => drop(lead),
+            }
+            outcome
+        }
+        Turn::Join(join) => match join.landing().await {
+            Some(Landing::Failed(status)) => asker.without_answer(status),
+            // The answer was asked for before this question came: it is looked at as
+            // every entry is, now.
+            Some(Landing::Answered) => match kept.find(asker.key, least) {
+                Ok(found) => {
+                    client.counts.joins.add();
+                    Ok(found)
+                }
+                Err(_) => {
+                    client.counts.refused_joins.add();
+                    asker.ask().await
+                }
+            },
+            None => asker.ask().await,
+        },
+    }
+}
+
+/// One question that has no answer yet.
+struct Asker<'a> {
+    client: &'a Client,
+    kept: &'a Kept,
+    request: &'a v1::VerifyRequest,
+    question: Question<'a>,
+    key: QuestionKey,
+    least: Option<At>,
+}
+
+impl Asker<'_> {
+    /// Asks, and keeps the answer.
+    async fn ask(&self) -> Result<Verified, Status> {
+        let Self {
+            client,
+            kept,
+            request,
+            question,
+            key,
+            least,
+        } = self;
+        let _place = place(client)?;
+        let asking = kept.cache.lock().ask(*least, clock::now());
+        let wire = |at: At| convert::revision(at.store, at.revision);
+        let mut message = v1::VerifyRequest {
+            min_revision: asking.least.map(wire),
+            ..(*request).clone()
+        };
+        client.counts.asked.add();
+        let mut outcome = client.upstreams.verify(&message).await;
+        if let Err(status) = &outcome
+            && is_of_another_store(status)
+            && asking.least != *least
+            && client.condition().state != Some(State::Live)
+        {
+            // The store was replaced, and the news of it did not come yet. What was
+            // applied of the old one says nothing of it.
+            message.min_revision.clone_from(&request.min_revision);
+            outcome = client.upstreams.verify(&message).await;
+        }
+        match outcome {
+            Ok(response) => {
+                let response = Arc::new(response);
+                if let Some(fact) = facts::fact(&kept.hashes, question, &response) {
+                    let now = clock::now();
+                    kept.cache.lock().keep(*key, &asking, fact, now);
+                }
+                Ok(asked(response))
+            }
+            Err(status) if is_of_the_way(status.code()) || is_of_another_store(&status) => {
+                client.counts.unanswered.add();
+                self.without_answer(status)
+            }
+            Err(status) => Err(of_the_caller(status)),
+        }
+    }
+
+    /// What is to be said where nobody can be asked.
+    fn without_answer(&self, status: Status) -> Result<Verified, Status> {
+        let bound = |answer: &facts::Answer| {
+            let tenant = answer.identity.as_ref()?.tenant.as_str();
+            self.kept.stale.bound(tenant)
+        };
+        let now = clock::now();
+        let stale = self.kept.cache.lock().find_stale(self.key, bound, now);
+        if let Some(hit) = stale {
+            self.client.counts.served_stale.add();
+            return Ok(verified(hit, Served::Stale));
+        }
+        self.client.counts.refused_stale.add();
+        Err(unreachable(status))
+    }
+}
+
+async fn ask_only(client: &Client, request: &v1::VerifyRequest) -> Result<Verified, Status> {
+    let _place = place(client)?;
+    client.counts.asked.add();
+    let outcome = client.upstreams.verify(request).await;
+    match outcome {
+        Ok(response) => Ok(asked(Arc::new(response))),
+        Err(status) if is_of_the_way(status.code()) => {
+            client.counts.unanswered.add();
+            Err(unreachable(status))
+        }
+        Err(status) => Err(of_the_caller(status)),
+    }
+}
+
+fn place(client: &Client) -> Result<tokio::sync::SemaphorePermit<'_>, Status> {
+    client.places.try_acquire().map_err(|_| {
+        client.counts.overloaded.add();
+        status::overloaded(NO_PLACE)
+    })
+}
+
+fn asked(response: Arc<v1::VerifyResponse>) -> Verified {
+    let valid_for = response.valid_for.as_ref().and_then(facts::duration);
+    Verified {
+        at: response.revision.as_ref().and_then(facts::at),
+        valid_for: valid_for.unwrap_or_default(),
+        served: Served::Asked,
+        response,
+    }
+}
+
+/// Nobody who could answer was reached. An authority that has too much to do says so
+/// itself.
+fn unreachable(status: Status) -> Status {
+    if status.code() == Code::ResourceExhausted {
+        return status;
+    }
+    tracing::debug!(code = ?status.code(), error = status.message(), "no authority answers");
+    of_the_way("AUTHORITY_UNREACHABLE", "no authority can be asked now")
+}
+
+/// A status that is about the question; what is about who asks on its behalf is not
+/// for whoever asked here.
+fn of_the_caller(status: Status) -> Status {
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => {
+            tracing::warn!(code = ?status.code(), error = status.message(), "refused by the authority");
+            of_the_way(
+                "REFUSED_BY_AUTHORITY",
+                "the authority answers no questions from here",
+            )
+        }
+        _ => status,
+    }
+}
+
+fn of_the_way(reason: &str, message: &str) -> Status {
+    let mut details = ErrorDetails::new();
+    details
+        .set_error_info(reason, "credd", HashMap::new())
+        .set_retry_info(Some(Duration::from_secs(1)));
+    Status::with_error_details(Code::Unavailable, message, details)
+}

@@ -1,0 +1,137 @@
+//! Connections: over TCP, in TLS or not, and at Unix sockets.
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
+use zeroize::Zeroizing;
+
+use super::address::Address;
+use super::config::TlsFiles;
+
+/// How long it may take to connect, the handshake among it.
+const CONNECT_TIME: Duration = Duration::from_secs(2);
+/// How often a silent connection is asked whether somebody is there, and how long that
+/// may take to answer.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+
+/// A connection that is made when it is first used, and made again when it is lost.
+pub(super) fn channel(address: &Address, tls: &TlsFiles) -> Channel {
+    let uri = match address {
+        Address::Tcp { host, .. } if host.contains(':') => format!("http://[{host}]"),
+        Address::Tcp { host, .. } => format!("http://{host}"),
+        Address::Unix(_) => "http://localhost".to_owned(),
+    };
+    // A host that a URI was read from makes one again.
+    let endpoint = Endpoint::from_shared(uri)
+        .unwrap_or_else(|_| Endpoint::from_static("http://localhost"))
+        .connect_timeout(CONNECT_TIME)
+        .http2_keep_alive_interval(KEEPALIVE.0)
+        .keep_alive_timeout(KEEPALIVE.1)
+        .keep_alive_while_idle(true);
+    let connector = Arc::new((address.clone(), tls.clone()));
+    endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+        let connector = Arc::clone(&connector);
+        async move { connect(&connector.0, &connector.1).await.map(TokioIo::new) }
+    }))
+}
+
+/// What HTTP/2 is spoken over.
+trait Io: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
+
+async fn connect(address: &Address, tls: &TlsFiles) -> io::Result<Pin<Box<dyn Io>>> {
+    match address {
+        Address::Unix(path) => Ok(Box::pin(UnixStream::connect(path).await?)),
+        Address::Tcp {
+            host,
+            port,
+            tls: is_secure,
+        } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            if !is_secure {
+                return Ok(Box::pin(stream));
+            }
+            let name = ServerName::try_from(host.clone())
+                .map_err(|_| io::Error::other("the host is none that a certificate can name"))?;
+            let files = tls.clone();
+            let config = tokio::task::spawn_blocking(move || client_config(&files)).await??;
+            let connector = TlsConnector::from(Arc::new(config));
+            Ok(Box::pin(connector.connect(name, stream).await?))
+        }
+    }
+}
+
+/// What the files make now.
+fn client_config(files: &TlsFiles) -> io::Result<ClientConfig> {
+    let TlsFiles { ca, identity } = files;
+    let roots = match ca {
+        Some(path) => given_roots(path)?,
+        None => system_roots(),
+    };
+    if roots.is_empty() {
+        return Err(io::Error::other("no certificates are trusted"));
+    }
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = certificates(certificate)?;
+            let pem = Zeroizing::new(read(key)?);
+            let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| unusable(key))?;
+            let built = builder.with_client_auth_cert(chain, key);
+            built.map_err(io::Error::other)?
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn given_roots(path: &Path) -> io::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|_| unusable(path))?;
+    }
+    Ok(roots)
+}
+
+/// What the system trusts; certificates that can't be used are passed over.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let loaded = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(loaded.certs);
+    roots
+}
+
+fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let pem = read(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    certificates.map_err(|_| unusable(path))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let named = |error| io::Error::other(format!("{} can't be read: {error}", path.display()));
+    std::fs::read(path).map_err(named)
+}
+
+fn unusable(path: &Path) -> io::Error {
+    io::Error::other(format!("{} is not what it should be", path.display()))
+}

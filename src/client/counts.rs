@@ -1,0 +1,90 @@
+//! What a client has done, counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::domain::cache::Miss;
+
+/// A number that grows.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What it is now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a client has done since it was made.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Answers from the cache.
+    pub hits: Count,
+    /// Questions that could not be answered from it, by why.
+    pub misses: Misses,
+    /// Answers that one who asked the same waited for and got.
+    pub joins: Count,
+    /// Such that could not be given to one who had waited, for something had changed
+    /// since, or they are not kept.
+    pub refused_joins: Count,
+    /// Questions that were sent.
+    pub asked: Count,
+    /// Questions that nobody answered.
+    pub unanswered: Count,
+    /// Such that were refused for it.
+    pub refused_stale: Count,
+    /// Such that were answered with what may be out of date.
+    pub served_stale: Count,
+    /// Questions that were refused because too many were under way.
+    pub overloaded: Count,
+    /// Streams of changes that began.
+    pub sessions: Count,
+    /// How often continuity was lost.
+    pub resets: Count,
+    /// Changes that were applied, whole commits.
+    pub commits: Count,
+}
+
+/// Questions that could not be answered from the cache.
+#[derive(Debug, Default)]
+pub struct Misses {
+    not_live: Count,
+    unknown: Count,
+    expired: Count,
+    changed: Count,
+    behind: Count,
+}
+
+impl Misses {
+    pub(super) fn add(&self, miss: Miss) {
+        self.of(miss).add();
+    }
+
+    fn of(&self, miss: Miss) -> &Count {
+        match miss {
+            Miss::NotLive => &self.not_live,
+            Miss::Unknown => &self.unknown,
+            Miss::Expired => &self.expired,
+            Miss::Changed => &self.changed,
+            Miss::Behind => &self.behind,
+        }
+    }
+
+    /// Each reason, by a name for it, with how many there were.
+    #[must_use]
+    pub fn by_reason(&self) -> [(&'static str, u64); 5] {
+        [
+            ("not_live", Miss::NotLive),
+            ("unknown", Miss::Unknown),
+            ("expired", Miss::Expired),
+            ("changed", Miss::Changed),
+            ("behind", Miss::Behind),
+        ]
+        .map(|(name, miss)| (name, self.of(miss).get()))
+    }
+}

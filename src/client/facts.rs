@@ -1,0 +1,410 @@
+//! From messages to what a cache knows of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::cache::{About, At, Fact, Hashes, Presentation, Question, Says, Subject};
+use crate::domain::id::CredentialId;
+use crate::domain::revision::Revision;
+use crate::domain::time::Timestamp;
+use crate::domain::token::Generation;
+use crate::proto::v1;
+use crate::proto::v1::event::Subject as Touched;
+use crate::proto::v1::presented::Credential;
+use crate::proto::v1::raw_header::Value;
+
+/// What a cache keeps.
+pub(super) type Answer = Arc<v1::VerifyResponse>;
+
+/// What decides the answer to a question; `None` if it presents nothing.
+pub(super) fn question(request: &v1::VerifyRequest) -> Option<Question<'_>> {
+    let v1::VerifyRequest {
+        presented,
+        tenant,
+        any_tenant,
+        profiles,
+        permissions,
+        client_address: _, // for the audit log
+        request_id: _,     // likewise
+        min_revision: _,   // compared when an entry is looked at
+    } = request;
+    let v1::Presented { credential } = presented.as_ref()?;
+    let presented = match credential.as_ref()? {
+        Credential::Token(token) => Presentation::Token(token),
+        Credential::UsernamePassword(v1::UsernamePassword { username, password }) => {
+            Presentation::UsernamePassword(username, password)
+        }
+        Credential::KeyPair(v1::KeyPair {
+            access_key,
+            secret_key,
+        }) => Presentation::KeyPair(access_key, secret_key),
+        Credential::Header(v1::RawHeader { name, value }) => {
+            let value = match value {
+                Some(Value::Text(text)) => text.as_bytes(),
+                Some(Value::Raw(bytes)) => bytes,
+                None => &[],
+            };
+            Presentation::Header(name, value)
+        }
+    };
+    Some(Question {
+        presented,
+        tenant,
+        any_tenant: *any_tenant,
+        profiles,
+        permissions,
+    })
+}
+
+/// A revision; `None` if it is of no store that there can be.
+pub(super) fn at(revision: &v1::Revision) -> Option<At> {
+    let v1::Revision { store_id, number } = revision;
+    Some(At {
+        store: store_id.parse().ok()?,
+        revision: Revision::new(*number),
+    })
+}
+
+/// What of an answer is kept; `None`: it is of a kind that is not.
+pub(super) fn fact(
+    hashes: &Hashes,
+    question: &Question<'_>,
+    response: &Answer,
+) -> Option<Fact<Answer>> {
+    let v1::VerifyResponse {
+        verdict: _,
+        identity,
+        valid_for,
+        revision,
+    } = &**response;
+    let at = at(revision.as_ref()?)?;
+    let valid_for = valid_for.as_ref().and_then(duration).unwrap_or_default();
+    let (says, identity) = match (response.verdict(), identity) {
+        (v1::Verdict::Active, Some(identity)) => {
+            let says = Says::Yes {
+                credential: identity.credential_id.parse().ok()?,
+                generation: Generation::new(identity.generation),
+                valid_for,
+            };
+            (says, Some(identity))
+        }
+        (v1::Verdict::Forbidden, Some(identity)) => (Says::Forbidden { valid_for }, Some(identity)),
+        (v1::Verdict::Invalid, _) => (Says::Invalid, None),
+        _ => return None,
+    };
+    let depends_on = match identity {
+        Some(identity) => dependencies(hashes, identity, says)?,
+        None => {
+            let tenant = Some(question.tenant).filter(|tenant| !tenant.is_empty());
+            let about = [About::Loosened(tenant), About::Profiles];
+            about.map(|about| hashes.subject(about)).into()
+        }
+    };
+    Some(Fact {
+        answer: Arc::clone(response),
+        says,
+        at,
+        expires_at: identity
+            .and_then(|identity| identity.expires_at.as_ref())
+            .map(timestamp),
+        depends_on,
+        weight: weight(response),
+    })
+}
+
+fn dependencies(hashes: &Hashes, identity: &v1::Identity, says: Says) -> Option<Box<[Subject]>> {
+    let v1::Identity {
+        credential_id,
+        generation: _,
+        tenant,
+        owner,
+        profile,
+        kind: _,
+        roles,
+        // Of the roles, the owner, and the credential.
+        permissions: _,
+        groups: _,
+        default_source: _,
+        attributes: _,
+        language: _,
+        time_zone: _,
+        expires_at: _,
+    } = identity;
+    let credential: CredentialId = credential_id.parse().ok()?;
+    let fixed = [
+        About::Credential(credential),
+        About::Owner(tenant, owner),
+        About::Tenant(tenant),
+        About::Profile(profile),
+    ];
+    let of_roles = roles.iter().map(|role| About::Role(tenant, role));
+    // Another role may get the permission that is missing.
+    let any_role = matches!(says, Says::Forbidden { .. }).then_some(About::Roles(tenant));
+    let about = fixed.into_iter().chain(of_roles).chain(any_role);
+    Some(about.map(|about| hashes.subject(about)).collect())
+}
+
+/// What an answer weighs: its texts, and what holds each of them.
+fn weight(response: &v1::VerifyResponse) -> u32 {
+    const OF_A_TEXT: usize = size_of::<String>() + 16;
+
+    let identity = response.identity.as_ref();
+    let texts = identity.map_or(0, |identity| {
+        let lists = [&identity.roles, &identity.permissions, &identity.groups];
+        lists.map(Vec::len).iter().sum::<usize>() + 2 * identity.attributes.len()
+    });
+    let bytes =
+        size_of::<v1::VerifyResponse>() + prost::Message::encoded_len(response) + texts * OF_A_TEXT;
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// What the events of a commit have touched. `None`: one of them is of a kind that
+/// this version does not know, and may have touched anything.
+pub(super) fn touched(hashes: &Hashes, commit: &v1::Commit) -> Option<Vec<Subject>> {
+    let v1::Commit { events } = commit;
+    let mut subjects = Vec::with_capacity(2 * events.len());
+    for v1::Event { subject } in events {
+        let about = about(subject.as_ref()?);
+        let about = about.iter().flatten();
+        subjects.extend(about.map(|about| hashes.subject(*about)));
+    }
+    Some(subjects)
+}
+
+fn about(touched: &Touched) -> [Option<About<'_>>; 3] {
+    match touched {
+        Touched::Credential(event) => {
+            let v1::CredentialEvent {
+                credential_id,
+                tenant,
+                owner: _,
+                r#type: _,
+                state: _,
+                generation: _,
+                at: _,
+                overlap_ends_at: _,
+            } = event;
+            // An id that can't be read may be any of the tenant's.
+            let id = credential_id.parse();
+            let credential = id.map_or(About::Tenant(tenant), About::Credential);
+            let may_be_new = !is_of_what_was_known(event.r#type());
+            let loosened = |tenant| may_be_new.then_some(About::Loosened(tenant));
+            [Some(credential), loosened(Some(tenant)), loosened(None)]
+        }
+        Touched::Owner(v1::OwnerEvent { tenant, owner, .. }) => {
+            [Some(About::Owner(tenant, owner)), None, None]
+        }
+        Touched::Role(v1::RoleEvent { tenant, role, .. }) => [
+            Some(About::Role(tenant, role)),
+            Some(About::Roles(tenant)),
+            None,
+        ],
+        Touched::Tenant(v1::TenantEvent { tenant, .. }) => {
+            [Some(About::Tenant(tenant)), None, None]
+        }
+        Touched::Profile(v1::ProfileEvent { profile, .. }) => {
+            let name = profile.as_ref().map(|profile| profile.name.as_str());
+            [name.map(About::Profile), Some(About::Profiles), None]
+        }
+    }
+}
+
+/// Whether a change makes no secret good that was none before.
+const fn is_of_what_was_known(change: v1::ChangeType) -> bool {
+    match change {
+        v1::ChangeType::Locked
+        | v1::ChangeType::Unlocked
+        | v1::ChangeType::Revoked
+        | v1::ChangeType::Updated
+        | v1::ChangeType::Leaked
+        | v1::ChangeType::Expired
+        | v1::ChangeType::Removed => true,
+        v1::ChangeType::Unspecified
+        | v1::ChangeType::Issued
+        | v1::ChangeType::Rotated
+        | v1::ChangeType::Imported => false,
+    }
+}
+
+/// A duration that is none or more; `None`: it is less.
+pub(super) fn duration(duration: &prost_types::Duration) -> Option<Duration> {
+    let prost_types::Duration { seconds, nanos } = duration;
+    let (seconds, nanos) = (u64::try_from(*seconds).ok()?, u32::try_from(*nanos).ok()?);
+    (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
+}
+
+/// A time, to the millisecond before it.
+fn timestamp(timestamp: &prost_types::Timestamp) -> Timestamp {
+    let prost_types::Timestamp { seconds, nanos } = timestamp;
+    let millis = seconds.saturating_mul(1000);
+    Timestamp::from_millis(millis.saturating_add(i64::from(*nanos / 1_000_000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hashes() -> Hashes {
+        Hashes::new(&[5; 16])
+    }
+
+    fn credential() -> CredentialId {
+        CredentialId::from_bytes([9; 16])
+    }
+
+    fn identity() -> v1::Identity {
+        v1::Identity {
+            credential_id: credential().to_string(),
+            tenant: "acme".to_owned(),
+            owner: "jo".to_owned(),
+            profile: "api-token".to_owned(),
+            roles: vec!["reader".to_owned()],
+            ..Default::default()
+        }
+    }
+
+    fn kept(verdict: v1::Verdict, tenant: &str) -> Option<Fact<Answer>> {
+        let has_identity = matches!(verdict, v1::Verdict::Active | v1::Verdict::Forbidden);
+        let response = Arc::new(v1::VerifyResponse {
+            verdict: verdict.into(),
+            identity: has_identity.then(identity),
+            valid_for: None,
+            revision: Some(v1::Revision {
+                store_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+                number: 7,
+            }),
+        });
+        let question = Question {
+            presented: Presentation::Token("t"),
+            tenant,
+            any_tenant: tenant.is_empty(),
+            profiles: &[],
+            permissions: &[],
+        };
+        fact(&hashes(), &question, &response)
+    }
+
+    /// Whether an event is one that the answer depends on.
+    fn spoils(event: Touched, fact: &Fact<Answer>) -> bool {
+        let events = vec![v1::Event {
+            subject: Some(event),
+        }];
+        let touched = touched(&hashes(), &v1::Commit { events }).unwrap();
+        touched.iter().any(|it| fact.depends_on.contains(it))
+    }
+
+    fn credential_event(id: &str, tenant: &str, change: v1::ChangeType) -> Touched {
+        Touched::Credential(v1::CredentialEvent {
+            credential_id: id.to_owned(),
+            tenant: tenant.to_owned(),
+            r#type: change.into(),
+            ..Default::default()
+        })
+    }
+
+    fn owner_event(owner: &str) -> Touched {
+        Touched::Owner(v1::OwnerEvent {
+            tenant: "acme".to_owned(),
+            owner: owner.to_owned(),
+            ..Default::default()
+        })
+    }
+
+    fn role_event(tenant: &str, role: &str) -> Touched {
+        Touched::Role(v1::RoleEvent {
+            tenant: tenant.to_owned(),
+            role: role.to_owned(),
+            ..Default::default()
+        })
+    }
+
+    fn tenant_event(tenant: &str) -> Touched {
+        Touched::Tenant(v1::TenantEvent {
+            tenant: tenant.to_owned(),
+            ..Default::default()
+        })
+    }
+
+    fn profile_event(name: &str) -> Touched {
+        Touched::Profile(v1::ProfileEvent {
+            profile: Some(v1::Profile {
+                name: name.to_owned(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        })
+    }
+
+    #[test]
+    fn a_yes_depends_on_its_credential_owner_roles_tenant_and_profile_and_nothing_else() {
+        let yes = kept(v1::Verdict::Active, "acme").unwrap();
+        let id = credential().to_string();
+        let other = CredentialId::MIN.to_string();
+        for change in 0..=10 {
+            let change = v1::ChangeType::try_from(change).unwrap();
+            assert!(spoils(credential_event(&id, "acme", change), &yes));
+            assert!(!spoils(credential_event(&other, "acme", change), &yes));
+        }
+        for (event, spoilt) in [
+            (owner_event("jo"), true),
+            (owner_event("al"), false),
+            (role_event("acme", "reader"), true),
+            (role_event("acme", "writer"), false),
+            (role_event("other", "reader"), false),
+            (tenant_event("acme"), true),
+            (tenant_event("other"), false),
+            (profile_event("api-token"), true),
+            (profile_event("other"), false),
+            (
+                credential_event("what", "acme", v1::ChangeType::Locked),
+                true,
+            ),
+        ] {
+            let text = format!("{event:?}");
+            assert_eq!(spoils(event, &yes), spoilt, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_no_is_not_kept_beyond_what_may_make_it_a_yes() {
+        let forbidden = kept(v1::Verdict::Forbidden, "acme").unwrap();
+        assert!(spoils(role_event("acme", "writer"), &forbidden));
+        assert!(!spoils(role_event("other", "writer"), &forbidden));
+
+        let other = CredentialId::MIN.to_string();
+        for tenant in ["acme", ""] {
+            let invalid = kept(v1::Verdict::Invalid, tenant).unwrap();
+            for (change, spoilt) in [
+                (v1::ChangeType::Issued, true),
+                (v1::ChangeType::Imported, true),
+                (v1::ChangeType::Rotated, true),
+                (v1::ChangeType::Unspecified, true),
+                (v1::ChangeType::Revoked, false),
+                (v1::ChangeType::Locked, false),
+            ] {
+                let event = || credential_event(&other, "acme", change);
+                assert_eq!(spoils(event(), &invalid), spoilt, "{change:?}");
+                let elsewhere = credential_event(&other, "other", change);
+                let anywhere = spoilt && tenant.is_empty();
+                assert_eq!(spoils(elsewhere, &invalid), anywhere, "{change:?}");
+            }
+            assert!(spoils(profile_event("any"), &invalid));
+        }
+        for verdict in [
+            v1::Verdict::Locked,
+            v1::Verdict::Revoked,
+            v1::Verdict::Expired,
+            v1::Verdict::TenantDisabled,
+            v1::Verdict::OwnerDisabled,
+            v1::Verdict::Unspecified,
+        ] {
+            assert!(kept(verdict, "acme").is_none(), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_an_unknown_kind_may_have_touched_anything() {
+        let events = vec![v1::Event { subject: None }];
+        assert_eq!(touched(&hashes(), &v1::Commit { events }), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! Those who can be asked, and asking them: one after the other, until one answers.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rand::RngExt as _;
+use tokio::time::{sleep, timeout};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+use super::address::Address;
+use super::backoff::Backoff;
+use super::config::Config;
+use super::connect::channel;
+use super::token::Token;
+use crate::proto::v1;
+use crate::proto::v1::verification_service_client::VerificationServiceClient;
+
+/// All who can be asked.
+#[derive(Debug)]
+pub(super) struct Upstreams {
+    all: Vec<Upstream>,
+    /// The one that is followed, or answered last.
+    current: AtomicUsize,
+    token: Token,
+    patience: Duration,
+}
+
+/// One who can be asked.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) address: Address,
+    unary: Vec<Channel>,
+    turn: AtomicUsize,
+    watch: Channel,
+    /// While it can't be reached: until when nobody tries.
+    down: Mutex<(Backoff, Option<Instant>)>,
+}
+
+/// How long one may take to answer before the next is tried.
+const ATTEMPT: Duration = Duration::from_secs(1);
+/// How often all of them are tried for one question.
+const ROUNDS: usize = 2;
+
+impl Upstreams {
+    pub(super) fn new(config: &Config) -> Self {
+        let upstream = |address: &Address| {
+            let connection = || channel(address, &config.tls);
+            let count = config.connections.clamp(1, 16);
+            Upstream {
+                address: address.clone(),
+                unary: std::iter::repeat_with(connection).take(count).collect(),
+                turn: AtomicUsize::new(0),
+                watch: connection(),
+                down: Mutex::default(),
+            }
+        };
+        Self {
+            all: config.addresses.iter().map(upstream).collect(),
+            current: AtomicUsize::new(0),
+            token: Token::new(config.token_file.clone()),
+            patience: config.patience,
+        }
+    }
+
+    /// One of them, by its number, counted around.
+    pub(super) fn get(&self, number: usize) -> &Upstream {
+        &self.all[number % self.all.len()]
+    }
+
+    /// The one that is followed, or answered last.
+    pub(super) fn current(&self) -> usize {
+        self.current.load(Ordering::Relaxed)
+    }
+
+    /// From now on this one is asked first.
+    pub(super) fn prefer(&self, number: usize) {
+        self.current
+            .store(number % self.all.len(), Ordering::Relaxed);
+    }
+
+    /// A request with the token in it.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(value) = self.token.authorization() {
+            request.metadata_mut().insert("authorization", value);
+        }
+        request
+    }
+
+    /// The caller was refused: perhaps there is another token by now.
+    pub(super) fn doubt_token(&self) {
+        self.token.doubt();
+    }
+
+    /// Asks a question until somebody answers it, or `patience` is over.
+    ///
+    /// # Errors
+    ///
+    /// The last status of one who could not answer, or the first of one who could.
+    pub(super) async fn verify(
+        &self,
+        message: &v1::VerifyRequest,
+    ) -> Result<v1::VerifyResponse, Status> {
+        let begin = Instant::now();
+        let mut last = Status::unavailable("nobody could be reached");
+        for round in 0..ROUNDS {
+            for offset in 0..self.all.len() {
+                let left = self.patience.saturating_sub(begin.elapsed());
+                if left.is_zero() {
+                    return Err(last);
+                }
+                let number = self.current() + offset;
+                let upstream = self.get(number);
+                if upstream.is_down() {
+                    continue;
+                }
+                let outcome = self.attempt(upstream, message, left.min(ATTEMPT)).await;
+                upstream.note(&outcome);
+                match outcome {
+                    Ok(response) => {
+                        if offset > 0 {
+                            self.prefer(number);
+                        }
+                        return Ok(response.into_inner());
+                    }
+                    Err(status) if status.code() == Code::Unauthenticated => {
+                        self.token.doubt();
+                        last = status;
+                    }
+                    Err(status) if is_of_the_way(status.code()) || is_of_another_store(&status) => {
+                        last = status;
+                    }
+                    Err(status) => return Err(status),
+                }
+            }
+            if round + 1 < ROUNDS {
+                // A connection was lost, and the next attempt makes another.
+                sleep(Duration::from_millis(rand::rng().random_range(1..20))).await;
+            }
+        }
+        Err(last)
+    }
+
+    async fn attempt(
+        &self,
+        upstream: &Upstream,
+        message: &v1::VerifyRequest,
+        patience: Duration,
+    ) -> Result<tonic::Response<v1::VerifyResponse>, Status> {
+        let mut request = self.request(message.clone());
+        request.set_timeout(patience);
+        let mut client = VerificationServiceClient::new(upstream.unary());
+        let late = |_| Err(Status::deadline_exceeded("no answer came in time"));
+        let answer = timeout(patience, client.verify(request)).await;
+        answer.unwrap_or_else(late)
+    }
+}
+
+impl Upstream {
+    /// One of the connections for questions, in turn.
+    pub(super) fn unary(&self) -> Channel {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.unary[turn % self.unary.len()].clone()
+    }
+
+    /// The connection for following.
+    pub(super) fn watch(&self) -> Channel {
+        self.watch.clone()
+    }
+
+    /// Whether it was unreachable a moment ago: to ask it again at once would be one
+    /// of many attempts to connect when it comes back.
+    fn is_down(&self) -> bool {
+        let (_, until) = &*self.down.lock();
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn note<T>(&self, outcome: &Result<T, Status>) {
+        let mut down = self.down.lock();
+        let (backoff, until) = &mut *down;
+        match outcome {
+            Err(status) if status.code() == Code::Unavailable && is_unreachable(status) => {
+                *until = Some(Instant::now() + backoff.next());
+            }
+            Err(_) => (),
+            Ok(_) => {
+                backoff.reset();
+                *until = None;
+            }
+        }
+    }
+}
+
+/// Whether no connection could be made: nobody answered.
+fn is_unreachable(status: &Status) -> bool {
+    status.details().is_empty() && std::error::Error::source(status).is_some()
+}
+
+/// Whether it may be another's answer that counts: this one did not come, or is that of
+/// one who can't answer.
+pub(super) const fn is_of_the_way(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+    )
+}
+
+/// Whether one refused to answer because its store is another than that whose revision
+/// was asked for.
+pub(super) fn is_of_another_store(status: &Status) -> bool {
+    let details = status.get_error_details();
+    let info = details.error_info();
+    info.is_some_and(|info| info.reason == "OTHER_STORE")
+}
