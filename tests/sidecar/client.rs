@@ -1,0 +1,208 @@
+//! The client.
+
+use std::time::Duration;
+
+use credd::client::{Client, Served};
+use credd::domain::cache::State;
+use credd::proto::v1::Verdict;
+use tonic::Code;
+
+use crate::support::{soon, until, verify_token_request};
+use crate::world::{LEASE, World, ask, is_in, live, revoke_everywhere, told, with_staleness};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_given_again_without_asking() {
+    let world = World::start().await;
+    let client = world.follower().await;
+    let (_, token) = world.server.admin.issue_token("acme").await;
+    let asked = client.counts().asked.get();
+    assert_eq!(
+        told(&client, &token).await,
+        (Verdict::Active, Served::Asked)
+    );
+    for _ in 0..10 {
+        let (verdict, served) = told(&client, &token).await;
+        assert_eq!((verdict, served), (Verdict::Active, Served::Cached));
+    }
+    assert_eq!(client.counts().asked.get(), asked + 1);
+    let cached = client.cached(&verify_token_request(&token)).unwrap();
+    let message = cached.into_message();
+    let identity = message.identity.unwrap();
+    assert_eq!(identity.tenant, "acme");
+    assert!(message.valid_for.unwrap().seconds <= 60);
+    assert!(client.cached(&verify_token_request("other")).is_none());
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_a_fenced_revoke_returned_nobody_who_follows_says_yes() {
+    let world = World::start().await;
+    let clients = [world.follower().await, world.follower().await];
+    for _ in 0..20 {
+        let (id, token) = world.server.admin.issue_token("acme").await;
+        for client in &clients {
+            until("the answer to be kept", || async {
+                told(client, &token).await == (Verdict::Active, Served::Cached)
+            })
+            .await;
+        }
+        let fence = revoke_everywhere(&world.server.admin, &id).await;
+        for client in &clients {
+            let (verdict, _) = told(client, &token).await;
+            assert_eq!(verdict, Verdict::Revoked);
+        }
+        assert_eq!((fence.acknowledged, fence.expired), (2, 0));
+    }
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_is_issued_is_good_at_once_where_it_was_tried_before() {
+    let world = World::start().await;
+    let client = world.follower().await;
+    let (_, token) = world.server.admin.issue_token("acme").await;
+    // One digit is another: it has the form of a token no longer.
+    let (verdict, served) = told(&client, "nothing").await;
+    assert_eq!((verdict, served), (Verdict::Invalid, Served::Asked));
+    let (verdict, served) = told(&client, "nothing").await;
+    assert_eq!((verdict, served), (Verdict::Invalid, Served::Cached));
+    assert_eq!(told(&client, &token).await.0, Verdict::Active);
+    let before = client.condition().applied;
+    world.server.admin.issue_token("acme").await;
+    until("the news", || async {
+        client.condition().applied != before
+    })
+    .await;
+    assert!(client.cached(&verify_token_request("nothing")).is_none());
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_authority_answers_are_given_until_the_lease_ends_and_again_when_it_is_back() {
+    let world = World::start().await;
+    let strict = world.follower().await;
+    let lax = Client::connect(with_staleness(world.config(), LEASE * 600)).unwrap();
+    live(&lax).await;
+    let (id, token) = world.server.admin.issue_token("acme").await;
+    for client in [&strict, &lax] {
+        assert_eq!(told(client, &token).await.0, Verdict::Active);
+    }
+    let address = world.server.address;
+    let directory = world.server.stop().await;
+
+    // The lease holds on.
+    for client in [&strict, &lax] {
+        if client.condition().state == Some(State::Live) {
+            let cached = client.cached(&verify_token_request(&token));
+            let still_live = client.condition().state == Some(State::Live);
+            assert!(cached.is_some() || !still_live);
+        }
+        is_in(client, State::Stale).await;
+        assert!(client.cached(&verify_token_request(&token)).is_none());
+    }
+    let refused = ask(&strict, &token).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(!strict.can_answer());
+    let (verdict, served) = told(&lax, &token).await;
+    assert_eq!((verdict, served), (Verdict::Active, Served::Stale));
+    assert!(lax.can_answer());
+    assert_eq!(lax.counts().served_stale.get(), 1);
+    assert_eq!(strict.counts().served_stale.get(), 0);
+    let unknown = ask(&lax, "nothing").await.unwrap_err();
+    assert_eq!(unknown.code(), Code::Unavailable);
+
+    // It comes back, and nobody has to do anything: what was kept is good again.
+    let world = World::start_again(directory, address).await;
+    for client in [&strict, &lax] {
+        live(client).await;
+        until("what was kept", || async {
+            told(client, &token).await.1 == Served::Cached
+        })
+        .await;
+        assert_eq!(client.counts().resets.get(), 1, "the first");
+    }
+    revoke_everywhere(&world.server.admin, &id).await;
+    for client in [&strict, &lax] {
+        assert_eq!(told(client, &token).await.0, Verdict::Revoked);
+    }
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_refused_gives_nothing_and_follows_again_with_another_token() {
+    let world = World::start().await;
+    let client = world.follower().await;
+    let admin = &world.server.admin;
+    let (_, token) = admin.issue_token("acme").await;
+    assert_eq!(told(&client, &token).await.0, Verdict::Active);
+    let (other_id, other) = admin.issue_caller_of("gate").await;
+    let request = crate::support::list_request("credd");
+    let all = admin.list(request).await.unwrap().credentials;
+    let old = all
+        .iter()
+        .find(|it| it.owner == "gate" && it.id != other_id);
+    admin.revoke(&old.unwrap().id).await.unwrap();
+    is_in(&client, State::Cold).await;
+    assert!(client.cached(&verify_token_request(&token)).is_none());
+    let refused = ask(&client, &token).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+
+    std::fs::write(&world.token_file, other).unwrap();
+    live(&client).await;
+    assert_eq!(told(&client, &token).await.0, Verdict::Active);
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_address_is_asked_and_followed_where_one_does_not_answer() {
+    let world = World::start().await;
+    let nobody = crate::support::metrics::free_address();
+    let mut config = world.config();
+    config.addresses = vec![format!("http://{nobody}").parse().unwrap(), world.address()];
+    let client = Client::connect(config).unwrap();
+    let (_, token) = world.server.admin.issue_token("acme").await;
+    assert_eq!(told(&client, &token).await.0, Verdict::Active);
+    live(&client).await;
+    let asked = soon("an answer", ask(&client, "nothing")).await.unwrap();
+    assert_eq!(asked.response.verdict(), Verdict::Invalid);
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uses_are_reported_by_those_who_do_not_ask() {
+    let world = World::start().await;
+    let client = world.follower().await;
+    let (id, token) = world.server.admin.issue_token("acme").await;
+    assert_eq!(told(&client, &token).await.0, Verdict::Active);
+    let used = credd::domain::cache::Use {
+        credential: id.parse().unwrap(),
+        generation: credd::domain::token::Generation::FIRST,
+        used_at: credd::client::clock::now().wall,
+    };
+    client.note_uses([used]);
+    until("the use to be reported", || async {
+        client.condition().waiting_uses == 0
+    })
+    .await;
+    until("the use to be known", || async {
+        let credential = world.server.admin.get(&id).await.unwrap();
+        credential.last_used_at.is_some()
+    })
+    .await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_are_those_of_the_profiles_now() {
+    let world = World::start().await;
+    let client = world.follower().await;
+    until("the headers", || async { client.headers().is_some() }).await;
+    let has = |name: &str| {
+        let rules = client.headers().unwrap();
+        !rules.candidates(name).is_empty()
+    };
+    assert!(has("authorization"));
+    assert!(!has("x-ours"));
+    let _ = Duration::ZERO;
+    world.server.stop().await;
+}

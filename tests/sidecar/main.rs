@@ -1,0 +1,9 @@
+//! What follows an authority, and answers in its place: the client, and the sidecar
+//! that is built on it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod client;
+mod world;
