@@ -39,13 +39,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::Status;
+use tonic::{Status, Streaming};
 
 use crate::domain::cache::{At, Cache, Hashes, Hit, Miss, QuestionKey, State, Use};
 use crate::domain::header::HeaderRules;
 use crate::domain::lease::BootTime;
 use crate::domain::random::{self, SystemRandom};
 use crate::proto::v1;
+use crate::proto::v1::verification_service_client::VerificationServiceClient;
 
 mod address;
 mod answer;
@@ -91,7 +92,7 @@ pub struct Client {
 
 /// What is kept, and what is under way to be kept.
 #[derive(Debug)]
-pub(self) struct Kept {
+struct Kept {
     cache: Mutex<Cache<Answer>>,
     hashes: Hashes,
     flights: Flights,
@@ -274,6 +275,22 @@ impl Client {
                 cache.uses().note(used);
             }
         }
+    }
+
+    /// A stream of changes as the authority gives it, which asks for no lease: of the
+    /// one that is followed.
+    ///
+    /// # Errors
+    ///
+    /// Those of `Watch`.
+    pub async fn watch(
+        &self,
+        first: v1::WatchRequest,
+    ) -> Result<Streaming<v1::WatchResponse>, Status> {
+        let upstream = self.upstreams.get(self.upstreams.current());
+        let request = self.upstreams.request(tokio_stream::once(first));
+        let mut client = VerificationServiceClient::new(upstream.watch());
+        Ok(client.watch(request).await?.into_inner())
     }
 
     /// The answer to a question, from the cache or by asking; as

@@ -6,11 +6,13 @@ use clap::Parser as _;
 use credd::server::config::{Admin, Cli, Command, Problems, Settings};
 use credd::server::supervise::Failure;
 use credd::server::{panics, process, telemetry};
+use credd::sidecar;
 
 fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
     match &command {
         Command::Serve(layers) => end(layers.settings(&log), process::serve),
+        Command::Sidecar(layers) => end(layers.settings(&log), sidecar::process),
         Command::Init(layers) => end(layers.settings(&log), process::init),
         Command::Admin(Admin::Recover(layers)) => end(layers.settings(&log), process::recover),
         Command::Config(command) => command.run(&log),

@@ -1,6 +1,31 @@
-//! The sidecar: a process beside a service that answers from what it keeps, and
-//! follows an authority so that it may.
+//! The sidecar: a process beside a service that answers in the place of an authority,
+//! which it follows.
+//!
+//! It serves `VerificationService` by the authority's very contract: `Verify` and
+//! `VerifyStream` from what it keeps, or by asking ([`crate::client`]); `Watch` by
+//! passing on what it follows ([`relay`]), so that a sidecar may follow a sidecar.
+//!
+//! | state | answers |
+//! | --- | --- |
+//! | Cold, Syncing | by asking |
+//! | Live | from the cache, or by asking |
+//! | Stale | by asking; if nobody answers UNAVAILABLE, or from the cache, where the configuration allows it for the tenant: such an answer carries `credd-served: stale` in its metadata, but in a `VerifyStream`, where it is told by a `valid_for` of zero |
+//!
+//! Whoever reaches it may ask: at its Unix socket those whom the permissions of the
+//! file let write to it, at a loopback address everybody on the machine, at others
+//! whoever has a certificate that it trusts. Its reach is that of its own bindings at
+//! the authority, which nobody who asks it can widen; the audit log names the sidecar.
+//!
+//! Its health is SERVING while it can answer, as far as it knows; that of the service
+//! `started` is, as long as the process is up.
 
+mod listen;
+mod metrics;
+pub mod relay;
+mod run;
+pub mod service;
 pub mod verifier;
 
+pub use listen::{Listeners, Socket};
+pub use run::{STARTED, process, run};
 pub use verifier::{Served, Verified, Verifier};

@@ -138,6 +138,8 @@ impl Asker<'_> {
                 }
                 Ok(asked(response))
             }
+            // The store that the asker named is not there: that is the answer.
+            Err(status) if is_of_another_store(&status) && asking.least == *least => Err(status),
             Err(status) if is_of_the_way(status.code()) || is_of_another_store(&status) => {
                 client.counts.unanswered.add();
                 self.without_answer(status)

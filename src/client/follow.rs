@@ -27,8 +27,9 @@ use crate::rpc::convert;
 
 /// One who is told what a follower is told, and answers for others that follow it.
 pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
-    /// A message that was applied here, before it is acknowledged.
-    fn applied(&self, message: &Arc<v1::WatchResponse>);
+    /// A message that was applied here, before it is acknowledged. Whether it `begins`:
+    /// nothing leads to it from the message before.
+    fn applied(&self, message: &Arc<v1::WatchResponse>, begins: bool);
 
     /// What those that follow have applied, too, or have outlived. `applied` is what
     /// was applied here.
@@ -256,7 +257,7 @@ impl Session<'_> {
         }
         let fenced = message.fenced;
         if let Some(observer) = &self.follower.observer {
-            observer.applied(&Arc::new(message));
+            observer.applied(&Arc::new(message), begins);
         }
         let is_first = !self.has_begun;
         if is_first {

@@ -138,7 +138,8 @@ impl Upstreams {
             }
             if round + 1 < ROUNDS {
                 // A connection was lost, and the next attempt makes another.
-                sleep(Duration::from_millis(rand::rng().random_range(1..20))).await;
+                let pause = rand::rng().random_range(1..20);
+                sleep(Duration::from_millis(pause)).await;
             }
         }
         Err(last)

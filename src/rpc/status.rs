@@ -325,6 +325,16 @@ pub fn of_log(error: &LogError) -> Status {
     }
 }
 
+/// A status as a message.
+#[must_use]
+pub fn wire(status: &Status) -> tonic_types::Status {
+    prost::Message::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
+}
+
 /// What credd answers where tonic would answer in its own way: an oversized
 /// message, and one that is not what the contract says.
 ///

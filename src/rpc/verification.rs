@@ -241,6 +241,15 @@ fn verify(
     Ok(response(authority, &answer))
 }
 
+/// Checks what is said of a client for the audit log.
+///
+/// # Errors
+///
+/// `INVALID_ARGUMENT`, naming the field.
+pub fn check_client(address: &str, request_id: &str) -> Result<(), Status> {
+    read_client(address, request_id).map(drop)
+}
+
 /// Reads what is said of the client for the audit log.
 fn read_client<'a>(address: &'a str, request_id: &'a str) -> Result<Client<'a>, Status> {
     if address.len() > ADDRESS_BYTES || !address.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -375,18 +384,10 @@ impl VerifyStream {
             correlation,
             outcome: Some(match answer {
                 Ok(response) => Outcome::Response(response),
-                Err(status) => Outcome::Error(wire_status(&status)),
+                Err(status) => Outcome::Error(status::wire(&status)),
             }),
         })
     }
-}
-
-fn wire_status(status: &Status) -> tonic_types::Status {
-    prost::Message::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
-        code: status.code().into(),
-        message: status.message().to_owned(),
-        details: Vec::new(),
-    })
 }
 
 impl Stream for VerifyStream {

@@ -15,13 +15,16 @@ pub mod jwt_values;
 pub mod problem;
 pub mod read;
 pub mod settings;
+pub mod sidecar_check;
+pub mod sidecar_values;
 pub mod table;
 pub mod values;
 
 pub use check::Settings;
 pub use cli::{Admin, Cli, Command, Flags, Layers, OfLog, OfPlace};
 pub use problem::Problems;
-pub use settings::{Audit, Fence, Keyring, Limits, Retention, Server, Store};
+pub use settings::{Audit, Fence, Keyring, Limits, Retention, Server, Sidecar, Store};
+pub use sidecar_check::SidecarSettings;
 pub use values::{AuditFile, LogDirectives};
 
 #[cfg(test)]

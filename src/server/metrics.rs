@@ -58,6 +58,19 @@ pub async fn serve(
     if let Some(tls) = tls {
         registry.register_collector(Box::new(Certificate(tls)));
     }
+    serve_registry(listener, registry, stopping).await
+}
+
+/// Answers with what a registry holds, until `stopping`.
+///
+/// # Errors
+///
+/// None: who can't be answered is not.
+pub async fn serve_registry(
+    listener: TcpListener,
+    registry: Registry,
+    stopping: CancellationToken,
+) -> Result<(), Failure> {
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .with_state(Arc::new(registry));

@@ -81,7 +81,7 @@ fn with_authority(
 
 /// Runs the process's one runtime. What still blocks a thread at the end, such
 /// as a store being loaded, is not waited for.
-fn block_on(main: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub(crate) fn block_on(main: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("rpc")
         .enable_all()
@@ -92,7 +92,7 @@ fn block_on(main: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 }
 
 /// Done when the process is told to stop.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
+pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut terminate = signal(SignalKind::terminate())?;

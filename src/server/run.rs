@@ -292,7 +292,7 @@ async fn follow_certificate(
 }
 
 /// A server of HTTP/2 that lets a connection have so many streams at once.
-pub(super) fn http2(streams: u32) -> Server {
+pub(crate) fn http2(streams: u32) -> Server {
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tonic::Status;
 
+use crate::client::Client;
 pub use crate::client::{Served, Verified};
 use crate::domain::header::HeaderRules;
 use crate::proto::v1;
@@ -26,4 +27,14 @@ pub trait Verifier: Send + Sync + 'static {
     /// In which headers credentials can stand, by the profiles that are known now;
     /// `None` until they are. It changes when profiles do.
     fn headers(&self) -> Option<Arc<HeaderRules>>;
+}
+
+impl Verifier for Client {
+    async fn verify(&self, request: v1::VerifyRequest) -> Result<Verified, Status> {
+        Self::verify(self, &request).await
+    }
+
+    fn headers(&self) -> Option<Arc<HeaderRules>> {
+        Self::headers(self)
+    }
 }

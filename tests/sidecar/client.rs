@@ -1,7 +1,5 @@
 //! The client.
 
-use std::time::Duration;
-
 use credd::client::{Client, Served};
 use credd::domain::cache::State;
 use credd::proto::v1::Verdict;
@@ -203,6 +201,5 @@ async fn headers_are_those_of_the_profiles_now() {
     };
     assert!(has("authorization"));
     assert!(!has("x-ours"));
-    let _ = Duration::ZERO;
     world.server.stop().await;
 }

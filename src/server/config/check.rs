@@ -9,6 +9,7 @@ use super::settings::{
     Audit, BindingRow, Fence, JwtIssuerRow, Keyring, Limits, Retention, RoleRow, Server, Store,
     TlsRows,
 };
+use super::sidecar_check::{self, SidecarGiven, SidecarSettings};
 use crate::authority::directory::{Configured, ConfiguredRole};
 use crate::domain::jwt::IssuerRules;
 use crate::domain::names::Role;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub audit: Audit,
     /// What callers and tenants may use.
     pub limits: Limits,
+    /// The sidecar; `None`: nothing is said of one.
+    pub sidecar: Option<SidecarSettings>,
 }
 
 /// Reads a configuration.
@@ -60,6 +63,9 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
     let issuers = reader.tables::<JwtIssuerRow>();
     let (audit, _) = reader.section();
     let (limits, limits_given) = reader.section();
+    let (sidecar_rows, sidecar_given) = reader.section();
+    let (authority_rows, authority_given) = reader.section();
+    let stale = reader.tables();
 
     let mut problems = Vec::new();
     check_listen(&server, &server_given, &tls_given, &mut problems);
@@ -71,6 +77,13 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
         .filter_map(|(row, given)| jwt_issuer(row, &given, &mut problems))
         .collect();
     check_limits(&limits, &limits_given, &mut problems);
+    let given = SidecarGiven {
+        sidecar: &sidecar_given,
+        authority: &authority_given,
+        tls: &tls_given,
+    };
+    let sidecar =
+        sidecar_check::sidecar(sidecar_rows, authority_rows, stale, &given, &mut problems);
     for problem in problems {
         reader.problem(problem);
     }
@@ -91,6 +104,7 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
         jwt_issuers,
         audit,
         limits,
+        sidecar,
     })
 }
 

@@ -37,6 +37,9 @@ pub enum Command {
     /// Serves gRPC. On a loopback address the first start creates the data
     /// directory.
     Serve(Layers<OfServer>),
+    /// Answers beside a service in the place of an authority that it follows: from
+    /// what it keeps, or by asking.
+    Sidecar(Layers<OfSidecar>),
     /// Creates the data directory, with a keyring, an empty store and the first
     /// administrator's token.
     Init(Layers<OfStore>),
@@ -62,9 +65,9 @@ pub enum Admin {
 /// What can be done with configurations.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Reads a configuration as `serve` does, and says all that is wrong with
-    /// it.
-    Check(Layers<OfServer>),
+    /// Reads a configuration as `serve` and `sidecar` do, and says all that is wrong
+    /// with it.
+    Check(Layers<OfAll>),
     /// Prints a file with every setting, commented.
     Default,
 }
@@ -96,9 +99,17 @@ pub trait Scope {
     fn has(setting: &Setting) -> bool;
 }
 
-/// Every setting that has a flag, but what to log.
+/// Of a server, but what to log.
 #[derive(Clone, Debug)]
 pub enum OfServer {}
+
+/// Of a sidecar.
+#[derive(Clone, Debug)]
+pub enum OfSidecar {}
+
+/// Every setting that has a flag, but what to log.
+#[derive(Clone, Debug)]
+pub enum OfAll {}
 
 /// Where the store is, and what it may use.
 #[derive(Clone, Debug)]
@@ -113,6 +124,19 @@ pub enum OfPlace {}
 pub enum OfLog {}
 
 impl Scope for OfServer {
+    fn has(setting: &Setting) -> bool {
+        let is_of_sidecar = ["sidecar", "authority"].contains(&setting.section);
+        !OfLog::has(setting) && !is_of_sidecar
+    }
+}
+
+impl Scope for OfSidecar {
+    fn has(setting: &Setting) -> bool {
+        ["sidecar", "authority", "tls"].contains(&setting.section)
+    }
+}
+
+impl Scope for OfAll {
     fn has(setting: &Setting) -> bool {
         !OfLog::has(setting)
     }

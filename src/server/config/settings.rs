@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::jwt_values::{Audience, FetchedFrom, Issuer, usual_algorithms};
+use super::sidecar_values::{Addresses, FileMode};
 use super::table::{SectionRows, section, tables};
 use super::values::{AuditFile, LogDirectives};
 use crate::authority::command::Quotas;
 use crate::authority::retention::Retention as LogRetention;
 use crate::authority::sessions::LeaseSettings;
 use crate::authority::sweep::Keep;
+use crate::client::CacheConfig;
+use crate::domain::cache::Limits as CacheLimits;
 use crate::domain::jwt::Algorithm;
 use crate::domain::lease::SystemBootClock;
 use crate::domain::names::{Description, PrincipalName, Role};
@@ -35,6 +38,9 @@ pub fn all() -> Vec<SectionRows> {
         SectionRows::of::<JwtIssuerRow>(),
         SectionRows::of::<Audit>(),
         SectionRows::of::<Limits>(),
+        SectionRows::of::<Sidecar>(),
+        SectionRows::of::<AuthorityRows>(),
+        SectionRows::of::<StaleRow>(),
     ]
 }
 
@@ -225,6 +231,86 @@ section! {
         credentials_per_tenant: u64 = 0, flag("credentials-per-tenant"), range(0..=1_000_000_000);
         /// The most credentials of an owner that are not revoked; 0: no limit.
         credentials_per_owner: u64 = 0, flag("credentials-per-owner"), range(0..=1_000_000_000);
+    }
+}
+
+section! {
+    /// Of `credd sidecar` alone: where it is reached, and what it keeps. Whoever
+    /// reaches it may ask about whatever it may ask about itself, and follow it.
+    Sidecar = "sidecar" {
+        /// The Unix socket at which it is reached. Unset: none.
+        socket: Option<PathBuf> = None, flag("socket"), example("\"/run/credd/sidecar.sock\"");
+        /// The permissions of the socket, in octal digits: who may write to it may
+        /// ask.
+        socket_mode: FileMode = FileMode::OWNER_AND_GROUP, flag("socket-mode");
+        /// Where it is reached over TCP. An address that is not loopback needs TLS,
+        /// and certificates of clients. Unset: nowhere.
+        listen: Option<SocketAddr> = None, flag("sidecar-listen"), example("\"127.0.0.1:7430\"");
+        /// Where `/metrics` is answered, over plain HTTP. Unset: nowhere.
+        metrics_listen: Option<SocketAddr> = None, flag("sidecar-metrics-listen"), example("\"127.0.0.1:7431\"");
+        /// Where the health service alone is served, in plaintext, for probes.
+        /// Unset: nowhere but where it is reached.
+        health_listen: Option<SocketAddr> = None, flag("sidecar-health-listen"), example("\"127.0.0.1:7432\"");
+        /// What the answers that it keeps may weigh, in MiB.
+        cache_mib: u64 = 64, flag("sidecar-cache-mib"), range(1..=65_536);
+        /// How long it is kept that a credential is not known, in milliseconds; 0: not
+        /// at all. One that is issued is denied for no longer where it was tried before.
+        invalid_ms: u64 = 1_000, flag("sidecar-invalid-ms"), range(0..=10_000);
+        /// How long calls may go on after it was told to stop, in seconds.
+        shutdown_seconds: u64 = 10, flag("sidecar-shutdown-seconds"), range(0..=3600);
+    }
+}
+
+section! {
+    /// Of `credd sidecar` alone: whom it asks and follows, and as whom.
+    AuthorityRows = "authority" {
+        /// Where the authority is: `https://HOST:PORT`, `http://HOST:PORT` or
+        /// `unix:/PATH`, or several of them with commas between: the next one is asked
+        /// where one does not answer.
+        address: Option<Addresses> = None, flag("authority"), example("\"https://credd.example:7420\"");
+        /// The file of the certificates, in PEM, that sign the authority's. Unset:
+        /// those that the system trusts.
+        ca_file: Option<PathBuf> = None, flag("authority-ca-file"), example("\"/etc/credd/tls/ca.crt\"");
+        /// The file of the certificate by which the sidecar is known, in PEM, and of
+        /// those between it and its root.
+        certificate: Option<PathBuf> = None, flag("authority-certificate"), example("\"/etc/credd/client/tls.crt\"");
+        /// The file of the certificate's private key.
+        key: Option<PathBuf> = None, flag("authority-key"), example("\"/etc/credd/client/tls.key\"");
+        /// The file of the bearer token by which the sidecar is known. It is read
+        /// again when it changes.
+        token_file: Option<PathBuf> = None, flag("authority-token-file"), example("\"/var/run/secrets/credd/token\"");
+        /// Sends secrets in plaintext to an authority that is not on this machine.
+        allow_plaintext: bool = false, flag("authority-allow-plaintext");
+        /// Over how many connections it asks.
+        connections: usize = 4, flag("authority-connections"), range(1..=16);
+        /// How long a question may take, in milliseconds.
+        patience_ms: u64 = 5_000, flag("authority-patience-ms"), range(100..=60_000);
+        /// How many questions may be under way at once; more are refused.
+        max_questions: usize = 4_096, flag("authority-max-questions"), range(1..=1_000_000);
+    }
+}
+
+tables! {
+    /// Of `credd sidecar` alone: lets it answer from what it keeps although its lease
+    /// has run out and no authority answers. Changes may have been missed: a revoked
+    /// credential may be good for so long. Such answers are marked and counted.
+    StaleRow = "stale" {
+        /// The tenant; `*`: those that no other table names.
+        tenant: Reach, unique(), example("\"acme\"");
+        /// For how long after its lease has run out, in seconds; 0: not at all.
+        max_seconds: u64, range(0..=86_400), example("60");
+    }
+}
+
+impl Sidecar {
+    /// How much is kept, and for how long what has no time of its own.
+    #[must_use]
+    pub fn cache(&self) -> CacheLimits {
+        CacheLimits {
+            weight: self.cache_mib.saturating_mul(1 << 20),
+            invalid: Duration::from_millis(self.invalid_ms),
+            ..CacheConfig::default().limits
+        }
     }
 }
 

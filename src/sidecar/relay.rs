@@ -1,0 +1,399 @@
+//! Passing on what is followed, to others that follow this process, and answering for
+//! them: they have leases of this process, and it acknowledges what all of them have
+//! applied or outlived.
+//!
+//! The latest messages of the own stream are kept in a ring that all streams share.
+//! What is not in it, such as a snapshot or what an old token asks for, comes from the
+//! authority, over a stream of its own, until the ring is reached: so a stream has the
+//! authority's very contract, wherever it begins.
+//!
+//! A lease that is given here ends before the own one. The own stream's renewals
+//! acknowledge no more than what every lease that still runs has acknowledged. What
+//! was given by a process before this one needs no thought: its own lease outlived
+//! what it gave, and the authority waits for that.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Client, Observer, clock};
+use crate::domain::cache::{At, State as CacheState};
+use crate::domain::lease::{BootTime, Drift, Grantor};
+use crate::domain::random::{self, RandomUnavailable, SystemRandom};
+use crate::domain::revision::Revision;
+use crate::proto::v1;
+use crate::proto::v1::watch_response::Message;
+
+pub mod session;
+mod stream;
+
+pub use stream::Watch;
+
+/// What is passed on, and to whom.
+#[derive(Debug)]
+pub struct Relay {
+    state: Mutex<State>,
+    /// Rung when there is another message.
+    bell: watch::Sender<()>,
+    /// Rung when a fenced message was applied.
+    fenced: Notify,
+    /// The client whose stream it is.
+    client: OnceLock<Client>,
+}
+
+#[derive(Debug)]
+struct State {
+    ring: Ring,
+    grantor: Grantor<SessionId>,
+    /// Until when leases may run whose revisions are of another store.
+    quiet_until: BootTime,
+    /// The latest revision that somebody waits for.
+    awaited: Revision,
+    /// What was acknowledged last.
+    reported: Revision,
+}
+
+/// The latest messages of the own stream.
+#[derive(Debug, Default)]
+struct Ring {
+    /// Counts how often continuity was lost.
+    epoch: u64,
+    /// Where the own stream stands, and its token for that.
+    reached: Option<(At, String)>,
+    /// Everything after this is in the ring.
+    floor: Revision,
+    messages: VecDeque<Arc<v1::WatchResponse>>,
+    events: usize,
+}
+
+/// The name of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u128);
+
+/// What the ring has for a stream at some revision.
+#[derive(Debug)]
+enum Next {
+    /// What follows; at least one.
+    Messages(Vec<Arc<v1::WatchResponse>>),
+    /// Nothing yet: the own stream stands here.
+    UpToDate(At, String),
+    /// It does not lead there.
+    Lost,
+}
+
+/// How many messages the ring holds at most, and how many events in all of them.
+const RING: (usize, usize) = (4096, 65_536);
+/// How many messages a stream takes at once.
+const TAKE: usize = 64;
+/// The longest lease: the own one is shorter, and bounds it.
+const LONGEST_LEASE: Duration = Duration::from_mins(10);
+const DRIFT: Drift = Drift::STATED;
+/// How often it is looked whether leases that are waited for have run out.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Relay {
+    /// One that has nothing to pass on yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                ring: Ring::default(),
+                grantor: Grantor::new(LONGEST_LEASE, DRIFT, Revision::ZERO, BootTime::default()),
+                quiet_until: BootTime::default(),
+                awaited: Revision::ZERO,
+                reported: Revision::ZERO,
+            }),
+            bell: watch::Sender::new(()),
+            fenced: Notify::new(),
+            client: OnceLock::new(),
+        }
+    }
+
+    /// Passes on what this client follows; the first one stays.
+    pub fn set_client(&self, client: Client) {
+        let _ = self.client.set(client);
+    }
+
+    fn client(&self) -> Option<&Client> {
+        self.client.get()
+    }
+
+    /// Acknowledges at once what leases that run out were waited for, until `stopping`.
+    pub async fn run(&self, stopping: CancellationToken) {
+        let look = async {
+            loop {
+                let is_open = {
+                    let state = self.state.lock();
+                    state.reported < state.awaited
+                };
+                if is_open {
+                    self.acknowledge(clock::now().boot);
+                    sleep(LOOK).await;
+                } else {
+                    self.fenced.notified().await;
+                }
+            }
+        };
+        stopping.run_until_cancelled(look).await;
+    }
+
+    /// How many sessions have leases.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        let mut state = self.state.lock();
+        state.grantor.advance(clock::now().boot);
+        state.grantor.len()
+    }
+
+    /// Has the client renew if there is more to acknowledge of what somebody waits
+    /// for.
+    fn acknowledge(&self, now: BootTime) {
+        let has_more = {
+            let mut state = self.state.lock();
+            let reached = state.ring.reached.as_ref().map(|(at, _)| at.revision);
+            let settled = state.settled(reached.unwrap_or_default(), now);
+            state.reported < state.awaited && settled > state.reported
+        };
+        if has_more && let Some(client) = self.client() {
+            client.renew();
+        }
+    }
+
+    /// A session of this name if it has a lease, else a new one.
+    fn connect(&self, wanted: Option<SessionId>) -> Result<SessionId, RandomUnavailable> {
+        let mut state = self.state.lock();
+        state.grantor.advance(clock::now().boot);
+        match wanted {
+            Some(id) if state.grantor.has_lease(&id) => Ok(id),
+            _ => {
+                let bytes = random::bytes(&SystemRandom::new())?;
+                Ok(SessionId(u128::from_be_bytes(bytes)))
+            }
+        }
+    }
+
+    /// Answers a renewal that arrived at `now`: the lease that it gets.
+    fn grant(
+        &self,
+        session: SessionId,
+        applied: At,
+        acknowledged: Revision,
+        now: BootTime,
+    ) -> Option<Duration> {
+        let condition = self.client()?.condition();
+        // The own lease, and none where there is none.
+        let within = match condition.state {
+            Some(CacheState::Live) => condition.lease_ends_at.unwrap_or(now),
+            _ => now,
+        };
+        let lease = {
+            let mut state = self.state.lock();
+            state.grantor.advance(now);
+            let store = state.ring.reached.as_ref().map(|(at, _)| at.store);
+            if store != Some(applied.store) {
+                return None;
+            }
+            state
+                .grantor
+                .renew(&session, applied.revision, acknowledged, now, Some(within))
+        };
+        self.acknowledge(now);
+        lease
+    }
+
+    /// Where a stream may begin that was at this token, or nowhere yet; `None`: the
+    /// ring does not know.
+    fn begin(&self, resume_token: &str) -> Option<(u64, At, String)> {
+        let state = self.state.lock();
+        let ring = &state.ring;
+        let (reached, token) = ring.reached.as_ref()?;
+        if resume_token.is_empty() || resume_token == token {
+            return Some((ring.epoch, *reached, token.clone()));
+        }
+        let known = ring.messages.iter();
+        let mut known = known.rev().filter(|it| it.resume_token == resume_token);
+        let at = at(known.next()?)?;
+        Some((ring.epoch, at, resume_token.to_owned()))
+    }
+
+    /// Whether the ring leads on from here, and which it is.
+    fn covers(&self, at: At) -> Option<u64> {
+        let state = self.state.lock();
+        let ring = &state.ring;
+        let (reached, _) = ring.reached.as_ref()?;
+        (reached.store == at.store && at.revision >= ring.floor).then_some(ring.epoch)
+    }
+
+    /// What follows a revision.
+    fn after(&self, epoch: u64, revision: Revision) -> Next {
+        let state = self.state.lock();
+        let ring = &state.ring;
+        let Some((reached, token)) = ring.reached.as_ref() else {
+            return Next::Lost;
+        };
+        if ring.epoch != epoch || revision < ring.floor {
+            return Next::Lost;
+        }
+        let is_before = |message: &Arc<v1::WatchResponse>| number(message) <= revision.number();
+        let from = ring.messages.partition_point(is_before);
+        let messages: Vec<_> = ring.messages.range(from..).take(TAKE).cloned().collect();
+        if messages.is_empty() {
+            Next::UpToDate(*reached, token.clone())
+        } else {
+            Next::Messages(messages)
+        }
+    }
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for Relay {
+    fn applied(&self, message: &Arc<v1::WatchResponse>, begins: bool) {
+        let Some(reached) = at(message) else {
+            return;
+        };
+        let now = clock::now().boot;
+        let mut state = self.state.lock();
+        let follows = state.ring.reached.as_ref().map(|(at, _)| at.store);
+        if begins || follows != Some(reached.store) {
+            state.begin(reached, message.resume_token.clone(), now);
+        } else {
+            state.ring.push(message, reached);
+        }
+        if message.fenced {
+            state.grantor.raise(reached.revision);
+            state.awaited = state.awaited.max(reached.revision);
+            self.fenced.notify_one();
+        }
+        drop(state);
+        self.bell.send_replace(());
+    }
+
+    fn acknowledged(&self, applied: At, now: BootTime) -> Revision {
+        let mut state = self.state.lock();
+        let settled = state.settled(applied.revision, now);
+        state.reported = state.reported.max(settled);
+        settled
+    }
+}
+
+impl State {
+    /// What all that follow have applied, or have outlived.
+    fn settled(&mut self, applied: Revision, now: BootTime) -> Revision {
+        self.grantor.advance(now);
+        if now < self.quiet_until {
+            return Revision::ZERO;
+        }
+        let settled = self.grantor.settled();
+        settled.map_or(applied, |settled| settled.min(applied))
+    }
+
+    /// The own stream begins here: nothing leads here from before.
+    fn begin(&mut self, reached: At, token: String, now: BootTime) {
+        let store = self.ring.reached.as_ref().map(|(at, _)| at.store);
+        if store.is_some_and(|store| store == reached.store) {
+            self.grantor.raise(reached.revision);
+        } else {
+            // What those who have leases have acknowledged is of another store.
+            self.grantor.advance(now);
+            if let Some(end) = self.last_end(now) {
+                self.quiet_until = self.quiet_until.max(end);
+            }
+            let floor = reached.revision;
+            self.grantor = Grantor::new(LONGEST_LEASE, DRIFT, floor, self.quiet_until);
+            self.awaited = Revision::ZERO;
+            self.reported = Revision::ZERO;
+        }
+        self.ring = Ring {
+            epoch: self.ring.epoch + 1,
+            floor: reached.revision,
+            reached: Some((reached, token)),
+            messages: VecDeque::new(),
+            events: 0,
+        };
+    }
+
+    /// When the last lease ends.
+    fn last_end(&mut self, now: BootTime) -> Option<BootTime> {
+        let mut end = None;
+        let mut rest = self.grantor.clone();
+        while let Some(next) = rest.next_end(now) {
+            rest.advance(next);
+            end = Some(next);
+            if rest.is_empty() {
+                break;
+            }
+        }
+        end
+    }
+}
+
+impl Ring {
+    fn push(&mut self, message: &Arc<v1::WatchResponse>, reached: At) {
+        let has_moved = self
+            .reached
+            .as_ref()
+            .is_none_or(|(before, _)| before.revision < reached.revision);
+        self.reached = Some((reached, message.resume_token.clone()));
+        // A mark that tells nothing, not even how far it is.
+        if !has_moved {
+            return;
+        }
+        self.events += events(message);
+        self.messages.push_back(Arc::clone(message));
+        while self.messages.len() > RING.0 || self.events > RING.1 {
+            let Some(oldest) = self.messages.pop_front() else {
+                break;
+            };
+            self.events -= events(&oldest);
+            self.floor = Revision::new(number(&oldest));
+        }
+    }
+}
+
+impl SessionId {
+    /// Reads a name.
+    fn parse(text: &str) -> Option<Self> {
+        let is_hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_name = text.len() == 32 && text.bytes().all(is_hexadecimal);
+        is_name.then_some(())?;
+        u128::from_str_radix(text, 16).ok().map(Self)
+    }
+}
+
+impl std::fmt::Display for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+fn at(message: &v1::WatchResponse) -> Option<At> {
+    let v1::Revision { store_id, number } = message.revision.as_ref()?;
+    Some(At {
+        store: store_id.parse().ok()?,
+        revision: Revision::new(*number),
+    })
+}
+
+fn number(message: &v1::WatchResponse) -> u64 {
+    message
+        .revision
+        .as_ref()
+        .map_or(0, |revision| revision.number)
+}
+
+fn events(message: &v1::WatchResponse) -> usize {
+    match &message.message {
+        Some(Message::Commit(commit)) => commit.events.len(),
+        _ => 0,
+    }
+}

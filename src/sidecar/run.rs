@@ -1,0 +1,278 @@
+//! Running a sidecar, from its start to its end.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::time::{interval, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::server::Connected;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::listen::{self, Listeners, Socket};
+use super::metrics::Sidecar as Metrics;
+use super::relay::Relay;
+use super::service::Verification;
+use crate::client::Client;
+use crate::proto::v1::verification_service_server::VerificationServiceServer;
+use crate::rpc::Shared;
+use crate::rpc::verification::MESSAGE_BYTES;
+use crate::server::config::{Settings, Sidecar, SidecarSettings};
+use crate::server::incoming::{self, Incoming, WhenFull};
+use crate::server::process::{block_on, stop_signal};
+use crate::server::run::http2;
+use crate::server::supervise::{Failure, Supervisor};
+use crate::server::tls::Tls;
+use crate::server::{health, metrics};
+
+/// How long a connection may take to begin HTTP/2.
+const PREFACE_TIME: Duration = Duration::from_secs(10);
+/// The most calls at once on a connection.
+const STREAMS: u32 = 1024;
+/// How often it is looked whether it can answer.
+const LOOK: Duration = Duration::from_millis(100);
+/// The health of these is whether it can answer.
+const READY: [&str; 2] = ["", "credd.v1.VerificationService"];
+/// The health of this is good as long as the process is up.
+pub const STARTED: &str = "started";
+
+/// Runs a sidecar until the process is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Whatever keeps it from starting or from going on.
+pub fn process(settings: &Settings) -> Result<(), Failure> {
+    incoming::raise_descriptor_limit();
+    block_on(async {
+        let sidecar = settings.sidecar.as_ref();
+        let sidecar = sidecar.ok_or(
+            "nothing says whom to follow: give authority.address (--authority), and sidecar.socket (--socket) or sidecar.listen (--sidecar-listen)",
+        )?;
+        let listeners = Listeners::bind(&sidecar.sidecar).await?;
+        let stop = stop_signal()?;
+        run(settings, listeners, stop).await
+    })
+}
+
+impl Listeners {
+    /// Listens where it is configured.
+    ///
+    /// # Errors
+    ///
+    /// Something can't be listened on.
+    pub async fn bind(sidecar: &Sidecar) -> Result<Self, Failure> {
+        let tcp = async |address| match address {
+            Some(address) => listen::tcp(address).await.map(Some),
+            None => Ok(None),
+        };
+        let mode = sidecar.socket_mode.bits();
+        let socket = sidecar.socket.as_ref();
+        Ok(Self {
+            socket: socket.map(|path| Socket::bind(path, mode)).transpose()?,
+            tcp: tcp(sidecar.listen).await?,
+            health: tcp(sidecar.health_listen).await?,
+            metrics: tcp(sidecar.metrics_listen).await?,
+        })
+    }
+}
+
+/// Serves on listeners until `stop` is done, then ends within the time that the
+/// configuration allows. Of the configuration, the addresses to listen on are not
+/// looked at.
+///
+/// # Errors
+///
+/// Whatever keeps it from starting or from going on.
+pub async fn run(
+    settings: &Settings,
+    listeners: Listeners,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), Failure> {
+    let sidecar = settings.sidecar.as_ref();
+    let sidecar = sidecar.ok_or("nothing is said of a sidecar")?;
+    let SidecarSettings {
+        sidecar: own,
+        client: config,
+    } = sidecar;
+    let relay = Arc::new(Relay::new());
+    let (client, follower) = Client::new(config.clone(), Some(Arc::clone(&relay) as _))?;
+    relay.set_client(client.clone());
+
+    let shared = Shared::default();
+    let (closing, mut supervisor) = (CancellationToken::new(), Supervisor::new());
+    let stopping = shared.stopping.clone();
+    if let Some(follower) = follower {
+        let stopping = stopping.clone();
+        supervisor.task("follower", async move {
+            follower.run(stopping).await;
+            Ok(())
+        });
+    }
+    supervisor.task("relay", {
+        let (relay, stopping) = (Arc::clone(&relay), stopping.clone());
+        async move {
+            relay.run(stopping).await;
+            Ok(())
+        }
+    });
+
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health_service = health_service.max_decoding_message_size(health::MAX_REQUEST);
+    let service = Verification::new(client.clone(), Arc::clone(&relay), stopping.clone());
+    let service = VerificationServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES);
+    let routes = Routes::new(health_service.clone()).add_service(service);
+    report(&reporter, false).await;
+    reporter
+        .set_service_status(STARTED, ServingStatus::Serving)
+        .await;
+    let watched = (client.clone(), stopping.clone());
+    supervisor.task(
+        "readiness",
+        follow_readiness(watched.0, reporter, watched.1),
+    );
+
+    let Listeners {
+        socket,
+        tcp,
+        health: health_listener,
+        metrics: metrics_listener,
+    } = listeners;
+    let mut most = incoming::most_connections();
+    if let Some(listener) = health_listener {
+        most = most.saturating_sub(health::MAX_CONNECTIONS).max(1);
+        tracing::info!(address = %listener.local_addr()?, "answering health in plaintext");
+        health::serve(listener, health_service, &shared, &closing, &mut supervisor);
+    }
+    if let Some(listener) = metrics_listener {
+        most = most.saturating_sub(metrics::MAX_CONNECTIONS).max(1);
+        tracing::info!(address = %listener.local_addr()?, "answering /metrics");
+        let mut registry = Registry::with_prefix("credd");
+        registry.register_collector(Box::new(Metrics {
+            client: client.clone(),
+            relay: Arc::clone(&relay),
+        }));
+        let serve = metrics::serve_registry(listener, registry, stopping.clone());
+        supervisor.task("metrics", serve);
+    }
+    if let Some(socket) = socket {
+        tracing::info!(path = %socket.path().display(), "serving at a socket");
+        let (accepted, connections) = mpsc::channel(1);
+        serve(
+            "grpc server at the socket",
+            routes.clone(),
+            connections,
+            &closing,
+            &mut supervisor,
+        );
+        let accept = listen::accept(socket, most, closing.clone(), accepted);
+        supervisor.task("accept at the socket", async move {
+            accept.await;
+            Ok(())
+        });
+    }
+    if let Some(listener) = tcp {
+        tracing::info!(address = %listener.local_addr()?, "serving");
+        let tls = match settings.tls.clone() {
+            None => None,
+            Some(settings) => {
+                let loading = tokio::task::spawn_blocking(move || Tls::load(settings));
+                let (tls, reloader) = loading.await??;
+                supervisor.task("certificate", reloader.run(stopping.clone()));
+                Some(tls)
+            }
+        };
+        let (accepted, connections) = mpsc::channel(1);
+        serve(
+            "grpc server",
+            routes,
+            connections,
+            &closing,
+            &mut supervisor,
+        );
+        let incoming = Incoming {
+            listener,
+            tls,
+            preface: PREFACE_TIME,
+            most,
+            when_full: WhenFull::NextWaits,
+        };
+        let accept = incoming::accept(incoming, closing.clone(), accepted);
+        supervisor.task("accept", async move {
+            accept.await;
+            Ok(())
+        });
+    }
+
+    let outcome = tokio::select! {
+        ended = supervisor.first_end() => Err(ended.into()),
+        () = stop => Ok(()),
+    };
+    tracing::info!("stopping");
+    stopping.cancel();
+    closing.cancel();
+    shared.ending.cancel();
+    let bound = Duration::from_secs(own.shutdown_seconds);
+    if timeout(bound, supervisor.all_ends()).await.is_err() {
+        tracing::warn!("some calls did not end in time");
+    }
+    outcome
+}
+
+fn serve<C>(
+    name: &'static str,
+    routes: Routes,
+    connections: mpsc::Receiver<io::Result<C>>,
+    closing: &CancellationToken,
+    supervisor: &mut Supervisor,
+) where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let closing = closing.clone().cancelled_owned();
+    let server = http2(STREAMS)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(ReceiverStream::new(connections), closing);
+    supervisor.task(name, async move { Ok(server.await?) });
+}
+
+/// Says whether it can answer, as it changes.
+async fn follow_readiness(
+    client: Client,
+    reporter: HealthReporter,
+    stopping: CancellationToken,
+) -> Result<(), Failure> {
+    let look = async {
+        let mut ticks = interval(LOOK);
+        let mut was_ready = false;
+        loop {
+            ticks.tick().await;
+            let is_ready = client.can_answer();
+            if is_ready != was_ready {
+                tracing::info!(is_ready, "readiness");
+                report(&reporter, is_ready).await;
+                was_ready = is_ready;
+            }
+        }
+    };
+    // It never ends by itself.
+    let _: Option<Infallible> = stopping.run_until_cancelled(look).await;
+    report(&reporter, false).await;
+    Ok(())
+}
+
+async fn report(health: &HealthReporter, is_ready: bool) {
+    let status = if is_ready {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
+    for service in READY {
+        health.set_service_status(service, status).await;
+    }
+}

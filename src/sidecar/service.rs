@@ -1,0 +1,198 @@
+//! `VerificationService`, answered from what the client knows.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_stream::Stream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::relay::{Relay, Watch};
+use super::verifier::{Served, Verified};
+use crate::client::Client;
+use crate::proto::v1;
+use crate::proto::v1::verification_service_server::VerificationService;
+use crate::proto::v1::verify_stream_response::Outcome;
+use crate::rpc::status::{self, refined};
+use crate::rpc::verification::check_client;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    client: Client,
+    relay: Arc<Relay>,
+    stopping: CancellationToken,
+}
+
+/// The metadata of an answer that may be out of date; its value is `stale`.
+pub const SERVED: &str = "credd-served";
+/// How long a Watch waits for its first message.
+const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+/// How many questions of a stream are under way at once.
+const IN_FLIGHT: usize = 1024;
+/// After how many answers a stream that never waits lets others run.
+const LOOK_UP: usize = 64;
+
+impl Verification {
+    /// Answers with what this client knows, and passes on what it follows.
+    #[must_use]
+    pub const fn new(client: Client, relay: Arc<Relay>, stopping: CancellationToken) -> Self {
+        Self {
+            client,
+            relay,
+            stopping,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl VerificationService for Verification {
+    type VerifyStreamStream = VerifyStream;
+    type WatchStream = Watch;
+
+    async fn verify(
+        &self,
+        request: Request<v1::VerifyRequest>,
+    ) -> Result<Response<v1::VerifyResponse>, Status> {
+        let request = request.get_ref();
+        check_client(&request.client_address, &request.request_id)?;
+        Ok(response(self.client.verify(request).await?))
+    }
+
+    async fn verify_stream(
+        &self,
+        request: Request<Streaming<v1::VerifyStreamRequest>>,
+    ) -> Result<Response<VerifyStream>, Status> {
+        Ok(Response::new(VerifyStream {
+            client: self.client.clone(),
+            requests: Some(request.into_inner()),
+            under_way: JoinSet::new(),
+            answered: 0,
+            stopping: Box::pin(self.stopping.clone().cancelled_owned()),
+        }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Watch>, Status> {
+        let mut requests = request.into_inner();
+        let first = tokio::select! {
+            first = requests.message() => first.map_err(refined)?,
+            () = self.stopping.cancelled() => return Err(status::stopping()),
+            () = tokio::time::sleep(FIRST_MESSAGE) => None,
+        };
+        let first =
+            first.ok_or_else(|| status::invalid("request", "is required within ten seconds"))?;
+        let (relay, stopping) = (Arc::clone(&self.relay), self.stopping.clone());
+        Ok(Response::new(Watch::new(relay, first, requests, stopping)?))
+    }
+}
+
+fn response(verified: Verified) -> Response<v1::VerifyResponse> {
+    let served = verified.served;
+    let mut response = Response::new(verified.into_message());
+    if served == Served::Stale {
+        let stale: MetadataValue<Ascii> = MetadataValue::from_static("stale");
+        response.metadata_mut().insert(SERVED, stale);
+    }
+    response
+}
+
+/// The answers of one `VerifyStream`. Of the cache they come at once; what must be
+/// asked for comes when it is there.
+pub struct VerifyStream {
+    client: Client,
+    /// `None`: no more come.
+    requests: Option<Streaming<v1::VerifyStreamRequest>>,
+    under_way: JoinSet<v1::VerifyStreamResponse>,
+    answered: usize,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl VerifyStream {
+    /// The answer to a question, if it is there already.
+    fn begin(&mut self, question: v1::VerifyStreamRequest) -> Option<v1::VerifyStreamResponse> {
+        let v1::VerifyStreamRequest {
+            correlation,
+            request,
+        } = question;
+        let request = request.ok_or_else(|| status::invalid("request", "is required"));
+        let checked = request.and_then(|request| {
+            check_client(&request.client_address, &request.request_id)?;
+            Ok(request)
+        });
+        let request = match checked {
+            Ok(request) => request,
+            Err(status) => return Some(item(correlation, Err(status))),
+        };
+        if let Some(found) = self.client.cached(&request) {
+            return Some(item(correlation, Ok(found)));
+        }
+        let client = self.client.clone();
+        self.under_way
+            .spawn(async move { item(correlation, client.verify(&request).await) });
+        None
+    }
+}
+
+fn item(correlation: u64, outcome: Result<Verified, Status>) -> v1::VerifyStreamResponse {
+    v1::VerifyStreamResponse {
+        correlation,
+        outcome: Some(match outcome {
+            Ok(verified) => Outcome::Response(verified.into_message()),
+            Err(status) => Outcome::Error(status::wire(&status)),
+        }),
+    }
+}
+
+impl Stream for VerifyStream {
+    type Item = Result<v1::VerifyStreamResponse, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.answered += 1;
+        if this.answered % LOOK_UP == 0 {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if this.requests.is_some() && this.stopping.as_mut().poll(context).is_ready() {
+            this.requests = None;
+            this.under_way.abort_all();
+            return Poll::Ready(Some(Err(status::stopping())));
+        }
+        while this.under_way.len() < IN_FLIGHT
+            && let Some(requests) = &mut this.requests
+        {
+            match Pin::new(requests).poll_next(context) {
+                Poll::Ready(Some(Ok(question))) => {
+                    if let Some(answer) = this.begin(question) {
+                        return Poll::Ready(Some(Ok(answer)));
+                    }
+                }
+                Poll::Ready(Some(Err(status))) => {
+                    this.requests = None;
+                    this.under_way.abort_all();
+                    return Poll::Ready(Some(Err(refined(status))));
+                }
+                Poll::Ready(None) => this.requests = None,
+                Poll::Pending => break,
+            }
+        }
+        match this.under_way.poll_join_next(context) {
+            Poll::Ready(Some(Ok(answer))) => Poll::Ready(Some(Ok(answer))),
+            // One that panicked was a defect; one that was aborted, of a stream that
+            // has ended.
+            Poll::Ready(Some(Err(error))) if error.is_panic() => {
+                Poll::Ready(Some(Err(status::internal(&error))))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(None),
+            Poll::Ready(None) if this.requests.is_none() => Poll::Ready(None),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
