@@ -74,16 +74,15 @@ pub(super) async fn verify(
             Some(Landing::Failed(status)) => asker.without_answer(status),
             // The answer was asked for before this question came: it is looked at as
             // every entry is, now.
-            Some(Landing::Answered) => match kept.find(asker.key, least) {
-                Ok(found) => {
+            Some(Landing::Answered) => {
+                if let Ok(found) = kept.find(asker.key, least) {
                     client.counts.joins.add();
                     Ok(found)
-                }
-                Err(_) => {
+                } else {
                     client.counts.refused_joins.add();
                     asker.ask().await
                 }
-            },
+            }
             None => asker.ask().await,
         },
     }

@@ -92,13 +92,12 @@ pub(super) fn fact(
         (v1::Verdict::Invalid, _) => (Says::Invalid, None),
         _ => return None,
     };
-    let depends_on = match identity {
-        Some(identity) => dependencies(hashes, identity, says)?,
-        None => {
-            let tenant = Some(question.tenant).filter(|tenant| !tenant.is_empty());
-            let about = [About::Loosened(tenant), About::Profiles];
-            about.map(|about| hashes.subject(about)).into()
-        }
+    let depends_on = if let Some(identity) = identity {
+        dependencies(hashes, identity, says)?
+    } else {
+        let tenant = Some(question.tenant).filter(|tenant| !tenant.is_empty());
+        let about = [About::Loosened(tenant), About::Profiles];
+        about.map(|about| hashes.subject(about)).into()
     };
     Some(Fact {
         answer: Arc::clone(response),

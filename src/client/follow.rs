@@ -292,9 +292,8 @@ impl Session<'_> {
                 }
                 facts::touched(&kept.hashes, commit)
             }
-            Some(Message::Bookmark(v1::Bookmark {})) => Some(Vec::new()),
-            // Not asked for: what is denied is no news.
-            Some(Message::SnapshotPart(_)) => Some(Vec::new()),
+            // A snapshot is not asked for: what is denied is no news.
+            Some(Message::Bookmark(v1::Bookmark {}) | Message::SnapshotPart(_)) => Some(Vec::new()),
             // Of a kind that this version does not know, or continuity is lost.
             Some(Message::Reset(_) | Message::Grant(_)) | None => None,
         };

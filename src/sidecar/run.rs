@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,7 +21,7 @@ use super::listen::{self, Listeners, Socket};
 use super::metrics::Sidecar as Metrics;
 use super::relay::Relay;
 use super::service::Verification;
-use crate::client::Client;
+use crate::client::{Client, Config};
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
 use crate::rpc::verification::MESSAGE_BYTES;
@@ -101,30 +102,13 @@ pub async fn run(
         sidecar: own,
         client: config,
     } = sidecar;
-    let relay = Arc::new(Relay::new());
-    let (client, follower) = Client::new(config.clone(), Some(Arc::clone(&relay) as _))?;
-    relay.set_client(client.clone());
-
     let shared = Shared::default();
     let (closing, mut supervisor) = (CancellationToken::new(), Supervisor::new());
-    let stopping = shared.stopping.clone();
-    if let Some(follower) = follower {
-        let stopping = stopping.clone();
-        supervisor.task("follower", async move {
-            follower.run(stopping).await;
-            Ok(())
-        });
-    }
-    supervisor.task("relay", {
-        let (relay, stopping) = (Arc::clone(&relay), stopping.clone());
-        async move {
-            relay.run(stopping).await;
-            Ok(())
-        }
-    });
+    let (client, relay) = follow(config, &shared.stopping, &mut supervisor)?;
 
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health_service = health_service.max_decoding_message_size(health::MAX_REQUEST);
+    let stopping = shared.stopping.clone();
     let service = Verification::new(client.clone(), Arc::clone(&relay), stopping.clone());
     let service = VerificationServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES);
     let routes = Routes::new(health_service.clone()).add_service(service);
@@ -132,11 +116,8 @@ pub async fn run(
     reporter
         .set_service_status(STARTED, ServingStatus::Serving)
         .await;
-    let watched = (client.clone(), stopping.clone());
-    supervisor.task(
-        "readiness",
-        follow_readiness(watched.0, reporter, watched.1),
-    );
+    let readiness = follow_readiness(client.clone(), reporter, stopping.clone());
+    supervisor.task("readiness", readiness);
 
     let Listeners {
         socket,
@@ -154,28 +135,12 @@ pub async fn run(
         most = most.saturating_sub(metrics::MAX_CONNECTIONS).max(1);
         tracing::info!(address = %listener.local_addr()?, "answering /metrics");
         let mut registry = Registry::with_prefix("credd");
-        registry.register_collector(Box::new(Metrics {
-            client: client.clone(),
-            relay: Arc::clone(&relay),
-        }));
+        registry.register_collector(Box::new(Metrics { client, relay }));
         let serve = metrics::serve_registry(listener, registry, stopping.clone());
         supervisor.task("metrics", serve);
     }
     if let Some(socket) = socket {
-        tracing::info!(path = %socket.path().display(), "serving at a socket");
-        let (accepted, connections) = mpsc::channel(1);
-        serve(
-            "grpc server at the socket",
-            routes.clone(),
-            connections,
-            &closing,
-            &mut supervisor,
-        );
-        let accept = listen::accept(socket, most, closing.clone(), accepted);
-        supervisor.task("accept at the socket", async move {
-            accept.await;
-            Ok(())
-        });
+        serve_socket(socket, routes.clone(), most, &closing, &mut supervisor);
     }
     if let Some(listener) = tcp {
         tracing::info!(address = %listener.local_addr()?, "serving");
@@ -188,26 +153,7 @@ pub async fn run(
                 Some(tls)
             }
         };
-        let (accepted, connections) = mpsc::channel(1);
-        serve(
-            "grpc server",
-            routes,
-            connections,
-            &closing,
-            &mut supervisor,
-        );
-        let incoming = Incoming {
-            listener,
-            tls,
-            preface: PREFACE_TIME,
-            most,
-            when_full: WhenFull::NextWaits,
-        };
-        let accept = incoming::accept(incoming, closing.clone(), accepted);
-        supervisor.task("accept", async move {
-            accept.await;
-            Ok(())
-        });
+        serve_tcp(listener, tls, routes, most, &closing, &mut supervisor);
     }
 
     let outcome = tokio::select! {
@@ -223,6 +169,72 @@ pub async fn run(
         tracing::warn!("some calls did not end in time");
     }
     outcome
+}
+
+/// Begins to follow, and to pass on what is followed.
+fn follow(
+    config: &Config,
+    stopping: &CancellationToken,
+    supervisor: &mut Supervisor,
+) -> Result<(Client, Arc<Relay>), Failure> {
+    let relay = Arc::new(Relay::new());
+    let (client, follower) = Client::new(config.clone(), Some(Arc::clone(&relay) as _))?;
+    relay.set_client(client.clone());
+    if let Some(follower) = follower {
+        let stopping = stopping.clone();
+        supervisor.task("follower", async move {
+            follower.run(stopping).await;
+            Ok(())
+        });
+    }
+    let (passing_on, stopping) = (Arc::clone(&relay), stopping.clone());
+    supervisor.task("relay", async move {
+        passing_on.run(stopping).await;
+        Ok(())
+    });
+    Ok((client, relay))
+}
+
+fn serve_socket(
+    socket: Socket,
+    routes: Routes,
+    most: usize,
+    closing: &CancellationToken,
+    supervisor: &mut Supervisor,
+) {
+    tracing::info!(path = %socket.path().display(), "serving at a socket");
+    let (accepted, connections) = mpsc::channel(1);
+    let name = "grpc server at the socket";
+    serve(name, routes, connections, closing, supervisor);
+    let accept = listen::accept(socket, most, closing.clone(), accepted);
+    supervisor.task("accept at the socket", async move {
+        accept.await;
+        Ok(())
+    });
+}
+
+fn serve_tcp(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    routes: Routes,
+    most: usize,
+    closing: &CancellationToken,
+    supervisor: &mut Supervisor,
+) {
+    let (accepted, connections) = mpsc::channel(1);
+    serve("grpc server", routes, connections, closing, supervisor);
+    let incoming = Incoming {
+        listener,
+        tls,
+        preface: PREFACE_TIME,
+        most,
+        when_full: WhenFull::NextWaits,
+    };
+    let accept = incoming::accept(incoming, closing.clone(), accepted);
+    supervisor.task("accept", async move {
+        accept.await;
+        Ok(())
+    });
 }
 
 fn serve<C>(

@@ -156,7 +156,7 @@ impl Stream for VerifyStream {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.answered += 1;
-        if this.answered % LOOK_UP == 0 {
+        if this.answered.is_multiple_of(LOOK_UP) {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }

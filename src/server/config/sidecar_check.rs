@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::problem::Problem;
 use super::read::Given;
 use super::settings::{AuthorityRows, Sidecar, StaleRow};
-use crate::client::{CacheConfig, Config, StalePolicy, TlsFiles};
+use crate::client::{Address, CacheConfig, Config, StalePolicy, TlsFiles};
 use crate::domain::rights::Reach;
 
 /// The configuration of a sidecar.
@@ -59,7 +59,7 @@ pub(super) fn sidecar(
     }
     let addresses = address.map_or(Vec::new(), |it| it.list().to_vec());
     let may = allow_plaintext || given.authority.is_bad("allow_plaintext");
-    if !may && addresses.iter().any(|address| address.is_exposed()) {
+    if !may && addresses.iter().any(Address::is_exposed) {
         problems.push(given.authority.problem(
             "address",
             "has an address of another machine without TLS, and plaintext would show secrets to whoever sees the traffic: \

@@ -86,13 +86,12 @@ impl Leases {
         if let Some(client) = relay.client() {
             client.note_uses(uses);
         }
-        let session = match self.session {
-            Some(session) => session,
-            None => {
-                let session = relay.connect(self.wanted);
-                let session = session.map_err(|error| status::internal(&error))?;
-                *self.session.insert(session)
-            }
+        let session = if let Some(session) = self.session {
+            session
+        } else {
+            let session = relay.connect(self.wanted);
+            let session = session.map_err(|error| status::internal(&error))?;
+            *self.session.insert(session)
         };
         let lease = match (applied, acknowledged) {
             (Some(applied), Some(acknowledged)) if applied.store == acknowledged.store => {
