@@ -6,5 +6,7 @@
 mod support;
 
 mod client;
+mod fake;
+mod race;
 mod sidecar;
 mod world;

@@ -1,0 +1,229 @@
+//! An authority that answers when a test says so.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use credd::proto::v1;
+use credd::proto::v1::verification_service_server::{
+    VerificationService, VerificationServiceServer,
+};
+use credd::proto::v1::watch_response::Message;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+const STORE: &str = "11111111-1111-4111-8111-111111111111";
+const CREDENTIAL: &str = "01a223a9-d260-7000-bd81-73693e7ccd2b";
+
+/// One credential, whatever is presented, and what was asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Fake(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    /// The revision at which the credential was revoked; 0: it was not.
+    revoked_at: AtomicU64,
+    revision: watch::Sender<u64>,
+    /// Answers are given out of these.
+    gate: Semaphore,
+    is_held: AtomicBool,
+    asked: AtomicUsize,
+    watches: AtomicUsize,
+    /// What was acknowledged last.
+    acknowledged: AtomicU64,
+    /// Rung when all streams are to end.
+    cut: watch::Sender<u64>,
+}
+
+impl Fake {
+    pub(crate) async fn start() -> (Self, SocketAddr) {
+        let fake = Self(Arc::new(State {
+            revoked_at: AtomicU64::new(0),
+            revision: watch::Sender::new(1),
+            gate: Semaphore::new(0),
+            is_held: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
+            watches: AtomicUsize::new(0),
+            acknowledged: AtomicU64::new(0),
+            cut: watch::Sender::new(0),
+        }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::builder()
+            .add_service(VerificationServiceServer::new(fake.clone()))
+            .serve_with_incoming(TcpIncoming::from(listener));
+        tokio::spawn(server);
+        (fake, address)
+    }
+
+    /// From now on answers wait.
+    pub(crate) fn hold(&self) {
+        self.0.is_held.store(true, Ordering::SeqCst);
+    }
+
+    /// Those that wait are given, and others at once.
+    pub(crate) fn release(&self) {
+        self.0.is_held.store(false, Ordering::SeqCst);
+        self.0.gate.add_permits(1000);
+    }
+
+    /// Revokes the credential, with a fence.
+    pub(crate) fn revoke(&self) -> u64 {
+        let revision = *self.0.revision.borrow() + 1;
+        self.0.revoked_at.store(revision, Ordering::SeqCst);
+        self.0.revision.send_replace(revision);
+        revision
+    }
+
+    /// Ends all streams.
+    pub(crate) fn cut(&self) {
+        self.0.cut.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn watches(&self) -> usize {
+        self.0.watches.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.0.acknowledged.load(Ordering::SeqCst)
+    }
+}
+
+fn revision(number: u64) -> v1::Revision {
+    v1::Revision {
+        store_id: STORE.to_owned(),
+        number,
+    }
+}
+
+fn response(number: u64, message: Message) -> v1::WatchResponse {
+    v1::WatchResponse {
+        revision: Some(revision(number)),
+        resume_token: number.to_string(),
+        fenced: matches!(message, Message::Commit(_)),
+        message: Some(message),
+    }
+}
+
+fn revoked() -> Message {
+    let event = v1::CredentialEvent {
+        credential_id: CREDENTIAL.to_owned(),
+        tenant: "acme".to_owned(),
+        owner: "jo".to_owned(),
+        r#type: v1::ChangeType::Revoked.into(),
+        ..Default::default()
+    };
+    Message::Commit(v1::Commit {
+        events: vec![v1::Event {
+            subject: Some(v1::event::Subject::Credential(event)),
+        }],
+    })
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl VerificationService for Fake {
+    type VerifyStreamStream = Answers<v1::VerifyStreamResponse>;
+    type WatchStream = ReceiverStream<Result<v1::WatchResponse, Status>>;
+
+    async fn verify(
+        &self,
+        _: Request<v1::VerifyRequest>,
+    ) -> Result<Response<v1::VerifyResponse>, Status> {
+        // It is judged now, whenever the answer arrives.
+        let now = *self.0.revision.borrow();
+        let is_revoked = self.0.revoked_at.load(Ordering::SeqCst) > 0;
+        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        if self.0.is_held.load(Ordering::SeqCst) {
+            self.0.gate.acquire().await.unwrap().forget();
+        }
+        let verdict = if is_revoked {
+            v1::Verdict::Revoked
+        } else {
+            v1::Verdict::Active
+        };
+        Ok(Response::new(v1::VerifyResponse {
+            verdict: verdict.into(),
+            identity: (!is_revoked).then(|| v1::Identity {
+                credential_id: CREDENTIAL.to_owned(),
+                generation: 1,
+                tenant: "acme".to_owned(),
+                owner: "jo".to_owned(),
+                ..Default::default()
+            }),
+            valid_for: (!is_revoked).then_some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            revision: Some(revision(now)),
+        }))
+    }
+
+    async fn verify_stream(
+        &self,
+        _: Request<Streaming<v1::VerifyStreamRequest>>,
+    ) -> Result<Response<Self::VerifyStreamStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.0.watches.fetch_add(1, Ordering::SeqCst);
+        let mut requests = request.into_inner();
+        let first = requests.message().await?.unwrap();
+        let state = Arc::clone(&self.0);
+        let (sender, receiver) = mpsc::channel(16);
+        tokio::spawn(async move {
+            let (mut now, mut cut) = (state.revision.subscribe(), state.cut.subscribe());
+            cut.mark_unchanged();
+            let begin = first.resume_token.parse();
+            let mut told = begin.unwrap_or_else(|_| *now.borrow());
+            let bookmark = Message::Bookmark(v1::Bookmark {});
+            let _ = sender.send(Ok(response(told, bookmark))).await;
+            loop {
+                while told < *now.borrow_and_update() {
+                    told += 1;
+                    let _ = sender.send(Ok(response(told, revoked()))).await;
+                }
+                tokio::select! {
+                    _ = now.changed() => (),
+                    _ = cut.changed() => return,
+                    request = requests.message() => {
+                        let Ok(Some(request)) = request else { return };
+                        let renewal = request.renewal.unwrap();
+                        let applied = renewal.applied.unwrap().number;
+                        state.acknowledged.fetch_max(applied, Ordering::SeqCst);
+                        let is_behind = applied < state.revoked_at.load(Ordering::SeqCst);
+                        let grant = Message::Grant(v1::Grant {
+                            sequence: renewal.sequence,
+                            lease: (!is_behind).then_some(prost_types::Duration {
+                                seconds: 60,
+                                nanos: 0,
+                            }),
+                            session_id: "0".repeat(32),
+                        });
+                        let grant = v1::WatchResponse {
+                            resume_token: String::new(),
+                            ..response(told, grant)
+                        };
+                        let _ = sender.send(Ok(grant)).await;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
