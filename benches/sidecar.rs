@@ -19,7 +19,7 @@
 mod support;
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ fn main() {
     let (ours, bare) = (sockets.path().join("ours"), sockets.path().join("bare"));
     let (ours, bare) = runtime.block_on(async {
         start_sidecar(&ours, config).await;
-        let ours = Side::connect(ours, &requests);
+        let ours = Side::connect(&ours, &requests);
         let answer = ours.ask_all().await;
         let no_op = NoOp::default();
         let _ = no_op.answer.set(answer);
@@ -98,7 +98,7 @@ fn main() {
             .add_service(VerificationServiceServer::new(no_op))
             .serve_with_incoming(UnixListenerStream::new(listener));
         tokio::spawn(server);
-        (ours, Side::connect(bare, &requests))
+        (ours, Side::connect(&bare, &requests))
     });
     let pairs = Pairs::measure(
         || runtime.block_on(ours.run(in_flight)),
@@ -164,9 +164,9 @@ struct Side {
 }
 
 impl Side {
-    fn connect(socket: PathBuf, requests: &Arc<[VerifyRequest]>) -> Self {
+    fn connect(socket: &Path, requests: &Arc<[VerifyRequest]>) -> Self {
         let channel = || {
-            let socket = socket.clone();
+            let socket = socket.to_owned();
             let connect = tower::service_fn(move |_: Uri| {
                 let socket = socket.clone();
                 async move {

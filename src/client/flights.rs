@@ -112,7 +112,7 @@ mod tests {
         })
     }
 
-    fn lead<'a>(turn: Turn<'a>) -> Lead<'a> {
+    fn lead(turn: Turn<'_>) -> Lead<'_> {
         match turn {
             Turn::Lead(lead) => lead,
             other => panic!("{other:?}"),

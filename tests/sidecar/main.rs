@@ -7,6 +7,7 @@ mod support;
 
 mod client;
 mod fake;
+mod processes;
 mod race;
 mod sidecar;
 mod world;

@@ -1,6 +1,7 @@
 //! The sidecar, in this process, in front of a real authority.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use credd::client::{Client, Config, Served};
 use credd::domain::cache::State;
@@ -358,7 +359,7 @@ async fn what_is_passed_on_is_ordered_complete_and_can_be_taken_up() {
                     match event.subject.unwrap() {
                         v1::event::Subject::Credential(event) => told.push(event.credential_id),
                         other => {
-                            assert!(matches!(other, v1::event::Subject::Owner(_)), "{other:?}")
+                            assert!(matches!(other, v1::event::Subject::Owner(_)), "{other:?}");
                         }
                     }
                 }
@@ -389,6 +390,49 @@ async fn what_is_passed_on_is_ordered_complete_and_can_be_taken_up() {
             break;
         }
     }
+    relay.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_does_not_return_while_one_that_follows_a_sidecar_has_a_lease_and_is_behind() {
+    use credd::client::clock;
+    use credd::domain::lease::{Drift, Holder, Sequence};
+    use v1::watch_response::Message;
+
+    let world = World::start().await;
+    let relay = Sidecar::ready(world.config()).await;
+    let (requests, outgoing) = tokio::sync::mpsc::channel(16);
+    requests.send(v1::WatchRequest::default()).await.unwrap();
+    let outgoing = tokio_stream::wrappers::ReceiverStream::new(outgoing);
+    let stream = relay.client().watch(outgoing).await.unwrap();
+    let mut stream = stream.into_inner();
+    let first = soon("a message", stream.message()).await.unwrap().unwrap();
+    let applied = first.revision.unwrap();
+    let mut holder = Holder::new(Drift::STATED);
+    // It asks until it gets one, and acknowledges nothing after that.
+    while holder.ends_at().is_none() {
+        let Sequence(sequence) = holder.send(clock::now().boot);
+        let renewal = v1::Renewal {
+            sequence,
+            applied: Some(applied.clone()),
+            ..Default::default()
+        };
+        let request = v1::WatchRequest {
+            renewal: Some(renewal),
+            ..Default::default()
+        };
+        requests.send(request).await.unwrap();
+        let message = soon("a grant", stream.message()).await.unwrap().unwrap();
+        if let Some(Message::Grant(grant)) = message.message {
+            let lease = grant.lease.map(|it| Duration::try_from(it).unwrap());
+            holder.answered(Sequence(grant.sequence), lease);
+        }
+    }
+    let (id, _) = world.server.admin.issue_token("acme").await;
+    let fence = revoke_everywhere(&world.server.admin, &id).await;
+    assert!(!holder.holds(clock::now().boot), "it could still say yes");
+    assert_eq!(fence.acknowledged, 1, "the relay outlived it");
     relay.stop().await;
     world.server.stop().await;
 }

@@ -15,7 +15,7 @@ use tonic::Status;
 use crate::support::{self, Server, bound, config, until, verify_token_request};
 
 /// How long a lease is.
-pub(crate) const LEASE: Duration = Duration::from_millis(1_000);
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
 /// An authority with short leases.
 pub(crate) struct World {

@@ -413,6 +413,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// An answer, when its question was sent, and what it depends on.
+type Kept = (Fact<u32>, u64, Vec<u8>);
+
 /// Remembers everything since continuity began.
 #[derive(Default)]
 struct Oracle {
@@ -420,8 +423,8 @@ struct Oracle {
     changes: Vec<(u64, Vec<u8>)>,
     lease_end: Option<u64>,
     renewals: BTreeMap<u64, u64>,
-    /// What was kept of each question, with when it was sent.
-    kept: BTreeMap<usize, Vec<(Fact<u32>, u64, Vec<u8>)>>,
+    /// What was kept of each question.
+    kept: BTreeMap<usize, Vec<Kept>>,
     /// Questions that were asked since, with when, the latest of each.
     asked: BTreeMap<usize, (Asking, u64, bool)>,
 }
