@@ -19,24 +19,41 @@ const FILES: &[&str] = &[
     "proto/credd/store/v1/record.proto",
 ];
 
+/// What Envoy asks of a sidecar. Its descriptors are none of what the authority
+/// tells of itself by reflection.
+const ENVOY_FILES: &[&str] = &["proto/envoy/service/auth/v3/external_auth.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
 
-    let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true);
-    compiler.include_source_info(true);
-    compiler.open_files(FILES)?;
-
-    let descriptors = PathBuf::from(env::var("OUT_DIR")?).join("credd_descriptor.bin");
-    fs::write(descriptors, compiler.encode_file_descriptor_set())?;
-
+    let compiler = compile(FILES, "credd_descriptor.bin")?;
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")
         .bytes(".credd.store.v1")
         .btree_map(".credd.v1")
         .skip_debug(messages_with_secrets(&compiler.descriptor_pool()))
         .compile_fds(compiler.file_descriptor_set())?;
+
+    let compiler = compile(ENVOY_FILES, "envoy_descriptor.bin")?;
+    tonic_prost_build::configure()
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .build_client(false)
+        .btree_map(".envoy")
+        .include_file("envoy.rs")
+        .skip_debug(messages_with_secrets(&compiler.descriptor_pool()))
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
+}
+
+/// Reads files and what they import, and writes their descriptors to a file.
+fn compile(files: &[&str], descriptors: &str) -> Result<protox::Compiler, Box<dyn Error>> {
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true);
+    compiler.include_source_info(true);
+    compiler.open_files(files)?;
+    let descriptors = PathBuf::from(env::var("OUT_DIR")?).join(descriptors);
+    fs::write(descriptors, compiler.encode_file_descriptor_set())?;
+    Ok(compiler)
 }
 
 /// The messages that have a field marked `debug_redact` or that reach one that
