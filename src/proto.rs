@@ -27,8 +27,8 @@ pub mod store {
 /// What is used of Envoy's own contract; see `proto/envoy`.
 pub mod envoy {
     pub use self::generated::envoy::config::core::v3 as core;
-    pub use self::generated::envoy::r#type::v3 as r#type;
     pub use self::generated::envoy::service::auth::v3 as auth;
+    pub use self::generated::envoy::r#type::v3 as r#type;
 
     mod generated {
         #![allow(

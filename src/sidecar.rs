@@ -19,6 +19,7 @@
 //! Its health is SERVING while it can answer, as far as it knows; that of the service
 //! `started` is, as long as the process is up.
 
+pub mod ext_authz;
 mod listen;
 mod metrics;
 pub mod relay;

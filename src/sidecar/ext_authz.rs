@@ -1,0 +1,96 @@
+//! Envoy's external authorization (`envoy.service.auth.v3.Authorization`): each
+//! request that comes to Envoy is let through with the credential that it presents,
+//! or it is answered in the service's place.
+//!
+//! | outcome | Envoy answers |
+//! | --- | --- |
+//! | ACTIVE | nothing: the service gets the request, with what is known of the credential in `x-credd-*` headers and without its secret |
+//! | no credential, INVALID, LOCKED, REVOKED, EXPIRED, `TENANT_DISABLED`, `OWNER_DISABLED` | 401 with `WWW-Authenticate` |
+//! | FORBIDDEN, and every request of a route that does not say what it needs | 403 |
+//! | anything that is not clear: the authority can't be asked or has failed, no profile is known yet, an answer that is none | 503 |
+//!
+//! 401 says that another credential may help, whatever has become of this one (RFC
+//! 6750 section 3.1 has revoked and expired ones there too); 403 that this one is
+//! good, and the request beyond it. LOCKED and the other verdicts that are told
+//! only to one who has the right secret stand in the body; a stranger reads INVALID.
+//!
+//! What a route needs it says in its context extensions; see [`route`]. Every denial
+//! is one that Envoy can't take for a failure of this service, so that
+//! `failure_mode_allow` does not turn it into a yes.
+//!
+//! A header `x-credd-*` never passes as the client sent it, also not under a name
+//! that a service may take for it: `X_Credd_Tenant`. Envoy tells of the headers only
+//! if it is not configured otherwise: `allowed_headers` must stay unset.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::{Request, Response, Status};
+
+use self::ask::{Asked, ask};
+use self::denial::Denial;
+use super::verifier::Verifier;
+use crate::domain::header::HeaderRules;
+use crate::proto::envoy::auth::authorization_server::Authorization;
+use crate::proto::envoy::auth::{CheckRequest, CheckResponse};
+
+pub mod answer;
+pub mod ask;
+pub mod denial;
+pub mod identity;
+pub mod route;
+
+/// The service, on whoever answers for the authority.
+#[derive(Debug)]
+pub struct ExtAuthz<V> {
+    verifier: Arc<V>,
+    patience: Duration,
+}
+
+impl<V: Verifier> ExtAuthz<V> {
+    /// The service. A request on which there is no verdict after `patience` is
+    /// answered with 503; Envoy's own timeout should be a little longer, since its
+    /// answer says nothing.
+    #[must_use]
+    pub const fn new(verifier: Arc<V>, patience: Duration) -> Self {
+        Self { verifier, patience }
+    }
+
+    async fn decide(&self, request: CheckRequest) -> CheckResponse {
+        let Some(rules) = self.verifier.headers() else {
+            return Denial::Unavailable.response(false, &HeaderRules::default());
+        };
+        let Asked { question, kept } = match ask(request, &rules) {
+            Ok(asked) => asked,
+            Err(denial) => return denial.response(false, &rules),
+        };
+        let verified = tokio::time::timeout(self.patience, self.verifier.verify(question));
+        let outcome = match verified.await {
+            Ok(Ok(verified)) => answer::let_through(&verified, &kept),
+            Ok(Err(_)) | Err(_) => Err(Denial::Unavailable),
+        };
+        outcome.unwrap_or_else(|denial| denial.response(kept.is_bearer, &rules))
+    }
+}
+
+impl<V> Clone for ExtAuthz<V> {
+    fn clone(&self) -> Self {
+        Self {
+            verifier: Arc::clone(&self.verifier),
+            patience: self.patience,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl<V: Verifier> Authorization for ExtAuthz<V> {
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
+        Ok(Response::new(self.decide(request.into_inner()).await))
+    }
+}
+
+#[cfg(test)]
+mod tests;
