@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use credd::proto::FILE_DESCRIPTOR_SET;
+use credd::proto::envoy::{auth, core};
 use credd::proto::v1;
+use credd::proto::{FILE_DESCRIPTOR_SET, envoy};
 use prost::Message as _;
 use wire::{DescriptorProto, FileDescriptorSet};
 
@@ -118,6 +119,23 @@ fn types() -> BTreeMap<&'static str, bool> {
     }
 }
 
+/// The same of Envoy's.
+fn envoy_types() -> BTreeMap<&'static str, bool> {
+    probe! {
+        "service.auth.v3.CheckRequest": auth::CheckRequest,
+        "service.auth.v3.CheckResponse": auth::CheckResponse,
+        "service.auth.v3.CheckResponse.http_response": auth::check_response::HttpResponse,
+        "service.auth.v3.OkHttpResponse": auth::OkHttpResponse,
+        "service.auth.v3.DeniedHttpResponse": auth::DeniedHttpResponse,
+        "service.auth.v3.AttributeContext": auth::AttributeContext,
+        "service.auth.v3.AttributeContext.Request": auth::attribute_context::Request,
+        "service.auth.v3.AttributeContext.HttpRequest": auth::attribute_context::HttpRequest,
+        "config.core.v3.HeaderMap": core::HeaderMap,
+        "config.core.v3.HeaderValue": core::HeaderValue,
+        "config.core.v3.HeaderValueOption": core::HeaderValueOption,
+    }
+}
+
 /// Whether a field of a message is marked `debug_redact`.
 fn is_marked(message: &DescriptorProto) -> bool {
     message
@@ -126,17 +144,12 @@ fn is_marked(message: &DescriptorProto) -> bool {
         .any(wire::FieldDescriptorProto::is_marked)
 }
 
-/// The names of the messages and oneofs of `credd.v1` that may hold a secret.
-fn secret() -> BTreeSet<String> {
-    const PACKAGE: &str = ".credd.v1.";
-
-    let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
+/// The names of the messages and oneofs that may hold a secret, without what all of
+/// them begin with.
+fn secret(descriptors: &[u8], begin: &str) -> BTreeSet<String> {
+    let set = FileDescriptorSet::decode(descriptors).unwrap();
     let mut messages: BTreeMap<String, &DescriptorProto> = BTreeMap::new();
-    for file in set
-        .file
-        .iter()
-        .filter(|file| file.package.starts_with("credd."))
-    {
+    for file in &set.file {
         let package = format!(".{}.", file.package);
         let mut open: Vec<_> = file
             .message_type
@@ -164,7 +177,7 @@ fn secret() -> BTreeSet<String> {
     }
     let mut all = BTreeSet::new();
     for name in secret {
-        let short = name.strip_prefix(PACKAGE).unwrap();
+        let short = name.strip_prefix(begin).unwrap();
         for (at, oneof) in (0..).zip(&messages[&name].oneof_decl) {
             let members = messages[&name].field.iter();
             let mut members = members.filter(|field| field.oneof_index == Some(at));
@@ -179,11 +192,16 @@ fn secret() -> BTreeSet<String> {
 
 #[test]
 fn no_type_that_may_hold_a_secret_has_debug() {
-    let types = types();
-    let known: BTreeSet<_> = types.keys().map(ToString::to_string).collect();
-    assert_eq!(secret(), known, "list what is new above");
-    for (name, has_debug) in types {
-        assert!(!has_debug, "{name} has Debug");
+    for (types, descriptors, begin) in [
+        (types(), FILE_DESCRIPTOR_SET, ".credd.v1."),
+        (envoy_types(), envoy::FILE_DESCRIPTOR_SET, ".envoy."),
+    ] {
+        let known: BTreeSet<_> = types.keys().map(ToString::to_string).collect();
+        let secret = secret(descriptors, begin);
+        assert_eq!(secret, known, "list what is new above");
+        for (name, has_debug) in types {
+            assert!(!has_debug, "{name} has Debug");
+        }
     }
 }
 
