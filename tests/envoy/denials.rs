@@ -35,8 +35,8 @@ async fn what_is_no_credential_is_invalid_however_envoy_tells_of_it() {
         let (held, other) = (world.issue("api-token").await, world.issue("misp").await);
         let of_globex = world.issue_as("globex", "jo", "api-token").await;
         let (good, foreign) = (bearer(&held), bearer(&of_globex));
-        let one = world.get("/whoami", &[("authorization", &good)]).await;
-        assert_eq!(one.status, 200, "{one:?}");
+        let alone = world.get("/whoami", &[("authorization", &good)]).await;
+        assert_eq!(alone.status, 200, "{alone:?}");
 
         unauthorized(&world, "MISSING", CHALLENGE, &[]).await;
         unauthorized(&world, "MISSING", CHALLENGE, &[("x-unknown", &good)]).await;

@@ -81,8 +81,8 @@ impl World {
         let mut request = issue_request(tenant, owner, profile);
         if profile == "trend-micro" {
             request.roles = vec!["reader".to_owned()];
-            request.language = "de".to_owned();
-            request.time_zone = "Europe/Berlin".to_owned();
+            request.language = "de".into();
+            request.time_zone = "Europe/Berlin".into();
         }
         let issued = self.server.admin.issue(request).await.unwrap();
         Held::of(issued.credential.as_ref(), issued.secret)
