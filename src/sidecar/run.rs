@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -12,21 +13,26 @@ use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::util::MapRequestLayer;
 
+use super::ext_authz::ExtAuthz;
 use super::listen::{self, Listeners, Socket};
 use super::metrics::Sidecar as Metrics;
 use super::relay::Relay;
 use super::service::Verification;
 use crate::client::{Client, Config};
+use crate::proto::envoy::auth::authorization_server::AuthorizationServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
+use crate::rpc::peer::Peer;
 use crate::rpc::verification::MESSAGE_BYTES;
 use crate::server::config::{Settings, Sidecar, SidecarSettings};
-use crate::server::incoming::{self, Incoming, WhenFull};
+use crate::server::incoming::{self, Incoming};
 use crate::server::process::{block_on, stop_signal};
 use crate::server::run::http2;
 use crate::server::supervise::{Failure, Supervisor};
@@ -35,6 +41,8 @@ use crate::server::{health, metrics};
 
 /// How long a connection may take to begin HTTP/2.
 const PREFACE_TIME: Duration = Duration::from_secs(10);
+/// The most bytes of a check: of the headers of a request, and what Envoy says of it.
+const CHECK_BYTES: usize = 256 << 10;
 /// The most calls at once on a connection.
 const STREAMS: u32 = 1024;
 /// How often it is looked whether it can answer.
@@ -111,7 +119,12 @@ pub async fn run(
     let stopping = shared.stopping.clone();
     let service = Verification::new(client.clone(), Arc::clone(&relay), stopping.clone());
     let service = VerificationServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES);
-    let routes = Routes::new(health_service.clone()).add_service(service);
+    let patience = Duration::from_millis(own.check_ms);
+    let checks = ExtAuthz::new(Arc::new(client.clone()), patience);
+    let checks = AuthorizationServer::new(checks).max_decoding_message_size(CHECK_BYTES);
+    let routes = Routes::new(health_service.clone())
+        .add_service(service)
+        .add_service(checks);
     report(&reporter, false).await;
     reporter
         .set_service_status(STARTED, ServingStatus::Serving)
@@ -228,7 +241,6 @@ fn serve_tcp(
         tls,
         preface: PREFACE_TIME,
         most,
-        when_full: WhenFull::NextWaits,
     };
     let accept = incoming::accept(incoming, closing.clone(), accepted);
     supervisor.task("accept", async move {
@@ -248,9 +260,19 @@ fn serve<C>(
 {
     let closing = closing.clone().cancelled_owned();
     let server = http2(STREAMS)
+        .layer(MapRequestLayer::new(called))
         .add_routes(routes)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), closing);
     supervisor.task(name, async move { Ok(server.await?) });
+}
+
+/// Whoever reaches it may call: a connection over which somebody did is no stranger's,
+/// and gives way to no other.
+fn called(request: Request<Body>) -> Request<Body> {
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        peer.let_in.set();
+    }
+    request
 }
 
 /// Says whether it can answer, as it changes.

@@ -1,6 +1,8 @@
 //! A client of HTTP that sends whatever it is told to, and a service that says what
 //! it got.
 
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::SocketAddr;

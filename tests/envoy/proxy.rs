@@ -1,5 +1,7 @@
 //! The real Envoy, by the example configuration.
 
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

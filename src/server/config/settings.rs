@@ -256,6 +256,9 @@ section! {
         /// How long it is kept that a credential is not known, in milliseconds; 0: not
         /// at all. One that is issued is denied for no longer where it was tried before.
         invalid_ms: u64 = 1_000, flag("sidecar-invalid-ms"), range(0..=10_000);
+        /// How long Envoy's check may take, in milliseconds: less than Envoy waits. Then
+        /// the request is answered with 503.
+        check_ms: u64 = 1_500, flag("sidecar-check-ms"), range(10..=60_000);
         /// How long calls may go on after it was told to stop, in seconds.
         shutdown_seconds: u64 = 10, flag("sidecar-shutdown-seconds"), range(0..=3600);
     }
