@@ -39,6 +39,10 @@ impl<K: Clone + Ord> Recent<K> {
 
     /// Starts at a revision: whatever changed up to it may have been missed, and
     /// answers as of earlier revisions are refused.
+    ///
+    /// The revision may be one before what was applied, and what changed in between is
+    /// forgotten. So the lease must be given up with it: an answer that was on its way
+    /// meanwhile would be good again.
     pub fn reset(&mut self, revision: Revision) {
         self.level = revision;
         self.applied = revision;
@@ -50,7 +54,9 @@ impl<K: Clone + Ord> Recent<K> {
     /// nothing says that all up to it was applied.
     pub fn apply(&mut self, revision: Revision, changed: impl IntoIterator<Item = K>) {
         for subject in changed {
-            self.latest.insert(subject.clone(), revision);
+            // Should a stream tell again what it has told, nothing is taken back.
+            let latest = self.latest.entry(subject.clone()).or_insert(revision);
+            *latest = revision.max(*latest);
             self.order.push_back((revision, subject));
         }
         while self.order.len() > self.most
@@ -137,6 +143,16 @@ mod tests {
         // Asked at 5; the change passes while the answer is on its way.
         recent.apply(rev(6), ['a']);
         assert!(!recent.is_current(rev(5), &['a']));
+    }
+
+    #[test]
+    fn a_change_that_is_told_again_takes_back_no_later_one() {
+        let mut recent = Recent::new(100);
+        recent.reset(rev(1));
+        recent.apply(rev(5), ['a']);
+        recent.apply(rev(3), ['a']);
+        assert!(!recent.is_current(rev(4), &['a']));
+        assert_eq!(recent.applied(), rev(5));
     }
 
     #[test]
