@@ -16,12 +16,16 @@ use std::time::Duration;
 mod clock;
 mod grantor;
 mod holder;
+mod relay;
+mod tenure;
 #[cfg(test)]
 mod tests;
 
 pub use clock::{BootClock, SystemBootClock};
 pub use grantor::{FenceId, Fenced, Grantor};
 pub use holder::{Holder, Sequence};
+pub use relay::Relay;
+pub use tenure::Tenure;
 
 /// A moment on the clock of one machine: the time since it was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -43,6 +43,7 @@ struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Waiting {
     revision: Revision,
+    began_at: BootTime,
     /// How many sessions had leases when the wait began.
     sessions: usize,
     ran_out: usize,
@@ -102,6 +103,10 @@ impl<S: Clone + Ord> Grantor<S> {
     /// revision, and acknowledges another for itself and for all that follow it.
     /// Returns the length of the lease that it gets, which ends before `within`, when
     /// the grantor's own one does.
+    ///
+    /// A relay may have applied what those that follow it have not. It gets a lease
+    /// then, but none that keeps a fence open for longer than two leases: its messages
+    /// of before may come late, one after the other, and say nothing new.
     pub fn renew(
         &mut self,
         session: &S,
@@ -110,15 +115,16 @@ impl<S: Clone + Ord> Grantor<S> {
         received_at: BootTime,
         within: Option<BootTime>,
     ) -> Option<Duration> {
-        let lease = self.lease_within(received_at, within);
-        let lease = lease.filter(|_| applied >= self.floor);
         let earlier = self.leases.get(session).copied();
-        let ends_at = lease.map(|lease| received_at + self.drift.at_least(lease));
-        let ends_at = ends_at.max(earlier.map(|earlier| earlier.ends_at))?;
         // It never takes back what it has acknowledged.
         let acknowledged = earlier.map_or(acknowledged, |earlier| {
             acknowledged.max(earlier.acknowledged)
         });
+        let within = within.into_iter().chain(self.bound(acknowledged)).min();
+        let lease = self.lease_within(received_at, within);
+        let lease = lease.filter(|_| applied >= self.floor);
+        let ends_at = lease.map(|lease| received_at + self.drift.at_least(lease));
+        let ends_at = ends_at.max(earlier.map(|earlier| earlier.ends_at))?;
         self.remove(session);
         self.by_acknowledged.insert((acknowledged, session.clone()));
         self.by_end.insert((ends_at, session.clone()));
@@ -128,6 +134,23 @@ impl<S: Clone + Ord> Grantor<S> {
         };
         self.leases.insert(session.clone(), now);
         lease
+    }
+
+    /// When a session must have ended that has acknowledged so much, for the sake of
+    /// the fences that wait for more.
+    fn bound(&self, acknowledged: Revision) -> Option<BootTime> {
+        if acknowledged >= self.floor {
+            return None;
+        }
+        let waiting = self.fences.values();
+        let waiting = waiting.filter(|waiting| acknowledged < waiting.revision);
+        let bounds = waiting.map(|waiting| waiting.began_at + self.longest() * 2);
+        bounds.min()
+    }
+
+    /// How long a lease may count here.
+    fn longest(&self) -> Duration {
+        self.drift.at_least(self.length)
     }
 
     fn lease_within(&self, now: BootTime, within: Option<BootTime>) -> Option<Duration> {
@@ -182,6 +205,7 @@ impl<S: Clone + Ord> Grantor<S> {
         self.next_fence = FenceId(id.0 + 1);
         let waiting = Waiting {
             revision,
+            began_at: now,
             sessions: self.len(),
             ran_out: 0,
         };
@@ -195,6 +219,7 @@ impl<S: Clone + Ord> Grantor<S> {
         self.advance(now);
         let Waiting {
             revision,
+            began_at: _,
             sessions,
             ran_out,
         } = *self.fences.get(&id)?;

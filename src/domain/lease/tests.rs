@@ -3,6 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::revision::Revision;
 
+mod relay;
+mod tenure;
+
 const LENGTH: Duration = Duration::from_secs(3);
 
 const fn at(millis: u64) -> BootTime {
@@ -141,6 +144,32 @@ fn a_relay_has_a_lease_for_itself_and_acknowledges_for_those_below_it() {
     // What comes late takes nothing back.
     grantor.renew(&'r', rev(11), rev(9), at(4), None);
     assert_eq!(grantor.settled(), Some(rev(11)));
+}
+
+/// The model found that without a bound each of these messages holds the fence up for
+/// another lease.
+#[test]
+fn late_messages_of_a_relay_hold_no_fence_up_for_more_than_two_leases() {
+    let mut grantor = grantor();
+    let renew = |grantor: &mut Grantor<char>, applied, now| {
+        grantor.renew(&'r', rev(applied), rev(10), at(now), None)
+    };
+    renew(&mut grantor, 10, 0);
+    grantor.raise(rev(11));
+    let fence = grantor.fence(rev(11), at(0));
+    // The relay sent all of these before it knew that nobody below it is left.
+    assert_eq!(renew(&mut grantor, 11, 3000), Some(LENGTH));
+    let rest = Duration::from_millis(60).mul_f64(1.0 / 1.01);
+    let lease = renew(&mut grantor, 11, 6000).unwrap();
+    assert!(lease <= rest && rest < lease + Duration::from_micros(1));
+    assert_eq!(renew(&mut grantor, 11, 6060), None);
+    assert_eq!(
+        grantor.fenced(fence, at(6060)),
+        Some(fenced(0, 1, 0)),
+        "two leases by a clock that may run fast"
+    );
+    grantor.end(fence);
+    assert_eq!(renew(&mut grantor, 11, 6060), Some(LENGTH));
 }
 
 #[test]
