@@ -1,569 +1,378 @@
-//! What there is, and what can happen.
+//! What there is.
 
 use std::time::Duration;
 
-use credd::domain::lease::{BootTime, Drift, FenceId, Grantor, Holder, Sequence};
+use credd::domain::lease::{BootTime, Drift, FenceId, Grantor, Holder, Relay, Sequence, Tenure};
 use credd::domain::recent::Recent;
 use credd::domain::revision::Revision;
 
-/// One rule of the protocol left out or broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mutation {
-    /// The protocol as it is.
-    None,
-    /// The lease runs from when its answer is received.
-    LeaseFromReceipt,
-    /// The lease runs as soon as it was asked for.
-    LeaseWithoutAnswer,
-    /// A fenced commit does not raise the floor.
-    NoFloor,
-    /// A session ends with its connection.
-    ForgetOnCut,
-    /// A restarted authority does not wait for the leases of before.
-    NoWaitAfterRestart,
-    /// A kept answer is not looked at when it is read.
-    UncheckedEntry,
-    /// Who joined a flight takes what it brings.
-    UncheckedJoin,
-    /// A message acknowledges what was received and not applied yet.
-    AcknowledgeBeforeApply,
-    /// The clocks are taken to be exact.
-    NoDrift,
-    /// A change that is there already is answered without a fence of its own.
-    NoopWithoutFence,
-    /// A stream that can't be taken up goes on as if nothing was missed.
-    NoReset,
-    /// A commit is acknowledged before it is durable.
-    ReturnBeforeDurable,
-}
+use crate::mutation::Mutation;
 
-/// How large the world is.
-#[derive(Clone, Debug)]
+/// How large the world is, and what may happen in it.
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct World {
     pub(crate) mutation: Mutation,
     /// The last tick.
     pub(crate) ticks: u64,
+    /// How many commits there may be, with the one that issued the credential.
     pub(crate) commits: usize,
-    pub(crate) requests: u8,
-    /// How many messages each sidecar may send.
-    pub(crate) messages: u64,
-    /// How often the authority may crash, and connections be cut.
-    pub(crate) crashes: u8,
-    pub(crate) cuts: u8,
-    /// What the clocks of the authority and of the sidecars show in four ticks.
-    pub(crate) rates: (u32, u32),
+    pub(crate) changes: &'static [Change],
+    /// Whether a commit is made durable and applied in steps of their own.
+    pub(crate) in_steps: bool,
+    /// The lease of each incarnation of the authority, in ticks; the last one's is
+    /// that of all later ones.
+    pub(crate) leases: &'static [u32],
+    pub(crate) drift: Drift,
+    pub(crate) rates: Rates,
     pub(crate) sidecars: usize,
+    /// How many messages each sidecar may send.
+    pub(crate) messages: [u64; 2],
+    /// How many of them may be without an answer.
+    pub(crate) outstanding: usize,
+    /// Whether answers to them take time. Where they don't, a holder only has its lease
+    /// the sooner.
+    pub(crate) slow_answers: bool,
+    /// Whether messages of a connection that was cut may yet arrive.
+    pub(crate) lingering: bool,
+    /// The lease that a relay grants, if the first sidecar is one, which the others
+    /// follow at first.
+    pub(crate) relay: Option<u32>,
+    /// The lease of a process on its store; none: it needs none.
+    pub(crate) tenure: Option<u32>,
+    /// How many changes a sidecar remembers.
+    pub(crate) remembered: usize,
+    /// How often there is, in all:
+    pub(crate) limits: Limits,
+    /// Whether a sidecar may connect to another one than before.
+    pub(crate) elsewhere: bool,
 }
 
-/// How long a lease is, in ticks.
-const LEASE: u32 = 2;
+/// What the clocks show in four ticks of true time: four if they are right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rates {
+    /// Of the authority, and of the process that the volume is moved to.
+    pub(crate) nodes: [u32; 2],
+    /// Of the sidecars.
+    pub(crate) sidecars: [u32; 2],
+}
+
+impl Rates {
+    /// One for all nodes, and one for all sidecars.
+    pub(crate) const fn of(nodes: u32, sidecars: u32) -> Self {
+        Self {
+            nodes: [nodes; 2],
+            sidecars: [sidecars; 2],
+        }
+    }
+}
+
+/// How often something may happen, or has happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Limits {
+    /// A question to the authority.
+    pub(crate) flights: u8,
+    /// A request that joins one.
+    pub(crate) joins: u8,
+    /// A connection is cut.
+    pub(crate) cuts: u8,
+    /// A sidecar is started anew.
+    pub(crate) restarts: u8,
+    /// The authority crashes, alone or with its machine.
+    pub(crate) crashes: u8,
+    /// A stream can't be taken up.
+    pub(crate) resets: u8,
+    /// The volume is moved to another process, while the one before lives on.
+    pub(crate) moves: u8,
+    /// Heartbeats of processes.
+    pub(crate) beats: u8,
+    /// Ticks for which a sidecar's machine sleeps.
+    pub(crate) sleeps: u8,
+}
+
+/// A change that somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A fenced denial.
+    Deny,
+    /// The same once more: a fenced commit that changes nothing.
+    Retry,
+    /// The credential is good again.
+    Undo,
+    /// Another credential changes.
+    Other,
+}
+
 /// What a clock that is right shows in a tick.
-const TICK: Duration = Duration::from_nanos(4);
-/// What the credential is called that everything is about.
-const SUBJECT: u8 = 0;
-/// How many changes a sidecar remembers.
-const REMEMBERED: usize = 1;
+pub(crate) const TICK: Duration = Duration::from_nanos(4);
+/// The credential that everything is about, and another one.
+pub(crate) const SUBJECT: u8 = 0;
+pub(crate) const OTHER: u8 = 1;
+/// Which sidecar is the relay, if there is one.
+pub(crate) const RELAY: usize = 0;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    now: u64,
-    /// Whether the credential is good after each commit, and whether it is fenced.
-    log: Vec<Entry>,
-    durable: usize,
-    node: Option<Node>,
-    incarnation: u8,
+    /// True time.
+    pub(crate) now: u64,
+    pub(crate) volume: Volume,
+    pub(crate) nodes: [Option<Node>; 2],
     pub(crate) sidecars: Vec<Sidecar>,
     /// The greatest revision whose fence has returned.
-    returned: Revision,
-    requests: u8,
-    crashes: u8,
-    cuts: u8,
-    pub(crate) seen: Seen,
+    pub(crate) returned: Revision,
+    pub(crate) spent: Limits,
+    /// How many processes of the authority there have been.
+    pub(crate) incarnations: usize,
+    /// What the last action did.
+    pub(crate) happened: Happened,
 }
 
-/// What has happened at least once.
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is one thing that happened"
-)]
+/// What the last action did.
+#[allow(clippy::struct_excessive_bools, reason = "each is one thing")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Seen {
-    /// A request that arrived after a fence returned got a yes from before it.
+pub(crate) struct Happened {
+    /// A request that arrived after a fence had returned got a yes from before it.
     pub(crate) late_yes: bool,
-    pub(crate) cached_yes: bool,
     pub(crate) joined_yes: bool,
     pub(crate) fence_by_acknowledgement: bool,
     pub(crate) fence_by_expiry: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Entry {
-    is_good: bool,
-    fenced: bool,
+    pub(crate) fence_after_restart: bool,
+    /// What an earlier process had served was not durable.
+    pub(crate) tail_lost: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Node {
-    applied: usize,
-    grantor: Grantor<Session>,
-    quiet_from: BootTime,
-    fence: Option<Fence>,
+pub(crate) struct Volume {
+    pub(crate) log: Vec<Entry>,
+    /// How much of it a power loss leaves.
+    pub(crate) durable: usize,
+    /// The largest lease that was ever granted.
+    pub(crate) largest: Duration,
+    /// Which node has it.
+    pub(crate) owner: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Fence {
-    revision: Revision,
-    id: FenceId,
-    since: u64,
+pub(crate) struct Entry {
+    /// Whether the credential is good from then on.
+    pub(crate) is_good: bool,
+    pub(crate) is_fenced: bool,
+    pub(crate) changed: Option<u8>,
 }
 
-/// A session: of which sidecar and which incarnation of the authority.
-type Session = (usize, u8);
+/// A process of the authority.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Node {
+    pub(crate) applied: usize,
+    pub(crate) grantor: Grantor<Session>,
+    pub(crate) quiet_from: BootTime,
+    pub(crate) fences: Vec<Fence>,
+    /// The longest for which a fence may be open, in ticks.
+    pub(crate) bound: u64,
+    pub(crate) tenure: Option<Tenure>,
+    /// The heartbeat that is under way, and whether it is durable.
+    pub(crate) beat: Option<(Sequence, bool)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fence {
+    pub(crate) revision: Revision,
+    pub(crate) id: FenceId,
+    pub(crate) since: u64,
+}
+
+/// A session: of which sidecar, and which process of it.
+pub(crate) type Session = (usize, u8);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sidecar {
-    holder: Holder,
-    recent: Recent<u8>,
-    stream: Option<Stream>,
-    /// The answer that is kept: as of when, and whether it is a yes.
-    kept: Option<(Revision, bool)>,
-    flight: Option<Flight>,
-    sent: u64,
+    pub(crate) process: u8,
+    pub(crate) holder: Holder,
+    pub(crate) recent: Recent<u8>,
+    pub(crate) relay: Option<Relay<Session>>,
+    pub(crate) stream: Option<Stream>,
+    /// A message of an earlier stream that was sent and may yet arrive.
+    pub(crate) late: Option<(Peer, Session, Up)>,
+    /// The answer that is kept.
+    pub(crate) kept: Option<Answer>,
+    pub(crate) flight: Option<Flight>,
+    pub(crate) sent: u64,
+    /// For how many ticks its clock stood still.
+    pub(crate) stood_still: u64,
+    /// As of when it was reset, for one who forgets wrongly.
+    pub(crate) began: Revision,
+}
+
+/// Whom a sidecar follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Peer {
+    Node(usize),
+    Relay,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Stream {
-    up: Vec<(Sequence, Revision)>,
-    down: Vec<Down>,
-    told: usize,
+pub(crate) struct Stream {
+    pub(crate) to: Peer,
+    pub(crate) up: Vec<Up>,
+    /// Answers to messages.
+    pub(crate) down: Vec<(Sequence, Option<Duration>)>,
+    /// A Reset that comes before any commit.
+    pub(crate) reset: Option<Revision>,
+    /// The commits up to here were delivered. Those that the peer has applied since
+    /// are on their way; they may overtake answers, and answers them.
+    pub(crate) told: Revision,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Down {
-    Reset(Revision),
-    Commit(Revision),
-    Answer(Sequence, Option<Duration>),
+pub(crate) struct Up {
+    pub(crate) sequence: Sequence,
+    pub(crate) applied: Revision,
+    pub(crate) acknowledged: Revision,
 }
 
-/// A question to the authority, and the requests that wait for its answer, the one
-/// that began it first: each with what had returned when it arrived.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Flight {
-    answer: Option<(Revision, bool)>,
-    waiting: Vec<Revision>,
+/// As of when it is true, and whether it is a yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Answer {
+    pub(crate) revision: Revision,
+    pub(crate) is_yes: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Tick,
-    /// Somebody asks for a fenced denial, or for its undoing.
-    Deny,
-    Undo,
-    Sync,
-    Apply,
-    Return,
-    /// With what was not durable, or without.
-    Crash {
-        keeps: bool,
-    },
-    Restart,
-    Connect(usize),
-    Send(usize),
-    Receive(usize),
-    Tell(usize),
-    Deliver(usize),
-    Cut(usize),
-    Request(usize),
-    Judge(usize),
-    Land(usize),
+/// A question, and the requests that wait for its answer: the one that began it, and
+/// the last one that joined it, each with what had returned when it arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Flight {
+    pub(crate) answer: Option<Answer>,
+    pub(crate) first: Revision,
+    pub(crate) joined: Option<Revision>,
 }
 
-const fn revision(commits: usize) -> Revision {
+/// The revision of so many commits.
+pub(crate) const fn revision(commits: usize) -> Revision {
     Revision::new(commits as u64)
 }
 
+/// How many commits a revision stands for.
+pub(crate) fn commits(revision: Revision) -> usize {
+    usize::try_from(revision.number()).unwrap()
+}
+
+impl Volume {
+    /// What a node answers that has applied so much.
+    pub(crate) fn judge(&self, applied: usize) -> Answer {
+        Answer {
+            revision: revision(applied),
+            is_yes: self.log[applied - 1].is_good,
+        }
+    }
+}
+
 impl World {
-    fn drift(&self) -> Drift {
-        Drift::millionths(if self.mutation == Mutation::NoDrift {
-            0
-        } else {
-            250_000
-        })
-    }
-
-    fn clock(rate: u32, now: u64) -> BootTime {
-        // The later the start, the less is rounded.
-        BootTime::new(TICK / 4 * rate * u32::try_from(now).unwrap())
-    }
-
-    fn nodes_clock(&self, state: &State) -> BootTime {
-        Self::clock(self.rates.0, state.now)
-    }
-
-    fn sidecars_clock(&self, state: &State) -> BootTime {
-        Self::clock(self.rates.1, state.now)
-    }
-
-    fn start_node(&self, state: &State, loaded: usize, after_another: bool) -> Node {
-        let now = self.nodes_clock(state);
-        let waits = after_another && self.mutation != Mutation::NoWaitAfterRestart;
-        let quiet_from = if waits {
-            now + self.drift().at_least(TICK * LEASE)
-        } else {
-            now
-        };
-        Node {
-            applied: loaded,
-            grantor: Grantor::new(TICK * LEASE, self.drift(), revision(loaded), quiet_from),
-            quiet_from,
-            fence: None,
+    /// What the sidecars allow for.
+    pub(crate) fn holders_drift(&self) -> Drift {
+        match self.mutation {
+            Mutation::NoDrift | Mutation::NoDriftAtHolder => Drift::millionths(0),
+            _ => self.drift,
         }
     }
 
+    /// What those who grant leases allow for.
+    pub(crate) fn grantors_drift(&self) -> Drift {
+        match self.mutation {
+            Mutation::NoDrift | Mutation::NoDriftAtGrantor => Drift::millionths(0),
+            _ => self.drift,
+        }
+    }
+
+    pub(crate) fn nodes_clock(&self, state: &State, at: usize) -> BootTime {
+        clock(self.rates.nodes[at], state.now)
+    }
+
+    pub(crate) fn sidecars_clock(&self, state: &State, at: usize) -> BootTime {
+        let stood_still = state.sidecars[at].stood_still;
+        clock(self.rates.sidecars[at], state.now - stood_still)
+    }
+
+    /// The lease that an incarnation grants.
+    pub(crate) fn lease(&self, incarnation: usize) -> Duration {
+        let at = incarnation.min(self.leases.len() - 1);
+        TICK * self.leases[at]
+    }
+
+    /// An authority that issued a credential, and sidecars that follow it and keep
+    /// the answer that it is good, without leases yet.
     pub(crate) fn start(&self) -> State {
-        let sidecar = Sidecar {
-            holder: Holder::new(self.drift()),
-            recent: Recent::new(REMEMBERED),
-            stream: None,
-            kept: None,
-            flight: None,
-            sent: 0,
+        let issued = Entry {
+            is_good: true,
+            is_fenced: false,
+            changed: Some(SUBJECT),
+        };
+        let volume = Volume {
+            log: vec![issued],
+            durable: 1,
+            largest: Duration::ZERO,
+            owner: 0,
         };
         let mut state = State {
             now: 0,
-            // The credential was issued.
-            log: vec![Entry {
-                is_good: true,
-                fenced: false,
-            }],
-            durable: 1,
-            node: None,
-            incarnation: 0,
-            sidecars: vec![sidecar; self.sidecars],
+            volume,
+            nodes: [None, None],
+            sidecars: (0..self.sidecars).map(|at| self.sidecar(at, 0)).collect(),
             returned: Revision::ZERO,
-            requests: 0,
-            crashes: 0,
-            cuts: 0,
-            seen: Seen::default(),
+            spent: Limits::default(),
+            incarnations: 0,
+            happened: Happened::default(),
         };
-        state.node = Some(self.start_node(&state, 1, false));
+        self.start_node(&mut state, 0);
+        if let Some(node) = &mut state.nodes[0]
+            && let Some(tenure) = &mut node.tenure
+        {
+            let first = tenure.begin(BootTime::default());
+            tenure.synced(first);
+        }
+        let first = revision(1);
+        for (at, sidecar) in state.sidecars.iter_mut().enumerate() {
+            sidecar.reset(first);
+            sidecar.kept = Some(state.volume.judge(1));
+            sidecar.stream = Some(Stream {
+                to: self.first_peer(at),
+                up: Vec::new(),
+                down: Vec::new(),
+                reset: None,
+                told: first,
+            });
+        }
         state
     }
 
-    pub(crate) fn actions(&self, state: &State) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if state.now < self.ticks {
-            actions.push(Action::Tick);
-        }
-        if let Some(node) = &state.node {
-            if state.log.len() < self.commits {
-                actions.push(Action::Deny);
-                if state.log.last().is_some_and(|last| !last.is_good) {
-                    actions.push(Action::Undo);
-                }
-            }
-            if state.durable < state.log.len() {
-                actions.push(Action::Sync);
-            }
-            if node.applied < state.durable {
-                actions.push(Action::Apply);
-            }
-            if node.fence.is_some() {
-                actions.push(Action::Return);
-            }
-            if state.crashes < self.crashes {
-                actions.push(Action::Crash { keeps: true });
-                if state.durable < state.log.len() {
-                    actions.push(Action::Crash { keeps: false });
-                }
-            }
+    /// Whom a sidecar follows if nothing is wrong.
+    pub(crate) const fn first_peer(&self, at: usize) -> Peer {
+        if self.relay.is_some() && at != RELAY {
+            Peer::Relay
         } else {
-            actions.push(Action::Restart);
+            Peer::Node(0)
         }
-        for (at, sidecar) in state.sidecars.iter().enumerate() {
-            match (&sidecar.stream, &state.node) {
-                (None, Some(_)) => actions.push(Action::Connect(at)),
-                (Some(stream), Some(node)) => {
-                    if sidecar.sent < self.messages && stream.up.len() < 2 {
-                        actions.push(Action::Send(at));
-                    }
-                    if !stream.up.is_empty() {
-                        actions.push(Action::Receive(at));
-                    }
-                    if stream.told < node.applied {
-                        actions.push(Action::Tell(at));
-                    }
-                    if state.cuts < self.cuts {
-                        actions.push(Action::Cut(at));
-                    }
-                }
-                _ => (),
-            }
-            if sidecar.stream.as_ref().is_some_and(|s| !s.down.is_empty()) {
-                actions.push(Action::Deliver(at));
-            }
-            if state.requests < self.requests {
-                actions.push(Action::Request(at));
-            }
-            if let Some(flight) = &sidecar.flight {
-                match flight.answer {
-                    None if state.node.is_some() => actions.push(Action::Judge(at)),
-                    None => (),
-                    Some(_) => actions.push(Action::Land(at)),
-                }
-            }
+    }
+
+    /// A process of a sidecar that knows nothing.
+    pub(crate) fn sidecar(&self, at: usize, process: u8) -> Sidecar {
+        let relay = self.relay.filter(|_| at == RELAY);
+        Sidecar {
+            process,
+            holder: Holder::new(self.holders_drift()),
+            recent: Recent::new(self.remembered),
+            relay: relay.map(|lease| Relay::new(TICK * lease, self.grantors_drift())),
+            stream: None,
+            late: None,
+            kept: None,
+            flight: None,
+            sent: 0,
+            stood_still: 0,
+            began: Revision::ZERO,
         }
-        actions
     }
+}
 
-    pub(crate) fn next(&self, last: &State, action: Action) -> Option<State> {
-        let mut state = last.clone();
-        self.act(&mut state, action)?;
-        (state != *last).then_some(state)
-    }
-
-    #[allow(clippy::too_many_lines, reason = "a table of what each action does")]
-    fn act(&self, state: &mut State, action: Action) -> Option<()> {
-        let (nodes_now, sidecars_now) = (self.nodes_clock(state), self.sidecars_clock(state));
-        match action {
-            Action::Tick => state.now += 1,
-            Action::Deny => {
-                let is_there = state.log.last().is_some_and(|last| !last.is_good);
-                if is_there && self.mutation == Mutation::NoopWithoutFence {
-                    state.returned = revision(state.log.len());
-                    return Some(());
-                }
-                // Where it is there already, this is the empty fenced commit.
-                state.log.push(Entry {
-                    is_good: false,
-                    fenced: true,
-                });
-                if self.mutation == Mutation::ReturnBeforeDurable {
-                    self.begin_fence(state, revision(state.log.len()));
-                }
-            }
-            Action::Undo => state.log.push(Entry {
-                is_good: true,
-                fenced: false,
-            }),
-            Action::Sync => state.durable = state.log.len(),
-            Action::Apply => {
-                let entry = state.log[state.node.as_ref()?.applied];
-                let node = state.node.as_mut()?;
-                node.applied += 1;
-                let applied = revision(node.applied);
-                if entry.fenced && self.mutation != Mutation::ReturnBeforeDurable {
-                    self.begin_fence(state, applied);
-                }
-            }
-            Action::Return => {
-                let node = state.node.as_mut()?;
-                let Fence { revision, id, .. } = node.fence?;
-                let fenced = node.grantor.fenced(id, nodes_now)?;
-                if fenced.is_done {
-                    node.grantor.end(id);
-                    node.fence = None;
-                    state.returned = state.returned.max(revision);
-                    state.seen.fence_by_acknowledgement |= fenced.acknowledged > 0;
-                    state.seen.fence_by_expiry |= fenced.ran_out > 0;
-                }
-            }
-            Action::Crash { keeps } => {
-                state.node = None;
-                state.crashes += 1;
-                if !keeps {
-                    state.log.truncate(state.durable);
-                }
-                state.durable = state.log.len();
-            }
-            Action::Restart => {
-                state.incarnation += 1;
-                state.node = Some(self.start_node(state, state.durable, true));
-                for sidecar in &mut state.sidecars {
-                    sidecar.stream = None;
-                    sidecar.holder.disconnected();
-                }
-            }
-            Action::Connect(at) => {
-                let applied = state.node.as_ref()?.applied;
-                let sidecar = &mut state.sidecars[at];
-                let mut stream = Stream {
-                    up: Vec::new(),
-                    down: Vec::new(),
-                    told: usize::try_from(sidecar.recent.applied().number()).unwrap(),
-                };
-                if sidecar.recent.applied() == Revision::ZERO {
-                    stream.down.push(Down::Reset(revision(applied)));
-                    stream.told = applied;
-                }
-                sidecar.stream = Some(stream);
-            }
-            Action::Send(at) => {
-                let sidecar = &mut state.sidecars[at];
-                let sequence = sidecar.holder.send(sidecars_now);
-                if self.mutation == Mutation::LeaseWithoutAnswer {
-                    sidecar.holder.answered(sequence, Some(TICK * LEASE));
-                }
-                let stream = sidecar.stream.as_mut()?;
-                let mut applied = sidecar.recent.applied();
-                if self.mutation == Mutation::AcknowledgeBeforeApply {
-                    for down in &stream.down {
-                        if let Down::Commit(revision) | Down::Reset(revision) = down {
-                            applied = applied.max(*revision);
-                        }
-                    }
-                }
-                stream.up.push((sequence, applied));
-                sidecar.sent += 1;
-            }
-            Action::Receive(at) => {
-                let session = (at, state.incarnation);
-                let stream = state.sidecars[at].stream.as_mut()?;
-                let (sequence, applied) = stream.up.remove(0);
-                let grantor = &mut state.node.as_mut()?.grantor;
-                grantor.advance(nodes_now);
-                let lease = grantor.renew(&session, applied, applied, nodes_now, None);
-                stream.down.push(Down::Answer(sequence, lease));
-            }
-            Action::Tell(at) => {
-                let stream = state.sidecars[at].stream.as_mut()?;
-                stream.told += 1;
-                stream.down.push(Down::Commit(revision(stream.told)));
-            }
-            Action::Deliver(at) => {
-                let sidecar = &mut state.sidecars[at];
-                match sidecar.stream.as_mut()?.down.remove(0) {
-                    Down::Reset(revision) if self.mutation == Mutation::NoReset => {
-                        sidecar.recent.reset(Revision::ZERO);
-                        sidecar.recent.apply(revision, []);
-                    }
-                    Down::Reset(revision) => sidecar.recent.reset(revision),
-                    Down::Commit(revision) => sidecar.recent.apply(revision, [SUBJECT]),
-                    Down::Answer(sequence, lease) => {
-                        if self.mutation == Mutation::LeaseFromReceipt {
-                            let late = sidecar.holder.send(sidecars_now);
-                            sidecar.holder.answered(late, lease);
-                        } else {
-                            sidecar.holder.answered(sequence, lease);
-                        }
-                    }
-                }
-            }
-            Action::Cut(at) => {
-                state.cuts += 1;
-                let sidecar = &mut state.sidecars[at];
-                sidecar.stream = None;
-                sidecar.holder.disconnected();
-                if self.mutation == Mutation::ForgetOnCut {
-                    let node = state.node.as_mut()?;
-                    // As if all leases had run out; with one sidecar it has one.
-                    node.grantor.advance(nodes_now + TICK * LEASE * 2);
-                }
-            }
-            Action::Request(at) => {
-                state.requests += 1;
-                let arrived = state.returned;
-                let kept = state.sidecars[at].kept;
-                if let Some((revision, is_yes)) = kept
-                    && self.may_use(&state.sidecars[at], revision, sidecars_now)
-                {
-                    state.seen.cached_yes |= is_yes;
-                    state.seen.late_yes |= is_yes && revision < arrived;
-                    return Some(());
-                }
-                let flight = &mut state.sidecars[at].flight;
-                match flight {
-                    Some(flight) => flight.waiting.push(arrived),
-                    None => {
-                        *flight = Some(Flight {
-                            answer: None,
-                            waiting: vec![arrived],
-                        });
-                    }
-                }
-            }
-            Action::Judge(at) => {
-                let applied = state.node.as_ref()?.applied;
-                let is_good = state.log[applied - 1].is_good;
-                state.sidecars[at].flight.as_mut()?.answer = Some((revision(applied), is_good));
-            }
-            Action::Land(at) => {
-                let flight = state.sidecars[at].flight.take()?;
-                let (revision, is_yes) = flight.answer?;
-                let mut waiting = flight.waiting.into_iter();
-                // The answer was made after the first had arrived.
-                let first = waiting.next()?;
-                state.seen.late_yes |= is_yes && revision < first;
-                state.sidecars[at].kept = Some((revision, is_yes));
-                let holds = self.may_use(&state.sidecars[at], revision, sidecars_now);
-                if holds || self.mutation == Mutation::UncheckedJoin {
-                    for arrived in waiting {
-                        state.seen.joined_yes |= is_yes;
-                        state.seen.late_yes |= is_yes && revision < arrived;
-                    }
-                } else if waiting.len() > 0 {
-                    // They ask anew.
-                    state.sidecars[at].flight = Some(Flight {
-                        answer: None,
-                        waiting: waiting.collect(),
-                    });
-                }
-            }
-        }
-        Some(())
-    }
-
-    fn begin_fence(&self, state: &mut State, revision: Revision) {
-        let (since, now) = (state.now, self.nodes_clock(state));
-        let Some(node) = &mut state.node else {
-            return;
-        };
-        if self.mutation != Mutation::NoFloor {
-            node.grantor.raise(revision);
-        }
-        if let Some(earlier) = node.fence.take() {
-            node.grantor.end(earlier.id);
-        }
-        let id = node.grantor.fence(revision, now);
-        node.fence = Some(Fence {
-            revision,
-            id,
-            since,
-        });
-    }
-
-    fn may_use(&self, sidecar: &Sidecar, revision: Revision, now: BootTime) -> bool {
-        sidecar.holder.holds(now)
-            && (sidecar.recent.is_current(revision, &[SUBJECT])
-                || self.mutation == Mutation::UncheckedEntry)
-    }
-
-    /// Whether every lease that is held is one that the authority waits for.
-    pub(crate) fn leases_are_covered(&self, state: &State) -> bool {
-        let Some(node) = &state.node else {
-            return true;
-        };
-        let now = self.nodes_clock(state);
-        let mut grantor = node.grantor.clone();
-        grantor.advance(now);
-        let held = state.sidecars.iter();
-        let held = held.filter(|sidecar| sidecar.holder.holds(self.sidecars_clock(state)));
-        now < node.quiet_from || held.count() <= grantor.len()
-    }
-
-    /// Whether no fence is open for longer than its bound: a lease, and that of an
-    /// earlier incarnation.
-    pub(crate) fn fences_end_in_time(&self, state: &State) -> bool {
-        let Some(node) = &state.node else {
-            return true;
-        };
-        let Some(Fence { id, since, .. }) = node.fence else {
-            return true;
-        };
-        // By the slowest clock, which shows three quarters.
-        let bound = u64::from(LEASE) * 5 / 3 + 1;
-        let now = self.nodes_clock(state);
-        let fenced = node.grantor.clone().fenced(id, now);
-        state.now <= since + bound || fenced.is_some_and(|fenced| fenced.is_done)
-    }
+/// What a clock shows.
+fn clock(rate: u32, now: u64) -> BootTime {
+    BootTime::new(TICK / 4 * rate * u32::try_from(now).unwrap())
 }
