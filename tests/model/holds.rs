@@ -100,6 +100,15 @@ fn it_holds_for_a_relay_and_who_follows_it() {
 }
 
 #[test]
+fn it_holds_for_a_relay_and_two_who_follow_it() {
+    holds(
+        "relay of two",
+        worlds::relay_of_two(more()),
+        &[FROM_CACHE, FROM_RELAY, BY_ACKNOWLEDGEMENT, BY_EXPIRY],
+    );
+}
+
+#[test]
 fn it_holds_for_a_relay_that_is_started_anew() {
     holds(
         "relay restarts",

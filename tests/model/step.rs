@@ -53,7 +53,7 @@ impl World {
                 }
             }
             Action::Change(change) => self.change(state, change)?,
-            Action::Sync => state.volume.durable = state.volume.log.len(),
+            Action::Sync => self.sync(state)?,
             Action::Apply => self.apply(state)?,
             Action::Crash => {
                 state.spent.crashes += 1;
@@ -179,11 +179,29 @@ impl World {
             is_fenced,
             changed,
         });
-        if self.mutation == Mutation::ReturnBeforeDurable {
-            self.apply(state)?;
-        } else if !self.in_steps {
-            state.volume.durable = state.volume.log.len();
-            self.apply(state)?;
+        match self.mutation {
+            Mutation::ReturnBeforeDurable => self.apply(state)?,
+            // It is shown at once, though it returns only when it is durable.
+            Mutation::NoopBeforeDurable => {
+                state.nodes[state.volume.owner].as_mut()?.applied += 1;
+            }
+            _ if !self.in_steps => {
+                state.volume.durable = state.volume.log.len();
+                self.apply(state)?;
+            }
+            _ => (),
+        }
+        Some(())
+    }
+
+    fn sync(&self, state: &mut State) -> Option<()> {
+        let volume = &mut state.volume;
+        let synced = &volume.log[volume.durable..];
+        let is_fenced = synced.iter().any(|entry| entry.is_fenced);
+        volume.durable = volume.log.len();
+        let all = revision(volume.durable);
+        if self.mutation == Mutation::NoopBeforeDurable && is_fenced {
+            self.fence(state, all)?;
         }
         Some(())
     }

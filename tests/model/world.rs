@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) rates: Rates,
     pub(crate) sidecars: usize,
     /// How many messages each sidecar may send.
-    pub(crate) messages: [u64; 2],
+    pub(crate) messages: [u64; 3],
     /// How many of them may be without an answer.
     pub(crate) outstanding: usize,
     /// Whether answers to them take time. Where they don't, a holder only has its lease
@@ -54,7 +54,7 @@ pub(crate) struct Rates {
     /// Of the authority, and of the process that the volume is moved to.
     pub(crate) nodes: [u32; 2],
     /// Of the sidecars.
-    pub(crate) sidecars: [u32; 2],
+    pub(crate) sidecars: [u32; 3],
 }
 
 impl Rates {
@@ -62,7 +62,7 @@ impl Rates {
     pub(crate) const fn of(nodes: u32, sidecars: u32) -> Self {
         Self {
             nodes: [nodes; 2],
-            sidecars: [sidecars; 2],
+            sidecars: [sidecars; 3],
         }
     }
 }

@@ -29,7 +29,7 @@ const SMALLEST: World = World {
     drift: Drift::millionths(250_000),
     rates: Rates::of(5, 3),
     sidecars: 1,
-    messages: [2; 2],
+    messages: [2; 3],
     outstanding: 1,
     slow_answers: false,
     lingering: false,
@@ -45,7 +45,7 @@ pub(crate) fn messages(more: u8) -> World {
     World {
         ticks: 4,
         leases: &[2],
-        messages: [3 + u64::from(more); 2],
+        messages: [3 + u64::from(more); 3],
         outstanding: 2,
         slow_answers: true,
         lingering: true,
@@ -61,7 +61,7 @@ pub(crate) fn drift(nodes: u32, sidecars: u32, more: u8) -> World {
         leases: &[3],
         drift: Drift::millionths(500_000),
         rates: Rates::of(nodes, sidecars),
-        messages: [2 + u64::from(more); 2],
+        messages: [2 + u64::from(more); 3],
         slow_answers: true,
         ..SMALLEST
     }
@@ -107,7 +107,7 @@ pub(crate) fn sleep(more: u8) -> World {
         leases: &[2],
         commits: 3,
         changes: &[Change::Deny, Change::Undo],
-        messages: [2 + u64::from(more); 2],
+        messages: [2 + u64::from(more); 3],
         limits: Limits {
             flights: 1,
             restarts: 1,
@@ -144,7 +144,7 @@ pub(crate) fn moved(more: u8) -> World {
         // The process that lives on is slow, the one that waits for it fast.
         rates: Rates {
             nodes: [3, 5],
-            sidecars: [3, 3],
+            sidecars: [3; 3],
         },
         tenure: Some(2),
         limits: Limits {
@@ -188,6 +188,17 @@ pub(crate) fn relay(more: u8) -> World {
     }
 }
 
+/// A relay and two sidecars that follow it.
+pub(crate) fn relay_of_two(more: u8) -> World {
+    World {
+        sidecars: 3,
+        messages: [2 + u64::from(more), 1, 1],
+        limits: NOTHING,
+        elsewhere: false,
+        ..relay(0)
+    }
+}
+
 /// A relay that is started anew.
 pub(crate) fn relay_restarts(more: u8) -> World {
     World {
@@ -204,7 +215,7 @@ pub(crate) fn relay_restarts(more: u8) -> World {
 pub(crate) fn relay_resets(more: u8) -> World {
     World {
         ticks: 3 + u64::from(more),
-        messages: [2; 2],
+        messages: [2; 3],
         limits: Limits {
             cuts: 1,
             resets: 1,
@@ -218,7 +229,7 @@ pub(crate) fn relay_resets(more: u8) -> World {
 pub(crate) fn relay_is_behind(more: u8) -> World {
     World {
         ticks: 1 + u64::from(more),
-        messages: [0, 2],
+        messages: [0, 2, 0],
         limits: Limits {
             flights: 1,
             joins: 1,
@@ -234,7 +245,7 @@ pub(crate) fn relay_is_behind(more: u8) -> World {
 pub(crate) fn relay_is_slow(more: u8) -> World {
     World {
         ticks: 4 + u64::from(more),
-        messages: [4, 1],
+        messages: [4, 1, 0],
         outstanding: 3,
         limits: NOTHING,
         elsewhere: false,
@@ -253,9 +264,9 @@ pub(crate) fn relay_drift(rates: [u32; 3], more: u8) -> World {
         ticks: 4 + u64::from(more),
         rates: Rates {
             nodes: [nodes; 2],
-            sidecars: [relays, sidecars],
+            sidecars: [relays, sidecars, sidecars],
         },
-        messages: [1 + u64::from(more); 2],
+        messages: [1 + u64::from(more); 3],
         limits: NOTHING,
         elsewhere: false,
         ..relay(0)
