@@ -88,7 +88,8 @@ impl<S: Clone + Ord> Grantor<S> {
     }
 
     /// Raises the floor: a fenced commit was applied. From then on nobody gets a
-    /// lease who has not applied it, so that its fence ends within one lease.
+    /// lease who has not applied it, so that its fence ends within one lease, or within
+    /// two where it waits for those who follow a relay.
     pub fn raise(&mut self, floor: Revision) {
         self.floor = self.floor.max(floor);
     }
