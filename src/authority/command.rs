@@ -528,7 +528,7 @@ fn decide_alone(
         Command::TellExpiry(ids) => Ok(upkeep::tell_expiry(view, ids, context.now)),
         Command::Remove(ids) => Ok(upkeep::remove(view, ids, context.now)),
         Command::Forget(credentials, requests) => Ok(upkeep::forget(credentials, requests)),
-        Command::RecordEvents(_) => Ok(Decision::nothing(Answer::Nothing)),
+        Command::RecordEvents(_) | Command::Fence => Ok(Decision::nothing(Answer::Nothing)),
         Command::EraseEvents(erasure) => Ok(Decision {
             writes: erasure.writes(),
             answer: Answer::Nothing,
@@ -543,7 +543,6 @@ fn decide_alone(
         Command::EndSecrets(ask) => keys::end_secrets(view, ask, context.now),
         Command::Rekey(made) => Ok(keys::rekey(view, made, context)),
         Command::Beat(beat) => upkeep::beat(view, beat),
-        Command::Fence => Ok(Decision::nothing(Answer::Nothing)),
     }
 }
 

@@ -297,11 +297,11 @@ impl Committer {
                 group.answer(waiting, Ok(revision));
                 return Ok(());
             }
-            let began = self.sessions.now();
+            let begun = self.sessions.begin();
             match self.store.commit(std::mem::take(&mut group.batch)) {
                 Ok(revision) => {
                     self.feed.catch_up(Some(revision))?;
-                    self.sessions.committed(began);
+                    self.sessions.committed(begun);
                     group.answer(waiting, Ok(revision));
                     return Ok(());
                 }

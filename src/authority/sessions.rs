@@ -21,7 +21,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::record::{Incarnation, Node};
-use crate::domain::lease::{BootClock, BootTime, Drift, Grantor, SystemBootClock};
+use crate::domain::lease::{
+    BootClock, BootTime, Drift, Grantor, Sequence, SystemBootClock, Tenure,
+};
 use crate::domain::names::Principal;
 use crate::domain::random::{self, Random, RandomUnavailable};
 use crate::domain::revision::Revision;
@@ -87,6 +89,7 @@ struct State {
     clean_at: usize,
     /// Whether the store names this process: what it may grant is on record.
     registered: bool,
+    tenure: Tenure,
 }
 
 #[derive(Debug)]
@@ -141,6 +144,7 @@ impl Sessions {
                 known: HashMap::default(),
                 clean_at: FEW,
                 registered: false,
+                tenure: Tenure::new(settings.length, Drift::STATED),
             }),
             settings,
             before,
@@ -181,12 +185,23 @@ impl Sessions {
         }
     }
 
-    /// Notes that a commit is durable and applied that was begun at this time.
-    pub(super) fn committed(&self, began: BootTime) {
-        if !self.state.lock().registered {
-            return;
-        }
-        let ends_at = began + Drift::STATED.at_most(self.settings.length);
+    /// Notes that a commit is about to be made.
+    pub(super) fn begin(&self) -> Sequence {
+        self.state.lock().tenure.begin(self.now())
+    }
+
+    /// Notes that a commit is durable and applied.
+    pub(super) fn committed(&self, begun: Sequence) {
+        let ends_at = {
+            let State {
+                tenure, registered, ..
+            } = &mut *self.state.lock();
+            if !*registered {
+                return;
+            }
+            tenure.synced(begun);
+            tenure.within()
+        };
         let nanos = u64::try_from(ends_at.since_start().as_nanos()).unwrap_or(u64::MAX);
         if self.own_end.fetch_max(nanos, Ordering::AcqRel) == 0 {
             self.bell.send_replace(());
@@ -301,18 +316,19 @@ impl Session {
     /// A message of the session that has just arrived: it has applied a revision, and
     /// acknowledges another for itself and all that follow it. Returns the lease that
     /// it gets.
+    #[must_use]
     pub fn renew(&self, applied: Revision, acknowledged: Revision) -> Option<Duration> {
         let sessions = &*self.sessions;
         let mut state = sessions.state.lock();
         if !state.known.contains_key(&self.id) {
             return None;
         }
-        let (now, own_end) = (sessions.now(), sessions.own_end()?);
+        let (now, within) = (sessions.now(), state.tenure.within());
         state.grantor.advance(now);
         let before = state.grantor.settled();
         let lease = state
             .grantor
-            .renew(&self.id, applied, acknowledged, now, Some(own_end));
+            .renew(&self.id, applied, acknowledged, now, Some(within));
         let after = state.grantor.settled();
         drop(state);
         if before != after {

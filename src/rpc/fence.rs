@@ -41,17 +41,16 @@ impl Fencing {
             return Ok(None);
         };
         let authority = shared.authority()?;
-        let revision = match at.revision() {
-            Some(revision) => revision,
+        let revision = if let Some(revision) = at.revision() {
+            revision
+        } else {
             // There was nothing to change.
-            None => {
-                let how = How {
-                    fence: Some(at),
-                    ..How::BY_CREDD
-                };
-                let done = authority.run_as(Command::Fence, how).await;
-                done.map_err(|error| status::of_command(&error))?.revision
-            }
+            let how = How {
+                fence: Some(at),
+                ..How::BY_CREDD
+            };
+            let done = authority.run_as(Command::Fence, how).await;
+            done.map_err(|error| status::of_command(&error))?.revision
         };
         shared.limits.give_back();
         let fence = authority.sessions().fence(revision, call.answer_before);

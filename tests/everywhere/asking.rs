@@ -203,7 +203,7 @@ impl Asker {
 /// The status of what the service behind Envoy, or Envoy, answers.
 async fn through_envoy(address: SocketAddr, token: &str) -> Option<u16> {
     let request = format!(
-        "GET / HTTP/1.1\r\nhost: service\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        "GET /whoami HTTP/1.1\r\nhost: service\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
     );
     let mut stream = TcpStream::connect(address).await.ok()?;
     stream.write_all(request.as_bytes()).await.ok()?;

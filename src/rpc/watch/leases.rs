@@ -157,7 +157,7 @@ fn read_uses(
             Ok(id) => read.push((
                 id,
                 Generation::new(generation),
-                used_at.and_then(|used_at| convert::read_timestamp(used_at)),
+                used_at.and_then(convert::read_timestamp),
             )),
             Err(_) => violations.add(
                 &format!("renewal.uses[{at}].credential_id"),

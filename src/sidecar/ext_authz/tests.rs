@@ -106,15 +106,15 @@ fn verdict(verdict: v1::Verdict) -> v1::VerifyResponse {
 
 /// A verifier that says one thing.
 struct Says {
-    says: Result<v1::VerifyResponse, Status>,
+    answer: Result<v1::VerifyResponse, Status>,
     served: Served,
     rules: Option<Arc<HeaderRules>>,
 }
 
 impl Says {
-    fn new(says: Result<v1::VerifyResponse, Status>) -> Self {
+    fn new(answer: Result<v1::VerifyResponse, Status>) -> Self {
         Self {
-            says,
+            answer,
             served: Served::Asked,
             rules: Some(Arc::new(rules())),
         }
@@ -123,7 +123,7 @@ impl Says {
 
 impl Verifier for Says {
     async fn verify(&self, _: v1::VerifyRequest) -> Result<Verified, Status> {
-        self.says
+        self.answer
             .clone()
             .map(|response| verified(response, self.served))
     }
