@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     "proto/credd/v1/verification_service.proto",
     "proto/credd/v1/audit_service.proto",
     "proto/credd/store/v1/record.proto",
+    "proto/credd/store/v1/backup.proto",
 ];
 
 /// What Envoy asks of a sidecar. Its descriptors are none of what the authority

@@ -21,6 +21,7 @@ use crate::store::Store;
 
 pub mod audit;
 pub mod background;
+pub mod backup;
 pub mod caller;
 pub mod command;
 pub mod committer;
@@ -42,6 +43,7 @@ mod overlay;
 pub mod record;
 pub mod rekey;
 pub mod reseal;
+pub mod restoring;
 pub mod retention;
 pub mod sessions;
 pub mod sweep;
@@ -51,6 +53,7 @@ pub mod verify;
 pub mod watch;
 
 use audit::{Audit, AuditWriter};
+use backup::Backups;
 use command::Quotas;
 use committer::{Commands, Committer};
 use feed::Feed;
@@ -73,6 +76,7 @@ pub struct Authority {
     index: Arc<Index>,
     hub: Arc<Hub>,
     log: Arc<LogReader>,
+    backups: Backups,
     commands: Commands,
     uses: Uses,
     audit: Audit,
@@ -168,7 +172,8 @@ impl Authority {
             store: store.id(),
             index: Arc::clone(feed.index()),
             hub: Arc::clone(feed.hub()),
-            log: Arc::new(LogReader::new(store, Arc::clone(feed.index()))),
+            log: Arc::new(LogReader::new(Arc::clone(&store), Arc::clone(feed.index()))),
+            backups: Backups::new(store),
             commands,
             uses,
             audit,

@@ -24,6 +24,7 @@ pub mod profile;
 pub mod random;
 pub mod recent;
 pub mod rekeyed;
+pub mod restored;
 pub mod revision;
 pub mod rights;
 pub mod secret;

@@ -15,6 +15,9 @@ fn main() -> ExitCode {
         Command::Sidecar(layers) => end(layers.settings(&log), sidecar::process),
         Command::Init(layers) => end(layers.settings(&log), process::init),
         Command::Admin(Admin::Recover(layers)) => end(layers.settings(&log), process::recover),
+        Command::Restore { given, layers } => end(layers.settings(&log), |settings| {
+            process::restore(settings, given)
+        }),
         Command::Config(command) => command.run(&log),
         Command::Keyring(command) => command.run(&log),
     }
@@ -22,7 +25,7 @@ fn main() -> ExitCode {
 
 fn end(
     settings: Result<Settings, Problems>,
-    task: fn(&Settings) -> Result<(), Failure>,
+    task: impl FnOnce(&Settings) -> Result<(), Failure>,
 ) -> ExitCode {
     let settings = match settings {
         Ok(settings) => settings,

@@ -37,6 +37,8 @@ use crate::authority::Authority;
 #[derive(Clone, Debug, Default)]
 pub struct Shared {
     authority: Arc<OnceLock<Arc<Authority>>>,
+    /// Whether there is to be none: its store was restored, and is not to be asked.
+    restored: Arc<OnceLock<()>>,
     tokens: Arc<OnceLock<Arc<dyn Tokens>>>,
     /// What callers may ask for.
     pub limits: Arc<Limits>,
@@ -62,6 +64,12 @@ impl Shared {
         let _ = self.authority.set(authority);
     }
 
+    /// Says that the store was restored, and that nobody is answered before the
+    /// revocations since were given, or given up.
+    pub fn set_restored(&self) {
+        let _ = self.restored.set(());
+    }
+
     /// Lets tokens of other issuers name callers; the first one stays.
     pub fn set_tokens(&self, tokens: Arc<dyn Tokens>) {
         let _ = self.tokens.set(tokens);
@@ -77,8 +85,13 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// UNAVAILABLE (`STARTING`) while it is being loaded.
+    /// UNAVAILABLE: `STARTING` while it is being loaded, `RESTORED` if it is not to be
+    /// asked.
     pub fn authority(&self) -> Result<&Arc<Authority>, Status> {
-        self.authority.get().ok_or_else(status::starting)
+        let missing = || match self.restored.get() {
+            Some(()) => status::restored(),
+            None => status::starting(),
+        };
+        self.authority.get().ok_or_else(missing)
     }
 }

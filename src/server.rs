@@ -16,6 +16,8 @@ pub mod metrics;
 pub mod open;
 pub mod panics;
 pub mod process;
+pub mod progress;
+pub mod restore;
 pub mod run;
 pub mod supervise;
 pub mod telemetry;

@@ -23,6 +23,7 @@ use crate::domain::names::{Principal, ProfileName, Tenant};
 use crate::domain::permission::Permission;
 use crate::domain::profile::{ProfileFamily, ProfileRef};
 use crate::domain::random::Random;
+use crate::domain::restored::Restored;
 use crate::domain::revision::Revision;
 use crate::domain::rights::{Binding, BindingRecord, Given, Held};
 use crate::domain::secret::Secret;
@@ -38,6 +39,7 @@ mod known;
 mod life;
 mod quota;
 mod request;
+mod restore;
 mod reveal;
 mod upkeep;
 
@@ -49,6 +51,7 @@ pub use known::{Known, KnownOwner, KnownRecord};
 pub use life::{Changes, ReportLeak, Rotate, SetState, Update, sealing_context};
 pub use quota::Quotas;
 pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
+pub use restore::{Lost, Restore};
 pub use reveal::{NotRevealed, Reveal};
 pub use upkeep::Beat;
 
@@ -99,6 +102,8 @@ pub enum Command {
     Beat(Beat),
     /// Does nothing, for who waits for what was done before.
     Fence,
+    /// Does what a restore asks for.
+    Restore(Box<Restore>),
 }
 
 impl Command {
@@ -128,6 +133,7 @@ impl Command {
             }
             Self::Directory(command) => command.subjects(),
             Self::Beat(_) => vec![node_key()],
+            Self::Restore(restore) => restore.subjects(),
             Self::Import(_)
             | Self::RecordUses(_)
             | Self::Forget(..)
@@ -171,6 +177,7 @@ impl Command {
         match self {
             Self::Directory(command) => command.is_first(),
             Self::Import(_) => true,
+            Self::Restore(restore) => restore.is_first(),
             _ => self.is_alone(),
         }
     }
@@ -212,6 +219,8 @@ pub trait View {
 
     /// The keys that the store was used with, and the commit that wrote that.
     fn keyring(&self) -> Option<(Arc<KeyringState>, Revision)>;
+    /// What the store was restored from; as of the last commit.
+    fn restored(&self) -> Option<Arc<Restored>>;
     /// What remains on a version of a key at a time. As of the last commit: what a
     /// group adds is made with the active ones.
     fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining;
@@ -543,6 +552,7 @@ fn decide_alone(
         Command::EndSecrets(ask) => keys::end_secrets(view, ask, context.now),
         Command::Rekey(made) => Ok(keys::rekey(view, made, context)),
         Command::Beat(beat) => upkeep::beat(view, beat),
+        Command::Restore(ask) => Ok(restore::decide(view, ask, context.now)),
     }
 }
 

@@ -123,9 +123,11 @@ impl Feed {
             _ => (),
         }
         index.apply(start, |_| ());
+        let (_, restored) = index.read(|index| index.restored());
+        let origin = restored.map_or(store.id(), |restored| restored.origin);
         let feed = Self {
             hub: Arc::new(Hub::new(start, ring)),
-            audit: watch::Sender::new(audited.head(store.id())?),
+            audit: watch::Sender::new(audited.head(origin)?),
             index,
             store,
             keys: OnceLock::new(),
@@ -292,6 +294,7 @@ fn write(writer: &mut Writer<'_>, record: Record, revision: Revision) {
         Record::Request(name, record) => writer.set_request(name, record, revision),
         Record::Keyring(state) => writer.set_keyring(state, revision),
         Record::Node(node) => writer.set_node(node, revision),
+        Record::Restored(restored) => writer.set_restored(restored, revision),
         Record::Rekeyed(id, Some(rekeyed)) => writer.set_rekeyed(id, &rekeyed, revision),
         // The first is deleted with the record that has it in itself, and the index has
         // no part in what is told of changes.

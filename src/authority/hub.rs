@@ -117,6 +117,7 @@ impl Event {
             | Record::Uses(..)
             | Record::Request(..)
             | Record::Keyring(_)
+            | Record::Restored(_)
             | Record::Rekeyed(..)
             | Record::Audit(..)
             | Record::Node(_)

@@ -25,6 +25,7 @@ use crate::domain::credential::{Action, Credential, State, Uses};
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
 use crate::domain::rekeyed::Rekeyed;
+use crate::domain::restored::Restored;
 use crate::domain::revision::{Position, Revision};
 use crate::domain::time::Timestamp;
 
@@ -55,6 +56,8 @@ pub struct Index {
     tombstones: RwLock<Tombstones>,
     /// The keys that the store was used with, and the commit that wrote that.
     keyring: RwLock<Option<(Arc<KeyringState>, Revision)>>,
+    /// What it was restored from, if it was, and the commit that wrote that.
+    restored: RwLock<Option<(Arc<Restored>, Revision)>>,
     key_use: Mutex<KeyUse>,
     /// The process that works on the store, and the commit that wrote that.
     node: RwLock<Option<(Node, Revision)>>,
@@ -106,6 +109,7 @@ impl Index {
             requests_of: RwLock::default(),
             tombstones: RwLock::default(),
             keyring: RwLock::default(),
+            restored: RwLock::default(),
             key_use: Mutex::default(),
             node: RwLock::default(),
             sequence: AtomicU64::new(0),
@@ -291,6 +295,13 @@ impl<'a> Reader<'a> {
         *self.0.node.read()
     }
 
+    /// What the store was restored from, if it was.
+    #[must_use]
+    pub fn restored(&self) -> Option<Arc<Restored>> {
+        let restored = self.0.restored.read();
+        restored.as_ref().map(|(restored, _)| Arc::clone(restored))
+    }
+
     /// What remains on a version of a key at a time.
     #[must_use]
     pub fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining {
@@ -470,6 +481,14 @@ impl Writer<'_> {
         let mut keyring = self.index.keyring.write();
         if keyring.as_ref().is_none_or(|(_, held)| *held < revision) {
             *keyring = state.map(|state| (state, revision));
+        }
+    }
+
+    /// Sets what the store was restored from.
+    pub(super) fn set_restored(&self, restored: Option<Arc<Restored>>, revision: Revision) {
+        let mut held = self.index.restored.write();
+        if held.as_ref().is_none_or(|(_, held)| *held < revision) {
+            *held = restored.map(|restored| (restored, revision));
         }
     }
 

@@ -18,6 +18,7 @@ use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
 use crate::domain::names::{Owner, Principal, PrincipalName, ProfileName, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef};
+use crate::domain::restored::Restored;
 use crate::domain::revision::Revision;
 use crate::domain::rights::{Binding, BindingRecord, Held, Reach};
 use crate::domain::time::Timestamp;
@@ -81,6 +82,7 @@ impl<'a> Overlay<'a> {
                 Record::Uses(..)
                 | Record::Request(..)
                 | Record::Keyring(_)
+                | Record::Restored(_)
                 | Record::Audit(..)
                 | Record::Node(_)
                 | Record::Fence
@@ -260,6 +262,10 @@ impl View for Overlay<'_> {
 
     fn keyring(&self) -> Option<(Arc<KeyringState>, Revision)> {
         self.read(|index| index.keyring())
+    }
+
+    fn restored(&self) -> Option<Arc<Restored>> {
+        self.read(|index| index.restored())
     }
 
     fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining {

@@ -16,6 +16,7 @@
 //! | `m` + id (16 bytes) | a `RekeyedRecord` |
 //! | `n` | a `NodeRecord` |
 //! | `f` | a `FenceRecord` |
+//! | `s` | a `RestoredRecord` |
 //!
 //! A value is one byte, the format of the record, and the message in it. A
 //! record of a newer format is refused, never guessed at.
@@ -36,6 +37,7 @@ use crate::domain::keyring::{KeyVersion, KeyringState, sealed_under};
 use crate::domain::names::{Owner, PrincipalName, ProfileName, Role, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
 use crate::domain::rekeyed::Rekeyed;
+use crate::domain::restored::Restored;
 use crate::domain::rights::{Binding, BindingRecord, Reach};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Generation;
@@ -44,9 +46,10 @@ use crate::proto::store as stored;
 pub mod audit;
 mod credential;
 mod directory;
-mod keyring;
+pub(super) mod keyring;
 mod node;
 mod profile;
+mod restored;
 
 use audit::{AUDIT, AuditKey};
 pub use profile::to_message as profile_message;
@@ -67,6 +70,7 @@ const KEYRING: u8 = b'k';
 const REKEYED: u8 = b'm';
 const NODE: u8 = b'n';
 const FENCE: u8 = b'f';
+const RESTORED: u8 = b's';
 /// Between the parts of a key: no name has it.
 const END: u8 = 0;
 
@@ -93,6 +97,8 @@ pub enum Record {
     Keyring(Option<Arc<KeyringState>>),
     /// What was made anew of a credential's secrets.
     Rekeyed(CredentialId, Option<Arc<Rekeyed>>),
+    /// That the store was restored.
+    Restored(Option<Arc<Restored>>),
     /// A part of the audit log, as bytes: see [`audit`].
     Audit(AuditKey, Option<Bytes>),
     /// The process that works on the store.
@@ -240,6 +246,19 @@ pub const fn keyring_key() -> Bytes {
     Bytes::from_static(&[KEYRING])
 }
 
+/// Whether a key may stand in a backup: all but those of requests, whose answers are
+/// kept for nobody but who asked.
+#[must_use]
+pub fn is_in_backup(key: &[u8]) -> bool {
+    key.first() != Some(&REQUEST)
+}
+
+/// The key of that the store was restored.
+#[must_use]
+pub const fn restored_key() -> Bytes {
+    Bytes::from_static(&[RESTORED])
+}
+
 /// The key of what was made anew of a credential's secrets.
 #[must_use]
 pub fn rekeyed_key(id: CredentialId) -> Bytes {
@@ -272,6 +291,7 @@ impl Record {
             Self::Binding(binding, _) => binding_key(binding),
             Self::Request(name, _) => request_key(name),
             Self::Keyring(_) => keyring_key(),
+            Self::Restored(_) => restored_key(),
             Self::Audit(key, _) => key.to_bytes(),
             Self::Rekeyed(id, _) => rekeyed_key(*id),
             Self::Node(_) => node_key(),
@@ -313,6 +333,9 @@ impl Record {
             Self::Rekeyed(_, record) => record
                 .as_deref()
                 .map(|record| envelope(&keyring::write_rekeyed(record))),
+            Self::Restored(record) => record
+                .as_deref()
+                .map(|record| envelope(&restored::write(record))),
             Self::Audit(_, value) => value.clone(),
             Self::Node(record) => record.as_ref().map(|record| envelope(&node::write(record))),
             Self::Fence => Some(envelope(&stored::FenceRecord {})),
@@ -409,6 +432,10 @@ impl Record {
                 }
                 None => Err("it is never deleted".to_owned()),
             },
+            RESTORED if rest.is_empty() => {
+                let read = |value: &Bytes| restored::read(&open_envelope(value)?);
+                Ok(Self::Restored(read_value(value, read)?))
+            }
             AUDIT => Ok(Self::Audit(AuditKey::parse(rest)?, value.cloned())),
             _ => Err("a key of a kind that this version of credd does not know".to_owned()),
         }

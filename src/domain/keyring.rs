@@ -325,6 +325,30 @@ impl Keyring {
             .collect()
     }
 
+    /// The MAC of what is said of a backup, with the active sealing key.
+    #[must_use]
+    pub fn mac_of_backup(&self, said: &[u8]) -> (KeyVersion, [u8; 32]) {
+        let key = self.sealing.active();
+        (key.version, key.mac_of_backup(said))
+    }
+
+    /// Whether this is the MAC that a version of the sealing key makes of what is said
+    /// of a backup.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyProblem::Missing`] if the version is not there.
+    pub fn is_mac_of_backup(
+        &self,
+        version: KeyVersion,
+        said: &[u8],
+        mac: &[u8; 32],
+    ) -> Result<bool, KeyProblem> {
+        let key = self.sealing.get(version);
+        let key = key.ok_or(KeyProblem::Missing(KeyKind::Sealing, version))?;
+        Ok(key.is_mac_of_backup(said, mac))
+    }
+
     /// Encrypts as [`Keyring::seal`] does, under a key that only who knows
     /// `password` can have: what is stored is useless without it.
     ///

@@ -15,6 +15,10 @@ use crate::domain::rights::Reach;
 use crate::proto::v1;
 use crate::proto::v1::operations_service_server::OperationsService;
 
+mod backup;
+
+pub use backup::BackupStream;
+
 /// The service.
 #[derive(Clone, Debug)]
 pub struct Operations(Shared);
@@ -82,6 +86,15 @@ impl OperationsService for Operations {
             keyring: Some(keyring(authority)),
             sessions: Some(sessions(authority)),
         }))
+    }
+
+    type BackupStream = BackupStream;
+
+    async fn backup(
+        &self,
+        request: Request<v1::BackupRequest>,
+    ) -> Result<Response<BackupStream>, Status> {
+        backup::begin(&self.0, &request).await
     }
 
     async fn rotate_pepper(

@@ -76,6 +76,7 @@ pub fn access(path: &str) -> Option<Access> {
     if let Some(rpc) = path.strip_prefix("/credd.v1.OperationsService/") {
         return Some(match rpc {
             "GetStatus" => Needs(Permission::ReadStatus),
+            "Backup" => Needs(Permission::Backup),
             "RotatePepper" | "RetirePepper" | "RotateSealingKey" | "RetireSealingKey" => {
                 Needs(Permission::ManageKeys)
             }
@@ -97,7 +98,7 @@ pub fn access(path: &str) -> Option<Access> {
 pub fn load(path: &str) -> Load {
     match path.rsplit_once('/').map_or("", |(_, rpc)| rpc) {
         "Verify" => Load::Verdict,
-        "VerifyStream" | "Watch" | "ListEvents" => Load::Stream,
+        "VerifyStream" | "Watch" | "ListEvents" | "Backup" => Load::Stream,
         // They read all of the log, and wait for each other.
         "VerifyChain" | "EraseEvents" => Load::Reading,
         rpc if rpc.starts_with("List") => Load::Reading,
@@ -131,7 +132,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rpcs, 47);
+        assert_eq!(rpcs, 48);
         for service in [
             "CredentialService",
             "VerificationService",

@@ -5,11 +5,13 @@
 //! wait for it (`RetryInfo`). Inner context stays in the log.
 
 use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::authority::backup::TakeError;
 use crate::authority::command::{NotRevealed, Refusal, Thing};
 use crate::authority::committer::CommandError;
 use crate::authority::hub::LogError;
@@ -20,6 +22,7 @@ use crate::domain::id::CredentialId;
 use crate::domain::jwt::JwtProblem;
 use crate::domain::names::InvalidText;
 use crate::domain::revision::StoreId;
+use crate::store::StoreError;
 
 const DOMAIN: &str = "credd";
 
@@ -174,6 +177,49 @@ pub fn starting() -> Status {
         "STARTING",
         "the server is loading its store",
         Duration::from_secs(1),
+    )
+}
+
+/// The store was restored, and what was revoked since the backup is good in it.
+#[must_use]
+pub fn restored() -> Status {
+    with_reason(
+        Code::Unavailable,
+        "RESTORED",
+        "the store was restored from a backup: give the revocations since with `credd restore --revocations`, or give them up",
+    )
+}
+
+/// Somebody else makes a backup.
+#[must_use]
+pub fn backup_running() -> Status {
+    with_retry(
+        Code::ResourceExhausted,
+        "BACKUP_RUNNING",
+        "another backup is being made: there is one at a time",
+        Duration::from_secs(10),
+    )
+}
+
+/// The status of a backup that came to nothing.
+#[must_use]
+pub fn of_backup(error: &TakeError) -> Status {
+    match error {
+        TakeError::Store(StoreError::Compacted { .. }) => too_slow_a_backup(),
+        TakeError::Store(error) => {
+            tracing::error!(%error, "a backup was not made");
+            of_command(&CommandError::StoreFailed)
+        }
+        TakeError::Output(error) if error.kind() == io::ErrorKind::TimedOut => too_slow_a_backup(),
+        TakeError::Output(error) => internal(error),
+    }
+}
+
+fn too_slow_a_backup() -> Status {
+    with_reason(
+        Code::DeadlineExceeded,
+        "BACKUP_TOO_SLOW",
+        "the backup was taken too slowly, and is no good: begin again",
     )
 }
 

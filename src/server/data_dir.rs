@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `keyring.toml` | the server's keys; back it up apart from the store |
 //! | `store/` | the store |
+//! | `RESTORING` | nothing; while it is there, `store/` is none: a restore was cut short |
 //! | `admin.token` | the first administrator's token; delete it when another administrator is issued |
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -65,6 +66,60 @@ impl DataDir {
     #[must_use]
     pub fn admin_token(&self) -> PathBuf {
         self.0.join("admin.token")
+    }
+
+    /// Where it is marked that a store is being restored.
+    #[must_use]
+    pub fn restoring(&self) -> PathBuf {
+        self.0.join("RESTORING")
+    }
+
+    /// Something that stands in the directory, besides a keyring and what every file
+    /// system has.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn anything(&self) -> Result<Option<PathBuf>, FileError> {
+        let harmless = ["keyring.toml", "lost+found", "RESTORING.new"];
+        let find = || {
+            for entry in fs::read_dir(&self.0)? {
+                let entry = entry?;
+                if !harmless.iter().any(|name| entry.file_name() == *name) {
+                    return Ok(Some(entry.path()));
+                }
+            }
+            Ok(None)
+        };
+        find().map_err(FileError::of(&self.0))
+    }
+
+    /// Removes the store, if there is something of one.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn remove_store(&self) -> Result<(), FileError> {
+        let store = self.store();
+        match fs::remove_dir_all(&store) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FileError::of(&store)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a file of the directory, durably.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn remove(&self, path: &Path) -> Result<(), FileError> {
+        let remove = || {
+            fs::remove_file(path)?;
+            File::open(&self.0)?.sync_all()
+        };
+        remove().map_err(FileError::of(path))
     }
 
     /// Creates the directory with mode 0700, if it does not exist.

@@ -1,6 +1,6 @@
 //! Opening a data directory: keyring, store, index; and the first start.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::administrator::{self, AdministratorError};
@@ -29,13 +29,16 @@ pub enum OpenError {
     #[error(
         "there is no store in {0}: create one with `credd init`, or, if there was one, find out where it went"
     )]
-    NoStore(std::path::PathBuf),
+    NoStore(PathBuf),
     /// There is a store where one is to be created.
     #[error("there is a store in {0} already")]
-    Exists(std::path::PathBuf),
+    Exists(PathBuf),
     /// Another process has the directory open.
     #[error("{0} is in use by another process")]
-    InUse(std::path::PathBuf),
+    InUse(PathBuf),
+    /// A restore was cut short.
+    #[error("a restore into {0} was cut short: do it again, with the same `credd restore --from`")]
+    Restoring(PathBuf),
     /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -44,12 +47,12 @@ pub enum OpenError {
     Store(#[from] StoreOpenError),
     /// The store has no keyring beside it.
     #[error("{0} is missing: the store can't be used without the keyring that it was made with")]
-    NoKeyring(std::path::PathBuf),
+    NoKeyring(PathBuf),
     /// The keyring can't be read.
     #[error("{path}")]
     Keyring {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         source: InvalidKeyringFile,
     },
@@ -57,7 +60,7 @@ pub enum OpenError {
     #[error("{path} is not the keyring of this store: {problem}")]
     WrongKeyring {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Which version of which key.
         problem: KeyProblem,
     },
@@ -104,22 +107,50 @@ pub struct Opened {
 /// [`OpenError`]. A store that can't be opened is left as it is.
 pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenError> {
     let directory = DataDir::new(settings.store.data_dir.clone());
-    let keyring_path = settings.keyring.file.clone();
-    let keyring_path = keyring_path.unwrap_or_else(|| directory.keyring());
-    let random = SystemRandom::new();
-    let options = Options {
-        cache_bytes: settings.store.cache_mib.saturating_mul(MIB),
-        reserve_bytes: settings.store.disk_reserve_mib.saturating_mul(MIB),
-        ..Options::default()
-    };
     let missing = || OpenError::NoStore(directory.path().to_owned());
     match if_missing {
         IfMissing::Create => directory.create()?,
         IfMissing::Refuse if !directory.path().exists() => return Err(missing()),
         IfMissing::Refuse => (),
     }
+    let lock = lock(&directory)?;
+    if directory.restoring().exists() {
+        return Err(OpenError::Restoring(directory.path().to_owned()));
+    }
+    open_locked(settings, if_missing, directory, lock)
+}
+
+/// Takes a data directory for this process alone.
+pub(super) fn lock(directory: &DataDir) -> Result<DirLock, OpenError> {
     let lock = directory.lock()?;
-    let lock = lock.ok_or_else(|| OpenError::InUse(directory.path().to_owned()))?;
+    lock.ok_or_else(|| OpenError::InUse(directory.path().to_owned()))
+}
+
+/// How the store of a data directory is opened.
+pub(super) fn options(settings: &Settings) -> Options {
+    Options {
+        cache_bytes: settings.store.cache_mib.saturating_mul(MIB),
+        reserve_bytes: settings.store.disk_reserve_mib.saturating_mul(MIB),
+        ..Options::default()
+    }
+}
+
+/// Where the keyring is.
+pub(super) fn keyring_path(settings: &Settings, directory: &DataDir) -> PathBuf {
+    let path = settings.keyring.file.clone();
+    path.unwrap_or_else(|| directory.keyring())
+}
+
+/// The same, of a directory that was taken, whatever is being restored there.
+pub(super) fn open_locked(
+    settings: &Settings,
+    if_missing: IfMissing,
+    directory: DataDir,
+    lock: DirLock,
+) -> Result<Opened, OpenError> {
+    let keyring_path = keyring_path(settings, &directory);
+    let (random, options) = (SystemRandom::new(), options(settings));
+    let missing = || OpenError::NoStore(directory.path().to_owned());
     let exists = SledStore::exists(&directory.store())?;
     if !exists && if_missing == IfMissing::Refuse {
         return Err(missing());
@@ -161,7 +192,7 @@ pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenEr
     })
 }
 
-fn read_keyring(
+pub(super) fn read_keyring(
     directory: &DataDir,
     path: &Path,
     store_exists: bool,
@@ -220,6 +251,13 @@ pub enum FirstStartError {
 }
 
 impl Opened {
+    /// Whether the store was restored, and it was not yet said what was revoked since.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        let (_, restored) = self.parts.feed.index().read(|index| index.restored());
+        restored.is_some_and(|restored| !restored.settled)
+    }
+
     /// Records the keyring where that is new, and makes the first administrator
     /// where there is none: what a first start does, and what is left of one that
     /// was interrupted.

@@ -6,6 +6,7 @@ use super::data_dir::DataDir;
 use super::incoming;
 use super::listeners::Listeners;
 use super::open::{IfMissing, OpenError, Opened, open};
+use super::restore::{self, Given};
 use super::run::{run, start_authority};
 use super::supervise::{Failure, Supervisor};
 use crate::authority::Authority;
@@ -60,6 +61,24 @@ pub fn recover(settings: &Settings) -> Result<(), Failure> {
         let (owner, path) = administrator::recover(&opened.directory, authority).await?;
         tracing::warn!(%owner, path = %path.display(), "made an administrator, whose token is in a file");
         Ok(())
+    })
+}
+
+/// Restores a backup into an empty data directory, or says of one that was restored
+/// what was revoked since. No server may have it open.
+///
+/// # Errors
+///
+/// [`RestoreError`](super::restore::RestoreError); whatever else keeps it from that.
+pub fn restore(settings: &Settings, given: &Given) -> Result<(), Failure> {
+    // Of what is configured nothing is looked at: only what is stored is restored.
+    let settings = Settings {
+        configured: Configured::default(),
+        ..settings.clone()
+    };
+    let (opened, steps) = restore::prepare(&settings, given)?;
+    with_authority(opened, async |opened, authority| {
+        restore::finish(opened, authority, steps).await
     })
 }
 

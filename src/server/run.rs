@@ -215,6 +215,13 @@ async fn serve_authority(
         let settings = settings.clone();
         tokio::task::spawn_blocking(move || open(&settings, if_missing)).await??
     };
+    if opened.is_unsettled() {
+        tracing::warn!(
+            "the store was restored, and nobody is answered: stop the server, and give the revocations since the backup with `credd restore --revocations`, or give them up with `credd restore --accept-lost-revocations`"
+        );
+        shared.set_restored();
+        return Err(supervisor.first_end().await.into());
+    }
     let authority = start_authority(&opened, supervisor)?;
     authority.sessions().started().await;
     opened.complete(&authority).await?;

@@ -25,6 +25,7 @@ mod error;
 mod feed;
 mod format;
 mod home;
+mod import;
 mod log;
 mod options;
 mod rewrite;
@@ -41,6 +42,7 @@ use parking_lot::Mutex;
 pub use self::check::Verified;
 pub use self::database::is_guarded;
 pub use self::error::OpenError;
+pub use self::import::Import;
 pub use self::options::{Disk, Options, SystemDisk};
 
 use self::check::Opened;
@@ -90,6 +92,31 @@ impl SledStore {
         let witness = home.witness();
         Witness::open(&witness, id, &Position::START).map_err(OpenError::io(&witness))?;
         Self::start(home, Generation::FIRST, options)
+    }
+
+    /// Creates a store of what `fill` puts into it, as of a position: it has no log
+    /// before that. It is there, durably, when this returns; before, or if it is cut
+    /// short, there is none, and what is left is removed by the next to create one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create), and that of `fill`.
+    pub fn import<E: From<OpenError>>(
+        directory: &Path,
+        options: &Options,
+        id: StoreId,
+        at: Position,
+        fill: impl FnOnce(&mut Import<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let home = Home::create(directory)?;
+        home.keep_only(None)?;
+        import::run(&home, Generation::FIRST, options, (id, at), fill)?;
+        let witness = home.witness();
+        // Not before it is wholly there.
+        home.set_current(Generation::FIRST)?;
+        Witness::open(&witness, id, &at).map_err(OpenError::io(&witness))?;
+        home.sync().map_err(OpenError::io(home.path()))?;
+        Ok(())
     }
 
     /// Opens a store, after rewriting it if a write had failed.

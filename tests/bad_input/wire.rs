@@ -175,6 +175,7 @@ pub(crate) fn good_request(rpc: &str, unchanged: &Unchanged) -> Vec<u8> {
         .encode_to_vec(),
         // It has no fields: one that nobody knows.
         ("OperationsService", "GetStatus") => field(15, b"unknown"),
+        ("OperationsService", "Backup") => v1::BackupRequest { reason }.encode_to_vec(),
         ("OperationsService", "RotatePepper" | "RotateSealingKey") => v1::RotatePepperRequest {
             version: 1,
             reason,

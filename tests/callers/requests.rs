@@ -263,6 +263,7 @@ impl Names {
             }
             .encode_to_vec(),
             "OperationsService/GetStatus" => v1::GetStatusRequest {}.encode_to_vec(),
+            "OperationsService/Backup" => v1::BackupRequest { reason }.encode_to_vec(),
             "OperationsService/RotatePepper" => v1::RotatePepperRequest {
                 version: 1,
                 ..Default::default()

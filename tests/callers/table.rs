@@ -80,6 +80,7 @@ AuditService/ListEvents             ? ? - ? ?   - + - -   + + +   - + -
 # Of the server, and so of all tenants.
 AuditService/VerifyChain            ? ? - ? ?   - - - -   - - -   - + -
 OperationsService/GetStatus         ? ? - ? ?   - - - -   - - -   - + -
+OperationsService/Backup            ? ? - ? ?   - - - -   - - -   - + -
 OperationsService/RotatePepper      ? ? - ? ?   - - - -   - - -   - + -
 OperationsService/RetirePepper      ? ? - ? ?   - - - -   - - -   - ! -
 OperationsService/RotateSealingKey  ? ? - ? ?   - - - -   - - -   - + -

@@ -116,6 +116,7 @@ fn types() -> BTreeMap<&'static str, bool> {
         "Presented.credential": v1::presented::Credential,
         "RawHeader": v1::RawHeader,
         "RawHeader.value": v1::raw_header::Value,
+        "BackupResponse": v1::BackupResponse,
     }
 }
 

@@ -11,12 +11,13 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
 use crate::authority::background;
 use crate::authority::hub::LogError;
-use crate::authority::record::UnreadableRecord;
+use crate::authority::names::Interner;
 use crate::authority::record::audit::{AuditKey, AuditRecord, read_anchor, read_entry, read_event};
+use crate::authority::record::{Record, UnreadableRecord, restored_key};
 use crate::domain::audit::{Broken, ChainNumber, Entry, Event, Filter, Head, Verified, Verifier};
 use crate::domain::revision::{Revision, StoreId};
 use crate::domain::time::Timestamp;
-use crate::store::{KeyRange, Store};
+use crate::store::{Entry as StoreEntry, KeyRange, Store};
 
 /// How many records are read at once.
 const PAGE: u64 = 512;
@@ -120,15 +121,10 @@ impl AuditLog {
     ///
     /// [`LogError`].
     pub async fn start(&self) -> Result<Head, LogError> {
-        let id = self.store.id();
         self.reading(move |store| {
             let key = AuditKey::Anchor(ChainNumber::FIRST).to_bytes();
-            let only = KeyRange {
-                start: key.clone(),
-                end: Some(KeyRange::all().after(&key).start),
-            };
-            match store.scan(&only, 1)?.first() {
-                None => Ok(Head::genesis(id, ChainNumber::FIRST)),
+            match only(store, &key)? {
+                None => genesis(store),
                 Some(entry) => read_anchor(&entry.value).map_err(|what| {
                     LogError::Unreadable(UnreadableRecord {
                         key: data_encoding::HEXLOWER.encode(&entry.key),
@@ -219,8 +215,10 @@ impl AuditLog {
         let start = self.start().await?;
         // What is known of the ends is as good as what was kept elsewhere.
         let known = (head.sequence >= start.sequence).then_some(head);
-        let genesis = Head::genesis(self.store.id(), ChainNumber::FIRST);
-        let genesis = (start.sequence == 0).then_some(genesis);
+        let genesis = match start.sequence {
+            0 => Some(self.reading(genesis).await?),
+            _ => None,
+        };
         let expected = expected.into_iter().chain(known).chain(genesis).collect();
         let mut records = 0;
         let mut verifier = match Verifier::new(ChainNumber::FIRST, start, expected) {
@@ -290,6 +288,28 @@ impl AuditLog {
         });
         read.await.map_err(|_| LogError::Stopping)?
     }
+}
+
+/// What stands at a key.
+fn only(store: &dyn Store, key: &Bytes) -> Result<Option<StoreEntry>, LogError> {
+    let only = KeyRange {
+        start: key.clone(),
+        end: Some(KeyRange::all().after(key).start),
+    };
+    Ok(store.scan(&only, 1)?.pop())
+}
+
+/// Where the chain of a store begins: of one that was restored, as that of the store
+/// that was first backed up.
+fn genesis(store: &dyn Store) -> Result<Head, LogError> {
+    let entry = only(store, &restored_key())?;
+    let record =
+        entry.map(|entry| Record::decode(&entry.key, Some(&entry.value), &Interner::new()));
+    let origin = match record.transpose()? {
+        Some(Record::Restored(Some(restored))) => restored.origin,
+        _ => store.id(),
+    };
+    Ok(Head::genesis(origin, ChainNumber::FIRST))
 }
 
 impl AtKey {

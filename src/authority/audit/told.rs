@@ -132,6 +132,7 @@ const fn of_credd(command: &Command) -> Option<&'static str> {
         Command::Remove(_) => Some("credd.retention"),
         Command::TrimAudit(_) => Some("credd.audit-retention"),
         Command::NoteKeys(_) => Some("credd.keyring"),
+        Command::Restore(_) => Some("credd.restore"),
         Command::Issue(_)
         | Command::Import(_)
         | Command::SetState(_)
@@ -184,6 +185,7 @@ fn reason(command: &Command) -> Option<&Reason> {
         | Command::NoteKeys(_)
         | Command::Rekey(_)
         | Command::RecordEvents(_)
+        | Command::Restore(_)
         | Command::TrimAudit(_)
         | Command::Beat(_)
         | Command::Fence => None,
@@ -223,6 +225,10 @@ fn subject(command: &Command, decision: &Decision) -> Subject {
         Command::Remove(ids) => Subject {
             credentials: ids.iter().take(MOST_CREDENTIALS).copied().collect(),
             ..Subject::default()
+        },
+        Command::Restore(restore) => match &decision.answer {
+            Answer::Credential(known) => of_credential(known.credential()),
+            _ => restore.subject(),
         },
         _ => match &decision.answer {
             Answer::Credential(known) => of_credential(known.credential()),
@@ -297,6 +303,7 @@ fn details(command: &Command, writes: &[Record]) -> String {
         Command::TrimAudit(Trimming { sequences, .. }) => {
             vec![format!("records {}-{}", sequences.start(), sequences.end())]
         }
+        Command::Restore(restore) => vec![restore.details()],
         // One is like another.
         Command::Remove(_) => Vec::new(),
         Command::Issue(_) => {
@@ -308,20 +315,35 @@ fn details(command: &Command, writes: &[Record]) -> String {
                 }
                 _ => None,
             });
-            writes.iter().filter_map(detail).chain(replaced).collect()
+            writes
+                .iter()
+                .filter_map(of_record)
+                .chain(replaced)
+                .collect()
         }
-        _ => writes.iter().filter_map(detail).collect(),
+        _ => writes.iter().filter_map(of_record).collect(),
     };
     details.join("; ")
 }
 
-fn detail(record: &Record) -> Option<String> {
+/// What is told of a record that is put, if there is something.
+pub(in crate::authority) fn of_record(record: &Record) -> Option<String> {
     let listed = |what: &str, names: Vec<String>| {
         (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")))
     };
     let texts = |names: &mut dyn Iterator<Item = String>| names.collect::<Vec<_>>();
     match record {
-        Record::Credential(_, Some(credential)) => of_secret(credential),
+        Record::Credential(_, Some(credential)) => match credential.last_change.action {
+            Action::Issue | Action::Import | Action::Update | Action::Rotate => {
+                Some(of_secret(credential))
+            }
+            Action::Revoke
+            | Action::Lock
+            | Action::Unlock
+            | Action::ReportLeak
+            | Action::TellExpiry
+            | Action::Remove => None,
+        },
         Record::Owner(_, Some(record)) if !record.last_change.deleted() => {
             let parts = [
                 listed(
@@ -373,30 +395,21 @@ fn detail(record: &Record) -> Option<String> {
     .filter(|detail| !detail.is_empty())
 }
 
-fn of_secret(credential: &Credential) -> Option<String> {
+/// What is told of a credential that got what it says.
+pub(in crate::authority) fn of_secret(credential: &Credential) -> String {
     let generation = credential.secret.generation.number();
     let roles = credential.roles.iter().map(ToString::to_string);
     let roles = roles.collect::<Vec<_>>().join(", ");
-    match credential.last_change.action {
-        Action::Issue | Action::Import | Action::Update | Action::Rotate => {
-            let expiry = credential.expires_at.map(Timestamp::as_millis);
-            let overlap = credential.overlap.as_ref();
-            let ends = overlap.map(|overlap| overlap.ends_at.as_millis());
-            let parts = [
-                Some(format!("secret {generation}")),
-                (!roles.is_empty()).then(|| format!("roles {roles}")),
-                expiry.map(|expiry| format!("expires at {expiry} ms")),
-                ends.map(|ends| format!("overlap until {ends} ms")),
-            ];
-            Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
-        }
-        Action::Revoke
-        | Action::Lock
-        | Action::Unlock
-        | Action::ReportLeak
-        | Action::TellExpiry
-        | Action::Remove => None,
-    }
+    let expiry = credential.expires_at.map(Timestamp::as_millis);
+    let overlap = credential.overlap.as_ref();
+    let ends = overlap.map(|overlap| overlap.ends_at.as_millis());
+    let parts = [
+        Some(format!("secret {generation}")),
+        (!roles.is_empty()).then(|| format!("roles {roles}")),
+        expiry.map(|expiry| format!("expires at {expiry} ms")),
+        ends.map(|ends| format!("overlap until {ends} ms")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// As many events as are needed to name all credentials.

@@ -162,6 +162,7 @@ fn given_by(view: &dyn View, record: &Record) -> Vec<Given> {
         | Record::Uses(..)
         | Record::Request(..)
         | Record::Keyring(_)
+        | Record::Restored(_)
         | Record::Rekeyed(..)
         | Record::Audit(..)
         | Record::Node(_)

@@ -150,7 +150,7 @@ pub fn read_anchor(value: &Bytes) -> Result<Head, String> {
     anchor_of(open_envelope(value)?)
 }
 
-fn stored_anchor(anchor: &Head) -> stored::AuditAnchorRecord {
+pub(super) fn stored_anchor(anchor: &Head) -> stored::AuditAnchorRecord {
     let Head { sequence, hash } = anchor;
     stored::AuditAnchorRecord {
         sequence: *sequence,
@@ -158,7 +158,7 @@ fn stored_anchor(anchor: &Head) -> stored::AuditAnchorRecord {
     }
 }
 
-fn anchor_of(record: stored::AuditAnchorRecord) -> Result<Head, String> {
+pub(super) fn anchor_of(record: stored::AuditAnchorRecord) -> Result<Head, String> {
     let stored::AuditAnchorRecord { sequence, hash } = record;
     Ok(Head {
         sequence,

@@ -11,7 +11,7 @@ use crate::domain::revision::Revision;
 use crate::domain::token::Generation;
 use crate::proto::v1;
 
-pub(super) fn write(state: &KeyringState) -> stored::KeyringRecord {
+pub(in crate::authority) fn write(state: &KeyringState) -> stored::KeyringRecord {
     let write = |kind| {
         let keys = state.of(kind).iter();
         keys.map(write_key).collect()
@@ -37,7 +37,7 @@ fn write_key(key: &KnownKey) -> stored::KeyRecord {
     }
 }
 
-pub(super) fn read(record: stored::KeyringRecord) -> Result<KeyringState, String> {
+pub(in crate::authority) fn read(record: stored::KeyringRecord) -> Result<KeyringState, String> {
     let stored::KeyringRecord {
         peppers,
         sealing_keys,

@@ -16,6 +16,8 @@ pub(super) struct SealingKey {
     /// Under which the names of requests are hashed, and keys for their answers
     /// derived.
     requests: hmac::Key,
+    /// Under which backups are hashed.
+    backups: hmac::Key,
 }
 
 impl Versioned for SealingKey {
@@ -32,12 +34,26 @@ impl SealingKey {
     pub(super) fn new(version: KeyVersion, bytes: &KeyBytes) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, &**bytes);
         let requests = hmac::sign(&root, b"credd key for requests");
+        let backups = hmac::sign(&root, b"credd key for backups");
         Self {
             version,
             check: check_value(b"credd sealing key", bytes),
             aead: aead_key(bytes),
             requests: hmac::Key::new(hmac::HMAC_SHA256, requests.as_ref()),
+            backups: hmac::Key::new(hmac::HMAC_SHA256, backups.as_ref()),
         }
+    }
+
+    /// The MAC of what is said of a backup.
+    pub(super) fn mac_of_backup(&self, said: &[u8]) -> [u8; 32] {
+        let mut mac = [0; 32];
+        mac.copy_from_slice(hmac::sign(&self.backups, said).as_ref());
+        mac
+    }
+
+    /// Whether this is that MAC, compared in constant time.
+    pub(super) fn is_mac_of_backup(&self, said: &[u8], mac: &[u8; 32]) -> bool {
+        hmac::verify(&self.backups, said, mac).is_ok()
     }
 
     /// A name for what was asked, which does not tell it.

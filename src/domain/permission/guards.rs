@@ -95,6 +95,8 @@ permissions! {
     ReadStatus = "credd.operations.read",
     /// To activate and to retire the server's keys.
     ManageKeys = "credd.operations.keys",
+    /// To copy everything that the server holds, as it holds it.
+    Backup = "credd.operations.backup",
     /// To ask whether a presented credential is good.
     Verify = "credd.verify",
     /// To follow what changes.

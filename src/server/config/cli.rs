@@ -17,6 +17,7 @@ use super::settings;
 use super::table::Setting;
 use super::values::Form;
 use crate::server::keyring_cli::KeyringCommand;
+use crate::server::restore::Given;
 
 /// A credential authority: issues, verifies and revokes API credentials over
 /// gRPC.
@@ -43,6 +44,17 @@ pub enum Command {
     /// Creates the data directory, with a keyring, an empty store and the first
     /// administrator's token.
     Init(Layers<OfStore>),
+    /// Restores a backup under a new store id. Nobody is answered before the
+    /// revocations since the backup were given, or given up: with the backup, or
+    /// later without it. The server must be stopped.
+    Restore {
+        /// What.
+        #[command(flatten)]
+        given: Given,
+        /// Where.
+        #[command(flatten)]
+        layers: Layers<OfStore>,
+    },
     /// Helps those who administer credd.
     #[command(subcommand)]
     Admin(Admin),

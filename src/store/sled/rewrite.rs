@@ -105,7 +105,12 @@ fn copy_log(old: &Opened, pending: &mut Pending<'_>) -> Result<u64, Fault> {
 }
 
 /// Writes what makes a database a store, and makes all of it durable.
-fn finish(database: &Database, id: StoreId, head: &Head, floor: Position) -> Result<(), Fault> {
+pub(super) fn finish(
+    database: &Database,
+    id: StoreId,
+    head: &Head,
+    floor: Position,
+) -> Result<(), Fault> {
     let mut batch = Batch::default();
     batch.insert(FORMAT_KEY, encode_format(id));
     batch.insert(HEAD_KEY, head.encode());
@@ -116,21 +121,22 @@ fn finish(database: &Database, id: StoreId, head: &Head, floor: Position) -> Res
 
 /// Closes a database that is complete, so that it outlives a power cut with all
 /// its files.
-fn close(database: Database, path: &Path) -> Result<(), OpenError> {
+pub(super) fn close(database: Database, path: &Path) -> Result<(), OpenError> {
     drop(database);
     sync_tree(path).map_err(OpenError::io(path))
 }
 
 /// What is to be written next.
-struct Pending<'a> {
+#[derive(Debug)]
+pub(super) struct Pending<'a> {
     database: &'a Database,
-    batch: Batch,
+    pub(super) batch: Batch,
     pairs: usize,
     bytes: usize,
 }
 
 impl<'a> Pending<'a> {
-    fn new(database: &'a Database) -> Self {
+    pub(super) fn new(database: &'a Database) -> Self {
         Self {
             database,
             batch: Batch::default(),
@@ -139,18 +145,20 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// Counts what was added to the batch, and writes it if that is enough.
-    fn added(&mut self, pairs: usize, bytes: usize) -> Result<(), Fault> {
+    /// Counts what was added to the batch, and writes it if that is enough; whether it
+    /// did.
+    pub(super) fn added(&mut self, pairs: usize, bytes: usize) -> Result<bool, Fault> {
         self.pairs += pairs;
         self.bytes += bytes;
         if self.pairs < BATCH_PAIRS && self.bytes < BATCH_BYTES {
-            return Ok(());
+            return Ok(false);
         }
         (self.pairs, self.bytes) = (0, 0);
-        self.database.apply(std::mem::take(&mut self.batch))
+        self.database.apply(std::mem::take(&mut self.batch))?;
+        Ok(true)
     }
 
-    fn finish(self) -> Result<(), Fault> {
+    pub(super) fn finish(self) -> Result<(), Fault> {
         self.database.apply(self.batch)
     }
 }

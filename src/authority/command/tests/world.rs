@@ -8,6 +8,7 @@ use crate::authority::key_use::Needs;
 use crate::domain::keyring::Mac;
 use crate::domain::permission::{CreddGrant, Grant};
 use crate::domain::rekeyed::Rekeyed;
+use crate::domain::restored::Restored;
 use crate::domain::rights::{Binding, BindingRecord, Held, Reach};
 
 /// What a command may look at, in maps: a store of one command a commit.
@@ -27,6 +28,7 @@ pub(super) struct World {
     pub(super) bindings: BTreeMap<Binding, KnownRecord<BindingRecord>>,
     node: Option<Node>,
     pub(super) keys: Option<(Arc<KeyringState>, Revision)>,
+    pub(super) restored: Option<Arc<Restored>>,
     pub(super) rekeyed: BTreeMap<CredentialId, Arc<Rekeyed>>,
 }
 
@@ -61,6 +63,7 @@ impl World {
             bindings: BTreeMap::new(),
             node: None,
             keys: None,
+            restored: None,
             rekeyed: BTreeMap::new(),
         }
     }
@@ -201,6 +204,7 @@ impl World {
                 set_or_remove(&mut self.rekeyed, id, rekeyed.clone());
             }
             Record::Node(node) => self.node = *node,
+            Record::Restored(restored) => self.restored.clone_from(restored),
             Record::Audit(..) | Record::Fence => (),
         }
     }
@@ -305,6 +309,10 @@ impl View for World {
 
     fn keyring(&self) -> Option<(Arc<KeyringState>, Revision)> {
         self.keys.clone()
+    }
+
+    fn restored(&self) -> Option<Arc<Restored>> {
+        self.restored.clone()
     }
 
     fn remaining(&self, kind: KeyKind, version: KeyVersion, now: Timestamp) -> Remaining {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::super::*;
+use crate::domain::audit::{Hash, Head};
 use crate::domain::calendar::{Period, TimeZone};
 use crate::domain::credential::{Action, Change, HeldSecret, Origin, Overlap, State, Use};
 use crate::domain::directory::{DirectoryAction, DirectoryChange, Permissions};
@@ -24,7 +25,7 @@ use crate::domain::names::{
 use crate::domain::permission::{CreddGrant, Grant};
 use crate::domain::profile::{Multiplicity, Profile, Required, RoleRule, Visibility};
 use crate::domain::rekeyed::RekeyedSecret;
-use crate::domain::revision::Revision;
+use crate::domain::revision::{Revision, StoreId};
 use crate::domain::token::Kind;
 
 fn text() -> impl Strategy<Value = Arc<str>> {
@@ -445,6 +446,35 @@ fn any_keys() -> impl Strategy<Value = KeyStates> {
     vec(key, 0..4).prop_map(KeyStates::new)
 }
 
+fn any_restored() -> impl Strategy<Value = Restored> {
+    let id = || any::<[u8; 16]>().prop_map(StoreId::from_bytes);
+    let audit = (any::<u64>(), any::<[u8; 32]>());
+    let audit = audit.prop_map(|(sequence, hash)| Head {
+        sequence,
+        hash: Hash(hash),
+    });
+    (
+        id(),
+        id(),
+        any::<u64>(),
+        any_time(),
+        any_time(),
+        audit,
+        any::<bool>(),
+    )
+        .prop_map(
+            |(origin, from, revision, backed_up_at, restored_at, audit, settled)| Restored {
+                origin,
+                from,
+                revision: Revision::new(revision),
+                backed_up_at,
+                restored_at,
+                audit,
+                settled,
+            },
+        )
+}
+
 fn any_rekeyed() -> impl Strategy<Value = Rekeyed> {
     let secret = || {
         let secret = (any::<u32>(), any::<u32>(), any::<[u8; 32]>());
@@ -514,6 +544,8 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         1 => (any::<RequestName>(), option::of(any_request()))
             .prop_map(|(name, record)| Record::Request(name, record.map(Arc::new))),
         1 => option::of(keyring).prop_map(|state| Record::Keyring(state.map(Arc::new))),
+        1 => option::of(any_restored())
+            .prop_map(|restored| Record::Restored(restored.map(Arc::new))),
         1 => (any_id(), option::of(any_rekeyed()))
             .prop_map(|(id, rekeyed)| Record::Rekeyed(id, rekeyed.map(Arc::new))),
     ]

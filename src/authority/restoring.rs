@@ -1,0 +1,49 @@
+//! What is done to a store that was restored, before anybody is answered.
+
+use super::Authority;
+use super::command::{Command, Lost, Restore};
+use super::committer::{CommandError, How};
+use crate::domain::restored::Restored;
+
+impl Authority {
+    /// Marks the store as restored, and tells the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub async fn mark_restored(&self, restored: Restored) -> Result<(), CommandError> {
+        self.restore(Restore::Mark(restored)).await
+    }
+
+    /// Denies again what was denied after the backup, each with an event. Returns how
+    /// much of it was not denied already. It may be repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; some of it is denied then.
+    pub async fn deny_lost(&self, lost: Vec<Lost>) -> Result<u64, CommandError> {
+        let commands = lost.into_iter();
+        let commands = commands.map(|lost| Command::Restore(Box::new(Restore::Deny(lost))));
+        let outcomes = self.commands.run_all(commands.collect(), &How::BY_CREDD);
+        let mut denied = 0;
+        for outcome in outcomes.await {
+            denied += u64::from(outcome?.changes);
+        }
+        Ok(denied)
+    }
+
+    /// Says that the revocations since the backup were given, or given up, and tells
+    /// the audit log so.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub async fn settle_restored(&self, details: String) -> Result<(), CommandError> {
+        self.restore(Restore::Settle(details)).await
+    }
+
+    async fn restore(&self, step: Restore) -> Result<(), CommandError> {
+        let command = Command::Restore(Box::new(step));
+        self.commands.run(command, How::BY_CREDD).await.map(drop)
+    }
+}
