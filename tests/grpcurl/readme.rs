@@ -85,6 +85,7 @@ fn the_commands_of_the_later_sections_work_as_they_are_written() {
         "## Profiles",
         "## Owners, roles and tenants",
         "## Rotating keys",
+        "## Backup and restore",
     ];
     let later = later.map(blocks);
     assert!(later.iter().all(|blocks| !blocks.is_empty()));
@@ -107,6 +108,7 @@ fn the_commands_of_the_later_sections_work_as_they_are_written() {
         "\"feeds:write\"",
         "\"defaultSource\": \"analysts\"",
         "\"state\": \"KEY_STATE_OLD\"",
+        "no revocations since the backup were given",
     ] {
         assert!(output.contains(shown), "{shown} in {output}");
     }
