@@ -238,11 +238,12 @@ pub(super) async fn finish(
     if let Some(mark) = mark {
         authority.mark_restored(mark).await?;
     }
-    match since {
-        Some(since) => settle(authority, since).await?,
-        None => tracing::warn!(
+    if let Some(since) = since {
+        settle(authority, since).await?;
+    } else {
+        tracing::warn!(
             "nobody is answered yet: give the revocations since the backup with `credd restore --revocations`, or give them up with `credd restore --accept-lost-revocations`"
-        ),
+        );
     }
     if is_new {
         // From now on it is a store.

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::authority::record::tests::any_credential;
 use crate::authority::record::{Record, RequestRecord};
+use crate::domain::credential::Uses;
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyProblem, Keyring};
 use crate::domain::token::Generation;
@@ -49,7 +50,10 @@ fn header(store: &dyn Store) -> Header {
     }
 }
 
-fn commit(store: &dyn Store, writes: Vec<(Bytes, Option<Bytes>)>) {
+/// The keys that a commit puts and deletes.
+type Writes = Vec<(Bytes, Option<Bytes>)>;
+
+fn commit(store: &dyn Store, writes: Writes) {
     let writes = writes.into_iter();
     let batch = Batch {
         writes: writes
@@ -70,7 +74,7 @@ fn small() -> Vec<u8> {
     let keys = KeyringState::default().noting(&keyring(&[1]).checks());
     let records = [
         Record::Keyring(Some(Arc::new(keys))),
-        Record::Uses(CredentialId::MAX, Some(Default::default())),
+        Record::Uses(CredentialId::MAX, Some(Uses::default())),
     ];
     for record in records {
         commit(&store, vec![(record.key(), record.encode())]);
@@ -115,7 +119,7 @@ fn state(bytes: &[u8]) -> (BTreeMap<Bytes, (Revision, Bytes)>, End) {
 #[derive(Debug)]
 struct Busy {
     inner: MemoryStore,
-    to_come: Mutex<VecDeque<Vec<(Bytes, Option<Bytes>)>>>,
+    to_come: Mutex<VecDeque<Writes>>,
 }
 
 impl Busy {
@@ -166,7 +170,7 @@ impl Store for Busy {
 }
 
 /// Commits that put and delete a few keys, those of requests among them.
-fn commits() -> impl Strategy<Value = Vec<Vec<(Bytes, Option<Bytes>)>>> {
+fn commits() -> impl Strategy<Value = Vec<Writes>> {
     let key = "[a-eq][0-3]".prop_map(Bytes::from);
     let value = proptest::option::of("[a-z]{0,4}".prop_map(Bytes::from));
     let writes = proptest::collection::btree_map(key, value, 1..4);
@@ -272,7 +276,7 @@ fn every_cut_is_found() {
 #[test]
 fn parts_that_were_left_out_or_moved_are_found() {
     let (keyring, store) = (keyring(&[1]), store());
-    let value = Record::Uses(CredentialId::MAX, Some(Default::default())).encode();
+    let value = Record::Uses(CredentialId::MAX, Some(Uses::default())).encode();
     for n in 0..3000_u32 {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&n.to_be_bytes());

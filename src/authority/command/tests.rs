@@ -26,6 +26,7 @@ mod leak;
 mod multiplicity;
 mod quota;
 mod replay;
+mod restore;
 mod rotate;
 mod state;
 mod update;

@@ -222,3 +222,99 @@ fn text(text: &str) -> Arc<str> {
 fn credential(id: &str) -> Result<CredentialId, NotUnderstood> {
     id.parse().map_err(|_| NotUnderstood::Id(id.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    /// A line that tells of a change.
+    fn line(action: &str, details: &str) -> Line {
+        let id = CredentialId::MAX.to_string();
+        let line = serde_json::json!({
+            "store": "s", "sequence": 1, "hash": "h", "state": "INTACT", "action": action,
+            "outcome": "OK", "dry_run": false, "recorded_at": "t", "first_at": "t",
+            "tenant": "*", "owner": "jo", "role": "reader", "bound_principal": "dns:a",
+            "credential_ids": [id], "details": details,
+        });
+        serde_json::from_value(line).unwrap()
+    }
+
+    #[test]
+    fn every_rpc_of_the_contract_is_known() {
+        let set = prost_types::FileDescriptorSet::decode(crate::proto::FILE_DESCRIPTOR_SET);
+        let mut rpcs = 0;
+        for file in set.unwrap().file {
+            for service in &file.service {
+                for method in &service.method {
+                    let rpc = format!("{}.{}/{}", file.package(), service.name(), method.name());
+                    line(&rpc, "").lost().unwrap();
+                    rpcs += 1;
+                }
+            }
+        }
+        assert!(rpcs > 40);
+        for unknown in ["credd.v1.CredentialService/Shred", "credd.shredder", ""] {
+            let refused = line(unknown, "").lost().unwrap_err();
+            assert_eq!(refused, NotUnderstood::Action(unknown.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_only_asked_or_was_refused_or_counted_denied_nothing() {
+        let revoke = line("credd.v1.CredentialService/Revoke", "");
+        assert_eq!(revoke.lost(), Ok(vec![Lost::Revoked(CredentialId::MAX)]));
+        for harmless in [
+            Line {
+                dry_run: true,
+                ..revoke.clone()
+            },
+            Line {
+                outcome: "CREDENTIAL_NOT_FOUND".to_owned(),
+                ..revoke.clone()
+            },
+            Line {
+                first_at: "earlier".to_owned(),
+                ..revoke.clone()
+            },
+        ] {
+            assert_eq!(harmless.lost(), Ok(Vec::new()));
+        }
+        let erased = Line {
+            state: "ERASED".to_owned(),
+            ..revoke.clone()
+        };
+        assert_eq!(erased.lost(), Err(NotUnderstood::Gone));
+        let garbled = Line {
+            credential_ids: vec!["x".to_owned()],
+            ..revoke
+        };
+        assert_eq!(garbled.lost(), Err(NotUnderstood::Id("x".to_owned())));
+    }
+
+    #[test]
+    fn an_issue_denies_those_that_it_replaced_alone() {
+        let id = CredentialId::MAX;
+        let issue = |details: &str| line("credd.v1.CredentialService/Issue", details).lost();
+        assert_eq!(issue("secret 1"), Ok(Vec::new()));
+        let replacing = format!("secret 1; revokes {id}");
+        assert_eq!(issue(&replacing), Ok(vec![Lost::Revoked(id)]));
+        assert_eq!(
+            issue("secret 1; revokes 01..."),
+            Ok(vec![Lost::Revoked(id)])
+        );
+    }
+
+    #[test]
+    fn a_rotation_tells_which_secret_it_made() {
+        let rotate = |details: &str| line("credd.v1.CredentialService/Rotate", details).lost();
+        let ended = |to| Ok(vec![Lost::Ended(CredentialId::MAX, to)]);
+        assert_eq!(
+            rotate("secret 12, roles a"),
+            ended(Some(Generation::new(12)))
+        );
+        assert_eq!(rotate("secret 3"), ended(Some(Generation::new(3))));
+        assert_eq!(rotate("something else"), ended(None));
+    }
+}

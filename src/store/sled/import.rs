@@ -98,3 +98,119 @@ pub(super) fn run<E: From<OpenError>>(
     close(database, &path)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::super::SledStore;
+    use super::*;
+    use crate::domain::revision::ChainHash;
+    use crate::store::{Batch, PageLimit, Store as _, StoreError};
+
+    const PAGE: PageLimit = PageLimit {
+        commits: 10,
+        bytes: 1 << 20,
+    };
+
+    fn write(key: &'static str, value: Option<&'static str>) -> Write {
+        Write {
+            key: Bytes::from_static(key.as_bytes()),
+            value: value.map(|value| Bytes::from_static(value.as_bytes())),
+        }
+    }
+
+    fn options() -> Options {
+        Options {
+            reserve_bytes: 1 << 20,
+            ..Options::default()
+        }
+    }
+
+    #[test]
+    fn what_is_put_in_is_there_with_its_revisions_and_commits_go_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        let id = StoreId::from_random([1; 16]);
+        let at = Position {
+            revision: Revision::new(7),
+            chain: ChainHash([3; 32]),
+        };
+        SledStore::import(&path, &options(), id, at, |import| {
+            for n in 0..2000 {
+                let key = Write {
+                    key: format!("many {n:04}").into(),
+                    value: Some(Bytes::from_static(b"value")),
+                };
+                import.write(&key, Revision::new(1))?;
+            }
+            import.write(&write("a", Some("old")), Revision::new(2))?;
+            import.write(&write("b", Some("gone")), Revision::new(3))?;
+            import.write(&write("a", Some("new")), Revision::new(5))?;
+            import.write(&write("b", None), Revision::new(7))?;
+            Ok::<_, OpenError>(())
+        })
+        .unwrap();
+        for _ in 0..2 {
+            let store = SledStore::open(&path, &options()).unwrap();
+            assert_eq!((store.id(), store.verify().unwrap().keys), (id, 2001));
+            let first = store.scan(&KeyRange::all(), 1).unwrap().remove(0);
+            assert_eq!((&first.key[..], &first.value[..]), (&b"a"[..], &b"new"[..]));
+            assert_eq!(first.revision, Revision::new(5));
+            let before = store.changes(Revision::new(6), PAGE, Duration::ZERO);
+            assert_eq!(before.unwrap_err(), StoreError::Compacted { floor: at });
+        }
+        let store = SledStore::open(&path, &options()).unwrap();
+        assert_eq!(store.snapshot().unwrap(), at);
+        let batch = Batch {
+            writes: vec![write("c", Some("more"))],
+            ..Batch::default()
+        };
+        assert_eq!(store.commit(batch).unwrap(), Revision::new(8));
+        let changes = store.changes(at.revision, PAGE, Duration::ZERO).unwrap();
+        assert_eq!((changes.from, changes.commits.len()), (at, 1));
+        drop(store);
+        let verified = SledStore::rewrite(&path, &options()).unwrap();
+        assert_eq!(verified.keys, 2002);
+    }
+
+    #[test]
+    fn an_import_that_fails_leaves_no_store_and_can_be_done_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        let (id, at) = (StoreId::from_random([1; 16]), Position::START);
+        let import = |fails: bool| {
+            SledStore::import(&path, &options(), id, at, |import| {
+                import.write(&write("a", Some("1")), Revision::new(1))?;
+                let failed = OpenError::damaged(&path, "on purpose");
+                if fails { Err(failed) } else { Ok(()) }
+            })
+        };
+        import(true).unwrap_err();
+        assert!(!SledStore::exists(&path).unwrap());
+        let refused = SledStore::open(&path, &options()).unwrap_err();
+        assert!(matches!(refused, OpenError::NotFound { .. }), "{refused}");
+        import(false).unwrap();
+        let refused = import(false).unwrap_err();
+        assert!(matches!(refused, OpenError::Exists { .. }), "{refused}");
+        let full = Options {
+            reserve_bytes: u64::MAX,
+            ..options()
+        };
+        let path = directory.path().join("full");
+        let refused = SledStore::import(&path, &full, id, at, |import| {
+            for n in 0..1000 {
+                let write = Write {
+                    key: format!("{n}").into(),
+                    value: None,
+                };
+                import.write(&write, Revision::new(1))?;
+            }
+            Ok::<_, OpenError>(())
+        });
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("kept in reserve"), "{refused}");
+    }
+}
