@@ -377,8 +377,9 @@ async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
     let (locked, revoked) = (at("Lock"), at("Revoke"));
     let without = |left_out: usize| {
         let kept = lines.iter().enumerate().filter(|(at, _)| *at != left_out);
-        kept.map(|(_, line)| format!("{line}\n"))
-            .collect::<String>()
+        kept.map(|(_, line)| [*line, "\n"].concat())
+            .collect::<Vec<_>>()
+            .concat()
     };
     let changed = |from: &str, to: &str| {
         let line = lines[locked].replacen(from, to, 1);
