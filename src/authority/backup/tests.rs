@@ -396,6 +396,44 @@ fn answers_kept_for_retries_are_in_no_backup_and_refused_in_one() {
 }
 
 #[test]
+fn of_the_audit_log_the_last_event_must_be_readable_and_no_other() {
+    use crate::authority::record::audit::{AuditKey, AuditRecord, write_entry};
+    use crate::domain::audit::{ChainNumber, Entry, Head, Payload};
+
+    let genesis = Head::genesis(StoreId::from_random([1; 16]), ChainNumber::FIRST);
+    let payload = Payload {
+        salt: [1; 32],
+        bytes: Bytes::from_static(b"said"),
+    };
+    let entry = Entry::after(
+        ChainNumber::FIRST,
+        &genesis,
+        Timestamp::from_millis(1),
+        payload,
+    );
+    let head = Head {
+        sequence: 2,
+        hash: entry.hash,
+    };
+    let record = AuditRecord {
+        entry,
+        revision: None,
+    };
+    let (good, garbage) = (write_entry(&record), Bytes::from_static(b"garbage"));
+    let of = |first: &Bytes, second: &Bytes| {
+        let store = store();
+        for (sequence, value) in [(1, first), (2, second)] {
+            let key = AuditKey::Entry(ChainNumber::FIRST, sequence).to_bytes();
+            commit(&store, vec![(key, Some(value.clone()))]);
+        }
+        check(&backup(&store), &keyring(&[1]))
+    };
+    assert_eq!(of(&garbage, &good).unwrap().audit, Some(head));
+    let refused = of(&good, &garbage).unwrap_err();
+    assert!(matches!(refused.problem, Problem::Record(_)), "{refused}");
+}
+
+#[test]
 fn a_backup_of_a_later_format_says_so() {
     let mut newer = small();
     newer[8..12].copy_from_slice(&2_u32.to_be_bytes());

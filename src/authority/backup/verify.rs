@@ -2,7 +2,9 @@
 
 use std::io::Read;
 
-use super::error::{BackupError, Problem};
+use bytes::Bytes;
+
+use super::error::{BackupError, InvalidBackup, Problem};
 use super::reader::Reader;
 use super::{End, Header, Item, said};
 use crate::authority::names::Interner;
@@ -23,8 +25,10 @@ pub struct Verified {
 }
 
 /// Reads all of a backup: it is as it was written, with a key of this keyring, which
-/// has every key that is needed, and all that it holds can be read. `each` is told
-/// after every part how many bytes were read.
+/// has every key that is needed, and all can be read that a server reads when it loads
+/// a store: of the audit log, the last event alone. (A record of it that is damaged is
+/// for `VerifyChain` to tell, and keeps nobody from a restore.) `each` is told after
+/// every part how many bytes were read.
 ///
 /// # Errors
 ///
@@ -65,7 +69,7 @@ pub fn verify<R: Read>(
     Ok(Verified {
         header: reader.header().clone(),
         end,
-        audit: found.audit,
+        audit: found.last_event()?,
     })
 }
 
@@ -76,10 +80,22 @@ struct Found {
     names: Interner,
     /// The last record of keys, and where it stands.
     keyring: Option<(u64, Record)>,
-    audit: Option<Head>,
+    /// The number of the last event, its record, and where that stands.
+    audit: Option<(u64, Bytes, u64)>,
 }
 
 impl Found {
+    fn last_event(&self) -> Result<Option<Head>, InvalidBackup> {
+        let Some((sequence, value, at)) = &self.audit else {
+            return Ok(None);
+        };
+        let record = read_entry(value).map_err(|what| Problem::Record(what).at(*at))?;
+        Ok(Some(Head {
+            sequence: *sequence,
+            hash: record.entry.hash,
+        }))
+    }
+
     fn see(&mut self, at: u64, item: &Item) -> Result<(), String> {
         let Item { key, value, .. } = item;
         if !is_in_backup(key) {
@@ -88,10 +104,9 @@ impl Found {
         let record = Record::decode(key, value.as_ref(), &self.names);
         match record.map_err(|error| error.to_string())? {
             Record::Audit(AuditKey::Entry(ChainNumber::FIRST, sequence), Some(value)) => {
-                let last = self.audit.map_or(0, |last| last.sequence);
+                let last = self.audit.as_ref().map_or(0, |(last, ..)| *last);
                 if sequence >= last {
-                    let hash = read_entry(&value)?.entry.hash;
-                    self.audit = Some(Head { sequence, hash });
+                    self.audit = Some((sequence, value, at));
                 }
             }
             record @ Record::Keyring(_) => self.keyring = Some((at, record)),
