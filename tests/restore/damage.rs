@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use credd::proto::v1;
 
-use crate::place::{Place, refused, restored};
-use crate::support::program::{Ended, Program, serve};
+use crate::place::{Place, refused, restore_command, restored};
+use crate::support::program::{Ended, Program, serve, wait_for};
 
 /// What stands in a directory.
 fn names(directory: &Path) -> Vec<String> {
@@ -145,5 +146,49 @@ async fn a_restore_that_was_cut_short_leaves_no_store_and_can_be_done_again() {
     assert_eq!(names(&directory), ["keyring.toml", "store"]);
     let server = place.serve_restored(&directory).await;
     assert_eq!(server.admin.verdict(&token).await, v1::Verdict::Active);
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_killed_leaves_the_whole_store_or_none() {
+    let place = Place::new();
+    let server = place.serve().await;
+    crate::stream::fill(&server).await;
+    let (_, token) = server.admin.issue_token("acme").await;
+    let bytes = server.backup().await;
+    server.stop();
+    let file = place.path("backup");
+    fs::write(&file, &bytes).unwrap();
+    let file = file.to_str().unwrap();
+    let directory = place.fresh("restored");
+    let mark = directory.join("RESTORING");
+    let mut cut_short = 0;
+    for delay in [0, 5, 10, 20, 40, 80, 160, 320] {
+        let program = Program::start(restore_command(
+            &directory,
+            &["--from", file, "--accept-lost-revocations"],
+        ));
+        wait_for("the restore to begin to write", || {
+            mark.exists().then_some(())
+        });
+        std::thread::sleep(Duration::from_millis(delay));
+        program.kill();
+        if !mark.exists() {
+            break;
+        }
+        cut_short += 1;
+        let Ended { status, output } = Program::start(serve(&[], &directory)).end();
+        assert_eq!(status.code(), Some(1), "{output}");
+        assert!(output.contains("cut short"), "{output}");
+    }
+    assert!(cut_short > 0, "it was never cut short");
+    if mark.exists() {
+        restored(&directory, &["--from", file, "--accept-lost-revocations"]);
+    }
+    let server = place.serve_restored(&directory).await;
+    assert_eq!(server.admin.verdict(&token).await, v1::Verdict::Active);
+    let mut audit = server.admin.audit.clone();
+    let verified = audit.verify_chain(v1::VerifyChainRequest::default()).await;
+    assert_eq!(verified.unwrap().into_inner().broken, None);
     server.stop();
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use credd::proto::v1;
 use credd::proto::v1::operations_service_client::OperationsServiceClient;
@@ -111,14 +112,19 @@ impl Running {
     }
 }
 
-/// Runs `credd restore` into a directory.
-pub(crate) fn restore(directory: &Path, arguments: &[&str]) -> Ended {
+/// `credd restore` into a directory.
+pub(crate) fn restore_command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = credd(&[]);
     command
         .args(["restore", "--disk-reserve-mib", "16", "--data-dir"])
         .arg(directory)
         .args(arguments);
-    Program::start(command).end()
+    command
+}
+
+/// Runs it.
+pub(crate) fn restore(directory: &Path, arguments: &[&str]) -> Ended {
+    Program::start(restore_command(directory, arguments)).end()
 }
 
 /// The same, which is to be done.

@@ -11,7 +11,7 @@ use crate::support::{soon, token_request, until};
 /// More than is sent to who does not read.
 const MANY: usize = 4000;
 
-async fn fill(server: &Running) {
+pub(crate) async fn fill(server: &Running) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let admin = server.admin.clone();
