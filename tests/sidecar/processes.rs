@@ -137,8 +137,8 @@ fn it_does_not_start_where_it_would_be_open_to_others_or_follow_nobody() {
             "authority.address",
         ),
         (
-            [&listen[..], &authority, &["--authority-key", "key"]].concat(),
-            "authority.key",
+            [&listen[..], &authority, &["--authority-key-file", "key"]].concat(),
+            "authority.key_file",
         ),
         (
             [&authority[..], &["--socket", "s", "--socket-mode", "9"]].concat(),

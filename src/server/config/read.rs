@@ -60,12 +60,6 @@ impl Given {
         self.keys.contains_key(key)
     }
 
-    /// Whether the section has any key, from anywhere.
-    #[must_use]
-    pub fn is_given(&self) -> bool {
-        !self.keys.is_empty()
-    }
-
     /// Whether what it was given is bad.
     #[must_use]
     pub fn is_bad(&self, key: &str) -> bool {

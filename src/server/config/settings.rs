@@ -276,9 +276,9 @@ section! {
         ca_file: Option<PathBuf> = None, flag("authority-ca-file"), example("\"/etc/credd/tls/ca.crt\"");
         /// The file of the certificate by which the sidecar is known, in PEM, and of
         /// those between it and its root.
-        certificate: Option<PathBuf> = None, flag("authority-certificate"), example("\"/etc/credd/client/tls.crt\"");
+        certificate_file: Option<PathBuf> = None, flag("authority-certificate-file"), example("\"/etc/credd/client/tls.crt\"");
         /// The file of the certificate's private key.
-        key: Option<PathBuf> = None, flag("authority-key"), example("\"/etc/credd/client/tls.key\"");
+        key_file: Option<PathBuf> = None, flag("authority-key-file"), example("\"/etc/credd/client/tls.key\"");
         /// The file of the bearer token by which the sidecar is known. It is read
         /// again when it changes.
         token_file: Option<PathBuf> = None, flag("authority-token-file"), example("\"/var/run/secrets/credd/token\"");

@@ -24,7 +24,8 @@ pub(super) struct SidecarGiven<'a> {
     pub(super) tls: &'a Given,
 }
 
-/// The configuration of a sidecar; `None` if nothing is said of one, or it is bad.
+/// The configuration of a sidecar; `None` if it says neither whom it follows nor where
+/// it is reached.
 pub(super) fn sidecar(
     sidecar: Sidecar,
     authority: AuthorityRows,
@@ -32,15 +33,19 @@ pub(super) fn sidecar(
     given: &SidecarGiven<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<SidecarSettings> {
-    if !given.sidecar.is_given() && !given.authority.is_given() && stale.is_empty() {
+    let is_meant = given.authority.has("address")
+        || ["socket", "listen"]
+            .iter()
+            .any(|key| given.sidecar.has(key));
+    if !is_meant {
         return None;
     }
     check_reached(&sidecar, given, problems);
     let AuthorityRows {
         address,
         ca_file,
-        certificate,
-        key,
+        certificate_file,
+        key_file,
         token_file,
         allow_plaintext,
         connections,
@@ -48,10 +53,13 @@ pub(super) fn sidecar(
         max_questions,
     } = authority;
     if address.is_none() && !given.authority.has("address") {
-        let text = "must be given: it is what a sidecar follows";
+        let text = "is not given: it is what a sidecar follows";
         problems.push(given.authority.problem("address", text));
     }
-    for (one, other) in [("certificate", "key"), ("key", "certificate")] {
+    for (one, other) in [
+        ("certificate_file", "key_file"),
+        ("key_file", "certificate_file"),
+    ] {
         if given.authority.has(one) && !given.authority.has(other) {
             let text = format!("needs authority.{other} too");
             problems.push(given.authority.problem(one, text));
@@ -70,7 +78,7 @@ pub(super) fn sidecar(
         addresses,
         tls: TlsFiles {
             ca: ca_file,
-            identity: certificate.zip(key),
+            identity: certificate_file.zip(key_file),
         },
         token_file,
         allow_plaintext,
@@ -87,7 +95,7 @@ pub(super) fn sidecar(
 
 fn check_reached(sidecar: &Sidecar, given: &SidecarGiven<'_>, problems: &mut Vec<Problem>) {
     if !given.sidecar.has("socket") && !given.sidecar.has("listen") {
-        let text = "must be given, or sidecar.listen: nobody would reach the sidecar";
+        let text = "is not given, nor is sidecar.listen: nobody would reach the sidecar";
         problems.push(given.sidecar.problem("socket", text));
     }
     let is_exposed = sidecar.listen.is_some_and(|it| !it.ip().is_loopback());
