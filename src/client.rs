@@ -43,7 +43,7 @@ use tonic::{Status, Streaming};
 
 use crate::domain::cache::{At, Cache, Hashes, Hit, Miss, QuestionKey, State, Use};
 use crate::domain::header::HeaderRules;
-use crate::domain::lease::BootTime;
+use crate::domain::lease::{BootTime, Holder};
 use crate::domain::random::{self, SystemRandom};
 use crate::proto::v1;
 use crate::proto::v1::verification_service_client::VerificationServiceClient;
@@ -235,6 +235,15 @@ impl Client {
             dropped_uses: cache.uses().dropped(),
             ..condition
         }
+    }
+
+    /// Its lease, within which leases can be granted to others; `None`: it has no cache.
+    #[must_use]
+    pub fn lease(&self) -> Option<Holder> {
+        let kept = self.kept.as_ref()?;
+        let mut cache = kept.cache.lock();
+        cache.look(clock::now());
+        Some(cache.lease().clone())
     }
 
     /// Whether a question can be answered now, as far as is known: from the cache, by

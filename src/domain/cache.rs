@@ -447,6 +447,12 @@ impl<A: Clone> Cache<A> {
         self.followed = None;
     }
 
+    /// The lease.
+    #[must_use]
+    pub const fn lease(&self) -> &Holder {
+        &self.holder
+    }
+
     /// When the lease ends, or did.
     #[must_use]
     pub const fn lease_ends_at(&self) -> Option<BootTime> {

@@ -22,8 +22,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Observer, clock};
-use crate::domain::cache::{At, State as CacheState};
-use crate::domain::lease::{BootTime, Drift, Grantor};
+use crate::domain::cache::At;
+use crate::domain::lease::{BootTime, Drift, Relay as Leases};
 use crate::domain::random::{self, RandomUnavailable, SystemRandom};
 use crate::domain::revision::Revision;
 use crate::proto::v1;
@@ -49,7 +49,7 @@ pub struct Relay {
 #[derive(Debug)]
 struct State {
     ring: Ring,
-    grantor: Grantor<SessionId>,
+    leases: Leases<SessionId>,
     /// Until when leases may run whose revisions are of another store.
     quiet_until: BootTime,
     /// The latest revision that somebody waits for.
@@ -103,7 +103,7 @@ impl Relay {
         Self {
             state: Mutex::new(State {
                 ring: Ring::default(),
-                grantor: Grantor::new(LONGEST_LEASE, DRIFT, Revision::ZERO, BootTime::default()),
+                leases: Leases::new(LONGEST_LEASE, DRIFT),
                 quiet_until: BootTime::default(),
                 awaited: Revision::ZERO,
                 reported: Revision::ZERO,
@@ -146,8 +146,8 @@ impl Relay {
     #[must_use]
     pub fn sessions(&self) -> usize {
         let mut state = self.state.lock();
-        state.grantor.advance(clock::now().boot);
-        state.grantor.len()
+        state.settled(Revision::ZERO, clock::now().boot);
+        state.leases.grantor().len()
     }
 
     /// Has the client renew if there is more to acknowledge of what somebody waits
@@ -167,9 +167,9 @@ impl Relay {
     /// A session of this name if it has a lease, else a new one.
     fn connect(&self, wanted: Option<SessionId>) -> Result<SessionId, RandomUnavailable> {
         let mut state = self.state.lock();
-        state.grantor.advance(clock::now().boot);
+        state.settled(Revision::ZERO, clock::now().boot);
         match wanted {
-            Some(id) if state.grantor.has_lease(&id) => Ok(id),
+            Some(id) if state.leases.grantor().has_lease(&id) => Ok(id),
             _ => {
                 let bytes = random::bytes(&SystemRandom::new())?;
                 Ok(SessionId(u128::from_be_bytes(bytes)))
@@ -185,22 +185,17 @@ impl Relay {
         acknowledged: Revision,
         now: BootTime,
     ) -> Option<Duration> {
-        let condition = self.client()?.condition();
-        // The own lease, and none where there is none.
-        let within = match condition.state {
-            Some(CacheState::Live) => condition.lease_ends_at.unwrap_or(now),
-            _ => now,
-        };
+        let own = self.client()?.lease()?;
         let lease = {
             let mut state = self.state.lock();
-            state.grantor.advance(now);
+            state.settled(Revision::ZERO, now);
             let store = state.ring.reached.as_ref().map(|(at, _)| at.store);
             if store != Some(applied.store) {
                 return None;
             }
             state
-                .grantor
-                .renew(&session, applied.revision, acknowledged, now, Some(within))
+                .leases
+                .renew(&session, applied.revision, acknowledged, now, &own)
         };
         self.acknowledge(now);
         lease
@@ -270,7 +265,7 @@ impl Observer for Relay {
             state.ring.push(message, reached);
         }
         if message.fenced {
-            state.grantor.raise(reached.revision);
+            state.leases.fenced(reached.revision);
             state.awaited = state.awaited.max(reached.revision);
             self.fenced.notify_one();
         }
@@ -289,27 +284,26 @@ impl Observer for Relay {
 impl State {
     /// What all that follow have applied, or have outlived.
     fn settled(&mut self, applied: Revision, now: BootTime) -> Revision {
-        self.grantor.advance(now);
+        let settled = self.leases.acknowledged(applied, now);
         if now < self.quiet_until {
             return Revision::ZERO;
         }
-        let settled = self.grantor.settled();
-        settled.map_or(applied, |settled| settled.min(applied))
+        settled
     }
 
     /// The own stream begins here: nothing leads here from before.
     fn begin(&mut self, reached: At, token: String, now: BootTime) {
         let store = self.ring.reached.as_ref().map(|(at, _)| at.store);
         if store.is_some_and(|store| store == reached.store) {
-            self.grantor.raise(reached.revision);
+            self.leases.reset(reached.revision);
         } else {
             // What those who have leases have acknowledged is of another store.
-            self.grantor.advance(now);
+            self.settled(Revision::ZERO, now);
             if let Some(end) = self.last_end(now) {
                 self.quiet_until = self.quiet_until.max(end);
             }
-            let floor = reached.revision;
-            self.grantor = Grantor::new(LONGEST_LEASE, DRIFT, floor, self.quiet_until);
+            self.leases = Leases::new(LONGEST_LEASE, DRIFT);
+            self.leases.reset(reached.revision);
             self.awaited = Revision::ZERO;
             self.reported = Revision::ZERO;
         }
@@ -323,9 +317,9 @@ impl State {
     }
 
     /// When the last lease ends.
-    fn last_end(&mut self, now: BootTime) -> Option<BootTime> {
+    fn last_end(&self, now: BootTime) -> Option<BootTime> {
         let mut end = None;
-        let mut rest = self.grantor.clone();
+        let mut rest = self.leases.grantor().clone();
         while let Some(next) = rest.next_end(now) {
             rest.advance(next);
             end = Some(next);

@@ -364,13 +364,14 @@ pub(super) fn nearness(name: &str, written: &str) -> f64 {
     }
 }
 
-/// The nearest name as a question, or nothing, where none is near.
+/// The nearest name as a question, the first of several, or nothing, where none is
+/// near.
 pub(super) fn did_you_mean(names: impl Iterator<Item = (f64, String)>) -> String {
     const NEAR: f64 = 0.8;
 
     names
         .filter(|(nearness, _)| *nearness > NEAR)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
         .map_or_else(String::new, |(_, shown)| {
             format!("; did you mean `{shown}`?")
         })
