@@ -27,6 +27,7 @@ macro_rules! fenced {
 }
 
 /// Sends the request that is called so, which says no to something that is there.
+#[allow(clippy::too_many_lines, reason = "a table of requests")]
 async fn send(server: &Server, rpc: &str, n: usize) -> Outcome {
     let admin = &server.admin;
     let owner = format!("owner-{n}");
