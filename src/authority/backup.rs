@@ -8,13 +8,13 @@
 //! one revision when it is gone through in order. So it can be made while others
 //! write, in one pass and without much memory: it is a scan, which may show what is
 //! changed meanwhile, and the commits since before it began, each after the part of
-//! the scan that may lack it ([`take`]). What stands in it is what stands in the store:
+//! the scan that may lack it ([`take()`]). What stands in it is what stands in the store:
 //! MACs and sealed secrets as they are, worth nothing without the keyring. What is kept
 //! for requests that are sent again is left out.
 //!
 //! A file is read whole or not at all: each frame has a checksum, by which damage is
 //! found where it is, and the last one has a hash of everything and a MAC of that
-//! ([`Reader`], [`verify`]). The frames are written down in
+//! ([`Reader`], [`verify()`]). The frames are written down in
 //! `proto/credd/store/v1/backup.proto`.
 
 use bytes::Bytes;
