@@ -462,7 +462,8 @@ async fn a_failed_sync_ends_the_process_and_loses_nothing_that_was_acknowledged(
     let Some(strace) = tool("CREDD_TEST_STRACE") else {
         return;
     };
-    for first_to_fail in 1..4 {
+    // The first is that of the start: until then nobody is served.
+    for first_to_fail in 2..5 {
         let (directory, credentials) = directory_with(3).await;
         let inject = format!("inject=fdatasync:error=EIO:when={first_to_fail}+");
         let trace = directory.path().join("trace");
