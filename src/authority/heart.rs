@@ -61,8 +61,11 @@ impl Heart {
                     self.until_next()
                 }
                 Err(CommandError::Refused(Refusal::Superseded)) => return Err(Superseded),
-                // The committer ends the process.
-                Err(CommandError::StoreFailed | CommandError::Stopping) => return Ok(()),
+                // The committer ends the process, and says why.
+                Err(CommandError::StoreFailed | CommandError::Stopping) => {
+                    self.ending.cancelled().await;
+                    return Ok(());
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the process's lease is not renewed");
                     self.sessions.length() / RETRY_PART
