@@ -44,7 +44,7 @@ use tonic::{Status, Streaming};
 use crate::domain::cache::{At, Cache, Hashes, Hit, Miss, QuestionKey, State, Use};
 use crate::domain::header::HeaderRules;
 use crate::domain::lease::{BootTime, Holder};
-use crate::domain::random::{self, SystemRandom};
+use crate::domain::random;
 use crate::proto::v1;
 use crate::proto::v1::verification_service_client::VerificationServiceClient;
 
@@ -52,7 +52,6 @@ mod address;
 mod answer;
 mod ask;
 mod backoff;
-pub mod clock;
 mod config;
 mod connect;
 mod counts;
@@ -60,6 +59,7 @@ mod facts;
 mod flights;
 mod follow;
 mod headers;
+mod machine;
 mod token;
 mod upstreams;
 
@@ -68,6 +68,7 @@ pub use answer::{Served, Verified};
 pub use config::{CacheConfig, Config, ConfigError, StalePolicy, TlsFiles};
 pub use counts::{Count, Counts, Misses};
 pub use follow::{Follower, Observer};
+pub use machine::{Connecting, Connection, Io, Machine, Network};
 
 use facts::Answer;
 use flights::Flights;
@@ -78,6 +79,7 @@ use upstreams::Upstreams;
 /// A client of an authority. Copies of it share everything.
 #[derive(Clone, Debug)]
 pub struct Client {
+    machine: Machine,
     kept: Option<Arc<Kept>>,
     upstreams: Arc<Upstreams>,
     headers: Arc<Headers>,
@@ -93,6 +95,7 @@ pub struct Client {
 /// What is kept, and what is under way to be kept.
 #[derive(Debug)]
 struct Kept {
+    machine: Machine,
     cache: Mutex<Cache<Answer>>,
     hashes: Hashes,
     flights: Flights,
@@ -132,7 +135,7 @@ impl Client {
     ///
     /// Outside of a tokio runtime.
     pub fn connect(config: Config) -> Result<Self, ConfigError> {
-        let (mut client, follower) = Self::new(config, None)?;
+        let (mut client, follower) = Self::new(config, Machine::default(), None)?;
         if let Some(follower) = follower {
             let stop = CancellationToken::new();
             tokio::spawn(follower.run(stop.clone()));
@@ -149,21 +152,24 @@ impl Client {
     /// [`ConfigError`].
     pub fn new(
         config: Config,
+        machine: Machine,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<(Self, Option<Follower>), ConfigError> {
         config.check()?;
-        let upstreams = Arc::new(Upstreams::new(&config));
+        let upstreams = Arc::new(Upstreams::new(&config, &machine.network));
         let kept = match config.cache {
             None => None,
             Some(CacheConfig { limits, stale }) => Some(Arc::new(Kept {
+                machine: machine.clone(),
                 cache: Mutex::new(Cache::new(limits)),
-                hashes: Hashes::new(&random::bytes(&SystemRandom::new())?),
+                hashes: Hashes::new(&random::bytes(&*machine.random)?),
                 flights: Flights::new(config.most_questions),
                 stale,
             })),
         };
         let most = config.most_questions.clamp(1, Semaphore::MAX_PERMITS);
         let client = Self {
+            machine,
             kept,
             upstreams,
             headers: Arc::default(),
@@ -183,6 +189,12 @@ impl Client {
             observer,
         });
         Ok((client, follower))
+    }
+
+    /// What it has of the machine that it runs on.
+    #[must_use]
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// The answer to a question, if it may be given without asking anybody. Takes well
@@ -210,7 +222,7 @@ impl Client {
     /// How it is doing.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        let now = clock::now();
+        let now = self.machine.now();
         let condition = Condition {
             state: None,
             is_connected: self.following.is_connected(),
@@ -242,7 +254,7 @@ impl Client {
     pub fn lease(&self) -> Option<Holder> {
         let kept = self.kept.as_ref()?;
         let mut cache = kept.cache.lock();
-        cache.look(clock::now());
+        cache.look(self.machine.now());
         Some(cache.lease().clone())
     }
 
@@ -259,7 +271,7 @@ impl Client {
             Some(State::Syncing | State::Stale) if condition.is_connected => true,
             Some(State::Stale) => {
                 let ends_at = condition.lease_ends_at.zip(kept.stale.longest());
-                ends_at.is_some_and(|(end, bound)| clock::now().boot < end + bound)
+                ends_at.is_some_and(|(end, bound)| self.machine.now().boot < end + bound)
             }
             Some(State::Cold | State::Syncing) => false,
         }
@@ -319,7 +331,7 @@ impl Kept {
     /// The entry of a question, if it may be given now.
     fn find(&self, key: QuestionKey, least: Option<At>) -> Result<Verified, Miss> {
         // After the question came, and before what is known is looked at.
-        let now = clock::now();
+        let now = self.machine.now();
         let hit = self.cache.lock().find(key, least, now)?;
         Ok(verified(hit, Served::Cached))
     }

@@ -12,7 +12,7 @@ use super::answer::{Served, Verified};
 use super::facts;
 use super::flights::{Landing, Turn};
 use super::upstreams::{is_of_another_store, is_of_the_way};
-use super::{Client, Kept, clock, verified};
+use super::{Client, Kept, verified};
 use crate::domain::cache::{At, Miss, Question, QuestionKey, State};
 use crate::proto::v1;
 use crate::rpc::{convert, status};
@@ -110,7 +110,7 @@ impl Asker<'_> {
             least,
         } = self;
         let _place = place(client)?;
-        let asking = kept.cache.lock().ask(*least, clock::now());
+        let asking = kept.cache.lock().ask(*least, kept.machine.now());
         let wire = |at: At| convert::revision(at.store, at.revision);
         let mut message = v1::VerifyRequest {
             min_revision: asking.least.map(wire),
@@ -132,7 +132,7 @@ impl Asker<'_> {
             Ok(response) => {
                 let response = Arc::new(response);
                 if let Some(fact) = facts::fact(&kept.hashes, question, &response) {
-                    let now = clock::now();
+                    let now = self.kept.machine.now();
                     kept.cache.lock().keep(*key, &asking, fact, now);
                 }
                 Ok(asked(response))
@@ -153,7 +153,7 @@ impl Asker<'_> {
             let tenant = answer.identity.as_ref()?.tenant.as_str();
             self.kept.stale.bound(tenant)
         };
-        let now = clock::now();
+        let now = self.kept.machine.now();
         let stale = self.kept.cache.lock().find_stale(self.key, bound, now);
         if let Some(hit) = stale {
             self.client.counts.served_stale.add();

@@ -2,12 +2,10 @@
 
 use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
@@ -20,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::address::Address;
 use super::config::TlsFiles;
+use super::machine::{Connecting, Connection, Network};
 
 /// How long it may take to connect, the handshake among it.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
@@ -28,7 +27,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(2);
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 /// A connection that is made when it is first used, and made again when it is lost.
-pub(super) fn channel(address: &Address, tls: &TlsFiles) -> Channel {
+pub(super) fn channel(address: &Address, tls: &TlsFiles, network: &Arc<dyn Network>) -> Channel {
     let uri = match address {
         Address::Tcp { host, .. } if host.contains(':') => format!("http://[{host}]"),
         Address::Tcp { host, .. } => format!("http://{host}"),
@@ -41,19 +40,27 @@ pub(super) fn channel(address: &Address, tls: &TlsFiles) -> Channel {
         .http2_keep_alive_interval(KEEPALIVE.0)
         .keep_alive_timeout(KEEPALIVE.1)
         .keep_alive_while_idle(true);
-    let connector = Arc::new((address.clone(), tls.clone()));
+    let connector = Arc::new((address.clone(), tls.clone(), Arc::clone(network)));
     endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
         let connector = Arc::clone(&connector);
-        async move { connect(&connector.0, &connector.1).await.map(TokioIo::new) }
+        async move {
+            let (address, tls, network) = &*connector;
+            network.connect(address, tls).await.map(TokioIo::new)
+        }
     }))
 }
 
-/// What HTTP/2 is spoken over.
-trait Io: AsyncRead + AsyncWrite + Send {}
+/// The sockets of the system.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sockets;
 
-impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
+impl Network for Sockets {
+    fn connect<'a>(&'a self, address: &'a Address, tls: &'a TlsFiles) -> Connecting<'a> {
+        Box::pin(connect(address, tls))
+    }
+}
 
-async fn connect(address: &Address, tls: &TlsFiles) -> io::Result<Pin<Box<dyn Io>>> {
+async fn connect(address: &Address, tls: &TlsFiles) -> io::Result<Connection> {
     match address {
         Address::Unix(path) => Ok(Box::pin(UnixStream::connect(path).await?)),
         Address::Tcp {

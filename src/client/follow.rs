@@ -11,12 +11,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
+use super::Kept;
 use super::backoff::{Backoff, jittered};
 use super::counts::Counts;
 use super::facts;
 use super::headers::Headers;
 use super::upstreams::{Upstream, Upstreams};
-use super::{Kept, clock};
 use crate::domain::cache::{At, Renewal, USES_AT_ONCE, Use};
 use crate::domain::lease::{BootTime, Sequence};
 use crate::domain::revision::Revision;
@@ -214,7 +214,7 @@ impl Session<'_> {
                         Err(status) => return status,
                     };
                     silent_until = Instant::now() + SILENCE;
-                    follower.following.heard(clock::now().boot);
+                    follower.following.heard(follower.kept.machine.now().boot);
                     match self.take(message) {
                         Ok(Taken::Begun) => list_at = Some(Instant::now()),
                         Ok(Taken::Applied) => (),
@@ -342,7 +342,7 @@ impl Session<'_> {
             // The authority does not read: it will not grant either.
             return;
         };
-        let now = clock::now();
+        let now = self.follower.kept.machine.now();
         let Some(renewal) = self.follower.kept.cache.lock().renew(now) else {
             return;
         };

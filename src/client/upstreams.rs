@@ -1,5 +1,6 @@
 //! Those who can be asked, and asking them: one after the other, until one answers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::address::Address;
 use super::backoff::Backoff;
 use super::config::Config;
 use super::connect::channel;
+use super::machine::Network;
 use super::token::Token;
 use crate::proto::v1;
 use crate::proto::v1::verification_service_client::VerificationServiceClient;
@@ -45,9 +47,9 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 2;
 
 impl Upstreams {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, network: &Arc<dyn Network>) -> Self {
         let upstream = |address: &Address| {
-            let connection = || channel(address, &config.tls);
+            let connection = || channel(address, &config.tls, network);
             let count = config.connections.clamp(1, 16);
             Upstream {
                 address: address.clone(),

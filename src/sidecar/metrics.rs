@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use super::relay::Relay;
-use crate::client::{Client, Condition, clock};
+use crate::client::{Client, Condition};
 use crate::domain::cache::State;
 
 /// Told when it is asked for.
@@ -166,7 +166,8 @@ impl Sidecar {
             let metric = encoder.encode_descriptor(name, help, seconds, MetricType::Gauge)?;
             ConstGauge::new(silence.as_secs_f64()).encode(metric)?;
         }
-        let left = lease_ends_at.map_or(0.0, |end| end.since(clock::now().boot).as_secs_f64());
+        let now = self.client.machine().now().boot;
+        let left = lease_ends_at.map_or(0.0, |end| end.since(now).as_secs_f64());
         let help = "How long the lease goes on.";
         let metric =
             encoder.encode_descriptor("sidecar_lease", help, seconds, MetricType::Gauge)?;

@@ -21,10 +21,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Client, Observer, clock};
+use crate::client::{Client, Machine, Observer};
 use crate::domain::cache::At;
 use crate::domain::lease::{BootTime, Drift, Relay as Leases};
-use crate::domain::random::{self, RandomUnavailable, SystemRandom};
+use crate::domain::random::{self, RandomUnavailable};
 use crate::domain::revision::Revision;
 use crate::proto::v1;
 use crate::proto::v1::watch_response::Message;
@@ -37,6 +37,7 @@ pub use stream::Watch;
 /// What is passed on, and to whom.
 #[derive(Debug)]
 pub struct Relay {
+    machine: Machine,
     state: Mutex<State>,
     /// Rung when there is another message.
     bell: watch::Sender<()>,
@@ -97,10 +98,11 @@ const DRIFT: Drift = Drift::STATED;
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Relay {
-    /// One that has nothing to pass on yet.
+    /// One on this machine, that has nothing to pass on yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(machine: Machine) -> Self {
         Self {
+            machine,
             state: Mutex::new(State {
                 ring: Ring::default(),
                 leases: Leases::new(LONGEST_LEASE, DRIFT),
@@ -132,7 +134,7 @@ impl Relay {
                     state.reported < state.awaited
                 };
                 if is_open {
-                    self.acknowledge(clock::now().boot);
+                    self.acknowledge(self.machine.now().boot);
                     sleep(LOOK).await;
                 } else {
                     self.fenced.notified().await;
@@ -146,7 +148,7 @@ impl Relay {
     #[must_use]
     pub fn sessions(&self) -> usize {
         let mut state = self.state.lock();
-        state.settled(Revision::ZERO, clock::now().boot);
+        state.settled(Revision::ZERO, self.machine.now().boot);
         state.leases.grantor().len()
     }
 
@@ -167,11 +169,11 @@ impl Relay {
     /// A session of this name if it has a lease, else a new one.
     fn connect(&self, wanted: Option<SessionId>) -> Result<SessionId, RandomUnavailable> {
         let mut state = self.state.lock();
-        state.settled(Revision::ZERO, clock::now().boot);
+        state.settled(Revision::ZERO, self.machine.now().boot);
         match wanted {
             Some(id) if state.leases.grantor().has_lease(&id) => Ok(id),
             _ => {
-                let bytes = random::bytes(&SystemRandom::new())?;
+                let bytes = random::bytes(&*self.machine.random)?;
                 Ok(SessionId(u128::from_be_bytes(bytes)))
             }
         }
@@ -245,18 +247,12 @@ impl Relay {
     }
 }
 
-impl Default for Relay {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Observer for Relay {
     fn applied(&self, message: &Arc<v1::WatchResponse>, begins: bool) {
         let Some(reached) = at(message) else {
             return;
         };
-        let now = clock::now().boot;
+        let now = self.machine.now().boot;
         let mut state = self.state.lock();
         let follows = state.ring.reached.as_ref().map(|(at, _)| at.store);
         if begins || follows != Some(reached.store) {

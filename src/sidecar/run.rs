@@ -25,7 +25,7 @@ use super::listen::{self, Listeners, Socket};
 use super::metrics::Sidecar as Metrics;
 use super::relay::Relay;
 use super::service::Verification;
-use crate::client::{Client, Config};
+use crate::client::{Client, Config, Machine};
 use crate::proto::envoy::auth::authorization_server::AuthorizationServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
@@ -190,8 +190,10 @@ fn follow(
     stopping: &CancellationToken,
     supervisor: &mut Supervisor,
 ) -> Result<(Client, Arc<Relay>), Failure> {
-    let relay = Arc::new(Relay::new());
-    let (client, follower) = Client::new(config.clone(), Some(Arc::clone(&relay) as _))?;
+    let machine = Machine::default();
+    let relay = Arc::new(Relay::new(machine.clone()));
+    let observer = Some(Arc::clone(&relay) as _);
+    let (client, follower) = Client::new(config.clone(), machine, observer)?;
     relay.set_client(client.clone());
     if let Some(follower) = follower {
         let stopping = stopping.clone();

@@ -175,7 +175,7 @@ async fn uses_are_reported_by_those_who_do_not_ask() {
     let used = credd::domain::cache::Use {
         credential: id.parse().unwrap(),
         generation: credd::domain::token::Generation::FIRST,
-        used_at: credd::client::clock::now().wall,
+        used_at: client.machine().now().wall,
     };
     client.note_uses([used]);
     until("the use to be reported", || async {

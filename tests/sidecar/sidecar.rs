@@ -396,10 +396,11 @@ async fn what_is_passed_on_is_ordered_complete_and_can_be_taken_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fence_does_not_return_while_one_that_follows_a_sidecar_has_a_lease_and_is_behind() {
-    use credd::client::clock;
+    use credd::client::Machine;
     use credd::domain::lease::{Drift, Holder, Sequence};
     use v1::watch_response::Message;
 
+    let machine = Machine::default();
     let world = World::start().await;
     let relay = Sidecar::ready(world.config()).await;
     let (requests, outgoing) = tokio::sync::mpsc::channel(16);
@@ -412,7 +413,7 @@ async fn a_fence_does_not_return_while_one_that_follows_a_sidecar_has_a_lease_an
     let mut holder = Holder::new(Drift::STATED);
     // It asks until it gets one, and acknowledges nothing after that.
     while holder.ends_at().is_none() {
-        let Sequence(sequence) = holder.send(clock::now().boot);
+        let Sequence(sequence) = holder.send(machine.now().boot);
         let renewal = v1::Renewal {
             sequence,
             applied: Some(applied.clone()),
@@ -431,7 +432,7 @@ async fn a_fence_does_not_return_while_one_that_follows_a_sidecar_has_a_lease_an
     }
     let (id, _) = world.server.admin.issue_token("acme").await;
     let fence = revoke_everywhere(&world.server.admin, &id).await;
-    assert!(!holder.holds(clock::now().boot), "it could still say yes");
+    assert!(!holder.holds(machine.now().boot), "it could still say yes");
     assert_eq!(fence.acknowledged, 1, "the relay outlived it");
     relay.stop().await;
     world.server.stop().await;

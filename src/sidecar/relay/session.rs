@@ -3,7 +3,6 @@
 use tonic::Status;
 
 use super::{Relay, SessionId};
-use crate::client::clock;
 use crate::domain::cache::{At, Use};
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
@@ -63,7 +62,7 @@ impl Leases {
         renewal: v1::Renewal,
     ) -> Result<v1::Grant, Status> {
         // It has arrived; nothing is asked for after this.
-        let now = clock::now().boot;
+        let now = relay.machine.now();
         let v1::Renewal {
             sequence,
             applied,
@@ -79,7 +78,7 @@ impl Leases {
             None => applied,
             Some(acknowledged) => position(acknowledged),
         };
-        let uses = read_uses(uses, &mut violations);
+        let uses = read_uses(uses, now.wall, &mut violations);
         if !violations.is_empty() {
             return Err(violations.status());
         }
@@ -95,7 +94,7 @@ impl Leases {
         };
         let lease = match (applied, acknowledged) {
             (Some(applied), Some(acknowledged)) if applied.store == acknowledged.store => {
-                relay.grant(session, applied, acknowledged.revision, now)
+                relay.grant(session, applied, acknowledged.revision, now.boot)
             }
             _ => None,
         };
@@ -116,12 +115,11 @@ fn position(revision: &v1::Revision) -> Option<At> {
     })
 }
 
-fn read_uses(uses: Vec<v1::Use>, violations: &mut Violations) -> Vec<Use> {
+fn read_uses(uses: Vec<v1::Use>, now: Timestamp, violations: &mut Violations) -> Vec<Use> {
     if uses.len() > MAX_USES {
         violations.add("renewal.uses", "must be at most 256");
         return Vec::new();
     }
-    let now = clock::now().wall;
     let mut read = Vec::with_capacity(uses.len());
     for (at, used) in uses.into_iter().enumerate() {
         let v1::Use {
