@@ -12,6 +12,16 @@ use tokio::task::JoinError;
 /// verdicts and never rests, one of these has a tenth of a core.
 const NICENESS: i32 = 10;
 
+thread_local! {
+    static IS_IN_PLACE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on what this thread is asked to have done elsewhere it does itself, at
+/// once. For a simulation, where everything happens in one order.
+pub fn work_in_place() {
+    IS_IN_PLACE.set(true);
+}
+
 /// Does on another thread what blocks or takes long.
 ///
 /// # Errors
@@ -20,6 +30,9 @@ const NICENESS: i32 = 10;
 pub async fn work<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
+    if IS_IN_PLACE.get() {
+        return Ok(work());
+    }
     let work = move || {
         lower_priority();
         work()

@@ -248,25 +248,41 @@ impl Committer {
     ///
     /// [`FeedError`] when the store failed: the process must end.
     pub fn run(mut self) -> Result<(), FeedError> {
-        let mut waiting = VecDeque::new();
         let mut before = Gather::default();
-        loop {
-            if waiting.is_empty() {
-                let Some(job) = self.jobs.blocking_recv() else {
-                    return Ok(());
-                };
-                waiting.push_back(job);
-            }
-            self.gather(&mut waiting, before);
+        while let Some(job) = self.jobs.blocking_recv() {
+            self.work_off(job, &mut before)?;
+        }
+        Ok(())
+    }
+
+    /// The same as a task, for a store that does not block for long: one in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`FeedError`] when the store failed: the process must end.
+    pub async fn run_as_task(mut self) -> Result<(), FeedError> {
+        let mut before = Gather::default();
+        while let Some(job) = self.jobs.recv().await {
+            self.work_off(job, &mut before)?;
+        }
+        Ok(())
+    }
+
+    /// Carries out a command, and all that come meanwhile.
+    fn work_off(&mut self, first: Job, before: &mut Gather) -> Result<(), FeedError> {
+        let mut waiting = VecDeque::from([first]);
+        while !waiting.is_empty() {
+            self.gather(&mut waiting, *before);
             let (begin, size) = (Instant::now(), waiting.len());
             self.run_group(&mut waiting)?;
             let answered = size - waiting.len();
             self.take(&mut waiting);
-            before = Gather {
+            *before = Gather {
                 expected: (answered + waiting.len()).min(GROUP),
                 until: Instant::now() + (begin.elapsed() / GATHER_PART).min(GATHER_LIMIT),
             };
         }
+        Ok(())
     }
 
     /// Takes the commands that are there.
