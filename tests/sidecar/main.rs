@@ -2,10 +2,13 @@
 //! that is built on it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../support/calls.rs"]
+mod calls;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod client;
+mod example;
 mod fake;
 mod processes;
 mod race;
