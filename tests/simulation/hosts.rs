@@ -136,6 +136,7 @@ pub(crate) fn sidecar(
     follows: &[&str],
     token_file: PathBuf,
     clock: Drifting,
+    network: Simulated,
     seed: u64,
 ) -> Result<Client, Box<dyn std::error::Error>> {
     let addresses: Result<Vec<Address>, _> = follows
@@ -150,7 +151,7 @@ pub(crate) fn sidecar(
         boot: Arc::new(clock),
         wall: Arc::new(Wall),
         random: Arc::new(Drawn::new(seed)),
-        network: Arc::new(Simulated),
+        network: Arc::new(network),
     };
     let relay = Arc::new(Relay::new(machine.clone()));
     let observer = Some(Arc::clone(&relay) as _);

@@ -6,7 +6,7 @@
 //! Nobody says yes to a question that arrived after a fenced request had returned; no
 //! fence stays open beyond its bound; and when what went wrong is over, all come back.
 //!
-//! `CREDD_TEST_WORLDS` says how many worlds there are; `CREDD_TEST_SEED=N` lets the
+//! `CREDD_TEST_WORLDS` says how many worlds there are; `CREDD_TEST_WORLD=N` lets the
 //! one of that seed happen again, and tells what happens.
 #![allow(
     clippy::unwrap_used,
@@ -63,7 +63,7 @@ const SOMETIMES: [&str; 9] = [
 const QUIET: &str = "CREDD_TEST_QUIET";
 
 fn main() -> ExitCode {
-    if let Some(seed) = number_of("CREDD_TEST_SEED") {
+    if let Some(seed) = number_of("CREDD_TEST_WORLD") {
         return happen(seed, std::env::var_os(QUIET).is_none());
     }
     // As the harness of the other suites does.
@@ -141,7 +141,7 @@ fn happen_each_alone(worlds: u64) -> Result<BTreeMap<u64, String>, String> {
                 return;
             }
             let child = Command::new(std::env::current_exe().unwrap())
-                .env("CREDD_TEST_SEED", seed.to_string())
+                .env("CREDD_TEST_WORLD", seed.to_string())
                 .env(QUIET, "1")
                 .output()
                 .unwrap();
@@ -152,7 +152,7 @@ fn happen_each_alone(worlds: u64) -> Result<BTreeMap<u64, String>, String> {
                 let errors = String::from_utf8_lossy(&child.stderr);
                 let status = child.status;
                 wrong.lock().push(format!(
-                    "world {seed} (CREDD_TEST_SEED={seed} tells of it): {status}\n{said}\n{errors}"
+                    "world {seed} (CREDD_TEST_WORLD={seed} tells of it): {status}\n{said}\n{errors}"
                 ));
             }
         }

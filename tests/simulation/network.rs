@@ -3,14 +3,17 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use credd::client::{Address, Connecting, Connection, Network, TlsFiles};
 use credd::rpc::peer::{LetIn, Peer};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_stream::Stream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
@@ -19,9 +22,17 @@ use turmoil::net::{TcpListener, TcpStream};
 /// The port of every service.
 pub(crate) const PORT: u16 = 7420;
 
-/// Connects by the names of hosts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Simulated;
+/// What a machine connects with, by the names of hosts. Copies of it are of the same
+/// machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Simulated(Arc<Mutex<CancellationToken>>);
+
+impl Simulated {
+    /// Cuts every connection that the machine has made.
+    pub(crate) fn cut(&self) {
+        std::mem::take(&mut *self.0.lock()).cancel();
+    }
+}
 
 impl Network for Simulated {
     fn connect<'a>(&'a self, address: &'a Address, _: &'a TlsFiles) -> Connecting<'a> {
@@ -29,9 +40,54 @@ impl Network for Simulated {
             let Address::Tcp { host, port, .. } = address else {
                 return Err(io::Error::other("there are no Unix sockets here"));
             };
+            let cut = Box::pin(self.0.lock().clone().cancelled_owned());
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            Ok(Box::pin(stream) as Connection)
+            Ok(Box::pin(Cuttable { stream, cut }) as Connection)
         })
+    }
+}
+
+/// A connection until it is cut.
+struct Cuttable {
+    stream: TcpStream,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Cuttable {
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Cuttable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Cuttable {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

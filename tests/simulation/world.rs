@@ -7,7 +7,7 @@
 //! ```
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::actors::{Writer, ask_from_afar, ask_within};
 use crate::clocks::{Drifting, now};
 use crate::ending::{Ending, Judge};
 use crate::hosts::{self, tokens};
-use crate::network::channel;
+use crate::network::{Simulated, channel};
 use crate::record::Record;
 use crate::store::{Disk, Next};
 use crate::support::{Bearer, Client};
@@ -66,6 +66,8 @@ struct World {
     /// The disk as the authority has it open.
     disk: Arc<Mutex<Option<Arc<Disk>>>>,
     ending: Arc<Ending>,
+    /// What sidecars connect with.
+    networks: BTreeMap<&'static str, Simulated>,
     /// The machines whose process is down.
     down: BTreeSet<&'static str>,
     /// What ends, and when.
@@ -98,6 +100,7 @@ pub(crate) fn run(seed: u64, record: &Record, token_file: &Path) {
         random,
         disk: Arc::default(),
         ending: Arc::default(),
+        networks: BTreeMap::new(),
         down: BTreeSet::new(),
         ends: Vec::new(),
     };
@@ -183,7 +186,8 @@ impl World {
         follows: &'static [&'static str],
         token_file: &Path,
     ) {
-        let clock = self.clock();
+        let (clock, network) = (self.clock(), Simulated::default());
+        self.networks.insert(name, network.clone());
         let (record, token_file) = (self.record.clone(), token_file.to_owned());
         let ending = Arc::clone(&self.ending);
         let (seed, starts) = (self.random.random::<u64>(), Cell::new(0));
@@ -191,9 +195,9 @@ impl World {
             starts.set(starts.get() + 1);
             let seed = seed.wrapping_add(starts.get());
             let (record, token_file) = (record.clone(), token_file.clone());
-            let ending = Arc::clone(&ending);
+            let (ending, network) = (Arc::clone(&ending), network.clone());
             async move {
-                let client = hosts::sidecar(follows, token_file, clock, seed)?;
+                let client = hosts::sidecar(follows, token_file, clock, network, seed)?;
                 let random = SmallRng::seed_from_u64(seed);
                 let (told, end) = (record.clone(), Arc::clone(&ending));
                 tokio::spawn(ask_within(name, client.clone(), told, end, random));
@@ -258,7 +262,7 @@ impl World {
         let two: Vec<_> = HOSTS.sample(&mut self.random, 2).copied().collect();
         let (a, b) = (two[0], two[1]);
         let others = HOSTS.into_iter().filter(|other| *other != a);
-        let what = match self.random.random_range(0..10) {
+        let what = match self.random.random_range(0..12) {
             0..3 => {
                 sim.partition(a, b);
                 self.ends.push((until, End::Partition(a, b)));
@@ -284,8 +288,16 @@ impl World {
                 self.ends.push((until, End::Crash(a)));
                 format!("{a} is down until {until:?}")
             }
+            8..10 => {
+                let networks: Vec<_> = self.networks.iter().collect();
+                let Some((name, network)) = networks.choose(&mut self.random) else {
+                    return;
+                };
+                network.cut();
+                format!("connections of {name} are cut")
+            }
             kind => {
-                let next = if kind == 8 { Next::Kept } else { Next::Lost };
+                let next = if kind == 10 { Next::Kept } else { Next::Lost };
                 if let Some(disk) = &*self.disk.lock() {
                     disk.set_next(next);
                 }
