@@ -350,6 +350,38 @@ async fn one_with_the_permission_to_may_unlock_what_leaked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_unlocks_nothing_by_a_permission_elsewhere() {
+    let server = Server::start().await;
+    let admin = &server.admin;
+    let permissions = [
+        "credd.credentials.unlock",
+        "credd.credentials.unlock-leaked",
+    ];
+    put_role(admin, "credd", "releaser", &permissions).await;
+    put_owner(admin, jo()).await;
+    let login = issue_caller(admin, "jo-login", &[]).await;
+    admin.bind("credd:jo-login", "releaser", "other").await;
+    let owner = server.client(&login).await;
+    let [locked, leaked] = [
+        issue(admin, "acme", "jo", "api-token").await,
+        issue(admin, "acme", "jo", "api-token").await,
+    ];
+    admin.lock(&locked.id).await.unwrap();
+    assert_eq!(reported(admin, &[leaked.secret()]).await, [Locked]);
+    for held in [&locked, &leaked] {
+        owner.get(&held.id).await.unwrap();
+        refused(unlock(&owner, &held.id).await);
+        assert_eq!(verdict(admin, held).await, v1::Verdict::Locked);
+    }
+    // The permission is good where it reaches.
+    let elsewhere = issue(admin, "other", "jo", "api-token").await;
+    admin.lock(&elsewhere.id).await.unwrap();
+    unlock(&owner, &elsewhere.id).await.unwrap();
+    assert_eq!(verdict(admin, &elsewhere).await, v1::Verdict::Active);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_owner_may_report_their_own_secrets_and_nobody_elses() {
     let server = Server::start().await;
     let admin = &server.admin;

@@ -13,7 +13,7 @@ use super::record::{
     request_key,
 };
 use crate::domain::audit::Event;
-use crate::domain::credential::{Credential, Stored, Use, Uses};
+use crate::domain::credential::{Credential, Set, Stored, Use, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
@@ -159,14 +159,18 @@ impl Command {
     }
 
     /// Whether it is asked for by a permission, and not as an owner may who needs
-    /// none: what the owner may then is less.
+    /// none: what the owner may is less, or nothing of the kind.
     #[must_use]
     pub(in crate::authority) fn needs_permission(&self) -> bool {
         match self {
             Self::Issue(ask) => !ask.as_owner,
             Self::Update(ask) => !ask.as_owner,
             Self::Rotate(ask) => !ask.as_owner,
-            _ => false,
+            // No owner may unlock, and the others may do all that a permission lets.
+            Self::SetState(ask) => ask.set == Set::Unlock,
+            Self::Reveal(_) | Self::ReportLeak(_) => false,
+            Self::Directory(command) => !matches!(command.what, What::SetDefaultSource(..)),
+            _ => true,
         }
     }
 

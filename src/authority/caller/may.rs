@@ -42,9 +42,12 @@ impl May<'_> {
         let entry = party
             .credential()
             .and_then(|id| self.0.read(|index| index.credential(id)).1);
-        let is_credential = party.credential().is_some();
-        // What is good for a time was good when the call came.
-        if is_credential && !self.is_good(party, entry.as_deref(), now) {
+        let is_good = match party.known_by {
+            KnownBy::Credential { .. } => self.is_good(party, entry.as_deref(), now),
+            // What is good for a time was good when the call came.
+            KnownBy::Until(_) | KnownBy::Name => party.trust.as_ref().is_none_or(Trust::holds),
+        };
+        if !is_good {
             return Err(Refusal::CallerGone);
         }
         let reach = self.reach_with(&call.caller, entry.as_deref(), call.permission);

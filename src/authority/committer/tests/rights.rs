@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::authority::audit::Trace;
-use crate::authority::caller::{Call, Caller, KnownBy, Party};
-use crate::authority::command::{DirectoryCommand, PutOwner, PutRole, What};
+use crate::authority::caller::{Call, Caller, KnownBy, Party, Trust};
+use crate::authority::command::{
+    DirectoryCommand, Import, ImportItem, ImportedSecret, PutOwner, PutRole, What,
+};
 use crate::authority::names::Interner;
 use crate::domain::directory::{OwnerRef, Permissions, RoleRef};
 use crate::domain::language::Language;
-use crate::domain::names::{Description, DisplayName, PrincipalName, Role};
+use crate::domain::names::{Description, DisplayName, Group, PrincipalName, Role};
 use crate::domain::permission::{CreddGrant, Permission};
 use crate::domain::rights::{Binding, Reach, Tenants};
 
@@ -21,6 +23,13 @@ fn role() -> Role {
     Role::trusted("helper".into())
 }
 
+fn jo() -> OwnerRef {
+    OwnerRef {
+        tenant: acme(),
+        name: Owner::trusted("jo".into()),
+    }
+}
+
 fn binding() -> Binding {
     Binding {
         reach: Reach::Tenant(acme()),
@@ -29,16 +38,29 @@ fn binding() -> Binding {
     }
 }
 
+fn directory(what: What) -> Command {
+    Command::Directory(Box::new(DirectoryCommand {
+        what,
+        reason: Reason::trusted("".into()),
+        by: Principal::system(),
+        expected: None,
+    }))
+}
+
+/// A report of the first secret of a credential.
+fn leak(n: u8) -> Command {
+    Command::ReportLeak(ReportLeak {
+        id: id(n),
+        generation: crate::domain::token::Generation::FIRST,
+        reason: Reason::trusted("".into()),
+        by: Principal::system(),
+    })
+}
+
 impl Stepped {
     /// By credd itself, and at once.
     fn change(&mut self, what: What) {
-        let command = Command::Directory(Box::new(DirectoryCommand {
-            what,
-            reason: Reason::trusted("".into()),
-            by: Principal::system(),
-            expected: None,
-        }));
-        self.run(command, How::BY_CREDD).unwrap();
+        self.run(directory(what), How::BY_CREDD).unwrap();
     }
 
     fn run(&mut self, command: Command, how: How) -> Result<Done, CommandError> {
@@ -67,11 +89,16 @@ impl Stepped {
 
 /// What somebody asks for who was let in for acme.
 fn asked(permission: Permission) -> How {
+    asked_with(permission, None)
+}
+
+/// The same, by a certificate, say.
+fn asked_with(permission: Permission, trust: Option<Trust>) -> How {
     let party = Party {
         principal: Principal::trusted(CALLER.into()),
         symbol: Interner::EMPTY,
         known_by: KnownBy::Until(Timestamp::MAX),
-        trust: None,
+        trust,
     };
     How {
         origin: Origin::Call(Arc::new(Call {
@@ -87,6 +114,33 @@ fn asked(permission: Permission) -> How {
         dry: false,
         fence: None,
     }
+}
+
+fn group() -> Group {
+    Group::trusted("feeds".into())
+}
+
+fn import() -> Command {
+    let item = ImportItem {
+        owner: jo().name,
+        profile: ProfileName::trusted("api-token".into()),
+        texts: Texts {
+            label: Some(Label::trusted("test".into())),
+            ..Texts::default()
+        },
+        expiry: Wish::Unsaid,
+        secret: ImportedSecret {
+            name: None,
+            sha256: [9; 32],
+        },
+        id: NewId::Given(id(9)),
+    };
+    Command::Import(Box::new(Import {
+        tenant: acme(),
+        items: vec![item],
+        reason: Reason::trusted("".into()),
+        by: Principal::system(),
+    }))
 }
 
 /// By a profile by which no owner may issue.
@@ -107,10 +161,7 @@ fn what_was_asked_for_by_a_permission_is_not_done_as_the_owner_when_that_is_lost
     stepped.put_role(&[Permission::Issue, Permission::GiveAny]);
     stepped.change(What::PutBinding(binding()));
     stepped.change(What::PutOwner(PutOwner {
-        owner: OwnerRef {
-            tenant: acme(),
-            name: Owner::trusted("jo".into()),
-        },
+        owner: jo(),
         display_name: DisplayName::default(),
         principals: vec![PrincipalName::parse(CALLER).unwrap()],
         groups: Vec::new(),
@@ -136,6 +187,73 @@ fn what_was_asked_for_by_a_permission_is_not_done_as_the_owner_when_that_is_lost
 }
 
 #[test]
+fn what_no_owner_may_is_not_done_as_the_owner_when_the_permission_is_lost() {
+    let of_jo = |groups: &[Group]| {
+        What::PutOwner(PutOwner {
+            owner: jo(),
+            display_name: DisplayName::default(),
+            principals: vec![PrincipalName::parse(CALLER).unwrap()],
+            groups: groups.to_vec(),
+            roles: Vec::new(),
+        })
+    };
+    let asks: [(Permission, Command); 4] = [
+        (Permission::Unlock, set(1, Set::Unlock)),
+        (Permission::PutOwners, directory(of_jo(&[group()]))),
+        (
+            Permission::DisableOwners,
+            directory(What::DisableOwner(jo(), true)),
+        ),
+        (Permission::Import, import()),
+    ];
+    for (permission, command) in asks {
+        let mut stepped = Stepped::new();
+        stepped.put_role(&[permission]);
+        stepped.change(of_jo(&[]));
+        stepped.run(issue(1), How::BY_CREDD).unwrap();
+        stepped.run(set(1, Set::Lock), How::BY_CREDD).unwrap();
+        let refused = stepped.run(command.clone(), asked(permission));
+        let expected = Refusal::NotPermitted(permission);
+        assert_eq!(refused.unwrap_err(), CommandError::Refused(expected));
+        stepped.change(What::PutBinding(binding()));
+        assert!(stepped.run(command, asked(permission)).unwrap().changes);
+    }
+    // What owners may, they may still.
+    let mut stepped = Stepped::new();
+    stepped.change(of_jo(&[group()]));
+    stepped.run(issue(1), How::BY_CREDD).unwrap();
+    for (permission, command) in [
+        (Permission::Lock, set(1, Set::Lock)),
+        (
+            Permission::PutOwners,
+            directory(What::SetDefaultSource(jo(), Some(group()))),
+        ),
+        (Permission::ReportLeak, leak(1)),
+        (Permission::Revoke, set(1, Set::Revoke)),
+    ] {
+        let done = stepped.run(command, asked(permission));
+        assert!(done.unwrap().changes, "{permission:?}");
+    }
+}
+
+#[test]
+fn nothing_is_done_for_who_is_trusted_no_more() {
+    let mut stepped = Stepped::new();
+    stepped.put_role(&[Permission::Lock]);
+    stepped.change(What::PutBinding(binding()));
+    stepped.run(issue(1), How::BY_CREDD).unwrap();
+    let trust = Trust::default();
+    let how = || asked_with(Permission::Lock, Some(trust.clone()));
+    trust.set(false);
+    let refused = stepped.run(set(1, Set::Lock), how());
+    let expected = CommandError::Refused(Refusal::CallerGone);
+    assert_eq!(refused.unwrap_err(), expected);
+    assert_eq!(stepped.state(1), Some(State::Active));
+    trust.set(true);
+    assert!(stepped.run(set(1, Set::Lock), how()).unwrap().changes);
+}
+
+#[test]
 fn what_leaked_is_unlocked_by_nobody_who_may_no_more() {
     let mut stepped = Stepped::new();
     stepped.put_role(&[Permission::Unlock, Permission::UnlockLeaked]);
@@ -149,20 +267,12 @@ fn what_leaked_is_unlocked_by_nobody_who_may_no_more() {
             ..ask
         })
     };
-    let leak = || {
-        Command::ReportLeak(ReportLeak {
-            id: id(1),
-            generation: crate::domain::token::Generation::FIRST,
-            reason: Reason::trusted("".into()),
-            by: Principal::system(),
-        })
-    };
     stepped.run(issue(1), How::BY_CREDD).unwrap();
-    stepped.run(leak(), How::BY_CREDD).unwrap();
+    stepped.run(leak(1), How::BY_CREDD).unwrap();
     stepped.run(unlock(), asked(Permission::Unlock)).unwrap();
     assert_eq!(stepped.state(1), Some(State::Active));
 
-    stepped.run(leak(), How::BY_CREDD).unwrap();
+    stepped.run(leak(1), How::BY_CREDD).unwrap();
     stepped.put_role(&[Permission::Unlock]);
     let refused = stepped.run(unlock(), asked(Permission::Unlock));
     let expected = Refusal::NotPermitted(Permission::UnlockLeaked);
