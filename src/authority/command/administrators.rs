@@ -33,13 +33,18 @@ pub(super) fn keep_one(
         return Ok(());
     }
     let keeps = after.is_some_and(|after| {
-        administers(&administrators, after, now)
-            && (after.expires_at.is_none() || before.expires_at.is_some())
+        administers(&administrators, after, now) && is_no_sooner(after, before)
     });
     if keeps || any_for_good(view, &administrators, now, |other| other.id != before.id) {
         return Ok(());
     }
     Err(Refusal::LastAdministrator(before.id))
+}
+
+/// Whether a credential does not expire before another.
+fn is_no_sooner(credential: &Credential, other: &Credential) -> bool {
+    let expires_at = |credential: &Credential| credential.expires_at.unwrap_or(Timestamp::MAX);
+    expires_at(credential) >= expires_at(other)
 }
 
 /// Refuses to deny an owner without whom nobody could administer credd.

@@ -193,11 +193,20 @@ fn who_can_administer_for_a_time_alone_stays_too() {
     let last = Refusal::LastAdministrator(id(1));
     assert_eq!(world.refusal(&set(1, Set::Lock)), last);
     assert_eq!(world.refusal(&disable("root")), last);
+    let expiry = |after| {
+        let changes = Changes {
+            expiry: Some(Wish::After(after)),
+            ..Changes::default()
+        };
+        update_of(1, changes)
+    };
+    assert_eq!(world.refusal(&expiry(DAY / 2)), last);
+    world.run(&expiry(2 * DAY)).unwrap();
     let last = Refusal::LastBinding;
     assert_eq!(world.refusal(&unbind("credd:root")), last);
     // Who has no credential is no loss, nor is who has one that has expired.
     world.run(&unbind("credd:mia")).unwrap();
-    world.now = after(DAY);
+    world.now = after(2 * DAY);
     world.run(&unbind("credd:root")).unwrap();
 }
 
