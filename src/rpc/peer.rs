@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::authority::caller::Trust;
 
@@ -21,23 +21,41 @@ pub struct Peer {
     pub let_in: LetIn,
 }
 
-/// Whether a call was let in over a connection: until then it is a stranger's. Clones
-/// are about the same.
+/// Whether a call was let in over a connection: until then it is a stranger's, which
+/// may have to give way to another. Clones are about the same.
 #[derive(Clone, Debug, Default)]
-pub struct LetIn(Arc<AtomicBool>);
+pub struct LetIn(Arc<AtomicU8>);
+
+const STRANGER: u8 = 0;
+const LET_IN: u8 = 1;
+const GIVES_WAY: u8 = 2;
 
 impl LetIn {
-    /// Says that one was.
+    /// Says that one was. It is nothing to a connection that has given way before.
     pub fn set(&self) {
-        if !self.is_set() {
-            self.0.store(true, Ordering::Relaxed);
+        if self.0.load(Ordering::Relaxed) == STRANGER {
+            self.leave_strangers(LET_IN);
         }
     }
 
     /// Whether one was.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) == LET_IN
+    }
+
+    /// Says that the connection gives way, whatever is let in over it from now on.
+    /// Returns whether it does: a call may have been let in before.
+    #[must_use]
+    pub fn give_way(&self) -> bool {
+        self.leave_strangers(GIVES_WAY)
+    }
+
+    fn leave_strangers(&self, next: u8) -> bool {
+        let left = self
+            .0
+            .compare_exchange(STRANGER, next, Ordering::Relaxed, Ordering::Relaxed);
+        left.is_ok()
     }
 }
 

@@ -95,7 +95,7 @@ impl Acceptor {
     /// The connection that gives way to the next, if there is one.
     fn oldest_stranger(&mut self) -> Option<Open> {
         while let Some(oldest) = self.open.pop_front() {
-            if oldest.is_a_stranger_s() {
+            if oldest.is_a_stranger_s() && oldest.let_in.give_way() {
                 return Some(oldest);
             }
         }
@@ -142,8 +142,8 @@ impl Open {
 }
 
 impl Place {
-    /// Done when the connection is to give way to another, unless a call was let in
-    /// over it before.
+    /// Done when the connection is to give way to another, before any call was let in
+    /// over it.
     pub fn gives_way(&self) -> WaitForCancellationFutureOwned {
         self.gives_way.token().clone().cancelled_owned()
     }
@@ -152,5 +152,31 @@ impl Place {
     #[must_use]
     pub const fn let_in(&self) -> &LetIn {
         &self.let_in
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_let_in_after_it_was_chosen_gives_way_nevertheless() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut acceptor = Acceptor::new(listener, 2);
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let (_, _, oldest) = acceptor.next().await;
+        let (_, _, other) = acceptor.next().await;
+        let next = tokio::spawn(async move { acceptor.next().await });
+        oldest.gives_way().await;
+        oldest.let_in().set();
+        assert!(!oldest.let_in().is_set());
+        drop(oldest);
+        next.await.unwrap();
+        other.let_in().set();
+        assert!(other.let_in().is_set());
     }
 }
