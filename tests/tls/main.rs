@@ -17,3 +17,4 @@ mod health;
 mod log;
 mod rotation;
 mod silence;
+mod strangers;
