@@ -104,9 +104,8 @@ fn of_connection(authority: &Authority, request: &Request<Body>) -> Result<Party
     let certificate = peer.and_then(|peer| peer.certificate.as_ref());
     let named = certificate.and_then(|shown| Some((shown.principal.as_deref()?, shown)));
     let (principal, shown) = named.ok_or_else(status::unauthenticated)?;
-    // The whole of that second belongs to it.
-    let until = Timestamp::from_millis(shown.not_after.saturating_add(1).saturating_mul(1000));
-    if authority.now() >= until || !shown.trust.holds() {
+    let (until, now) = (shown.until, authority.now());
+    if now >= until || !shown.trust.holds(now) {
         return Err(status::unauthenticated());
     }
     let principal = Principal::trusted(principal.into());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::authority::caller::Trust;
+use crate::domain::time::Timestamp;
 
 /// The other end of a connection. It is among the extensions of each request
 /// that came over it.
@@ -65,10 +66,10 @@ pub struct PeerCertificate {
     /// The principal that it names: a SPIFFE ID as it is, or `dns:` and a DNS
     /// name in lower case. `None`: it names nobody.
     pub principal: Option<String>,
-    /// The last second of its validity, in seconds since the Unix epoch. It may
-    /// pass while the connection stands.
-    pub not_after: i64,
+    /// When it ceases to be valid. That may come while the connection stands.
+    pub until: Timestamp,
     /// Whether the authorities that are trusted now vouch for it still: they may
-    /// be others than at the handshake.
+    /// be others than at the handshake, and so may those between it and them have
+    /// expired.
     pub trust: Trust,
 }

@@ -4,7 +4,7 @@
 //! What is in use is replaced as a whole, when the contents of the files have
 //! changed and are good; connections that stand keep what they began with. But a
 //! client's certificate names nobody any more once the authorities that are trusted
-//! do not vouch for it. A handshake is never a resumed one: the client's certificate
+//! do not vouch for it, or one between it and them has expired. A handshake is never a resumed one: the client's certificate
 //! is looked at each time, by the authorities that are trusted then.
 
 use std::io;
@@ -16,8 +16,10 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
 
+use crate::authority::caller::Trust;
 use crate::rpc::peer::PeerCertificate;
 
 mod certificate;
@@ -98,17 +100,26 @@ impl Tls {
         let certificate = chain.first().and_then(|first| certificate::peer(first));
         if let Some(certificate) = &certificate {
             self.peers.keep(chain, &certificate.trust);
-            // What was replaced meanwhile did not judge this one.
-            let now = self.current.load();
-            if let Some(verifier) = now
-                .verifier
-                .as_deref()
-                .filter(|_| !Arc::ptr_eq(&now, &loaded))
-            {
-                certificate.trust.set(peers::is_trusted(verifier, chain));
-            }
+            self.judge(loaded, chain, &certificate.trust);
         }
         Ok((stream, certificate))
+    }
+
+    /// Judges a client whose handshake began with this by what is in use.
+    fn judge(&self, began_with: Arc<Loaded>, chain: &[CertificateDer<'_>], trust: &Trust) {
+        let mut by = began_with;
+        // The handshake judged it, and nothing but itself may expire.
+        let mut is_judged = chain.len() == 1;
+        loop {
+            if let Some(verifier) = by.verifier.as_deref().filter(|_| !is_judged) {
+                trust.set(peers::trusted_until(verifier, chain));
+            }
+            let now = self.current.load_full();
+            if Arc::ptr_eq(&now, &by) {
+                return;
+            }
+            (by, is_judged) = (now, false);
+        }
     }
 
     /// Puts something else in the place of what is in use, and judges by it whoever is

@@ -341,8 +341,14 @@ async fn the_streams_of_who_is_known_for_a_time_end_with_it() {
         last_second: Some(end),
         ..Wanted::client([uri(id)])
     };
+    let between = world.pki.clients.vouched_for("between", end);
+    let mut lasting = between.client(id);
+    lasting.certificate.push_str(&between.pem());
+    let knocker = world.pki.knocker(Some(lasting));
+    let channel = knocker.channel(world.server.address).await.unwrap();
     let callers = [
         world.with_certificate("a certificate", brief).await,
+        Caller::over("a certificate of one that expires", channel),
         world
             .nobody("a token")
             .bearing(&world.signer.token("jane", SECONDS)),

@@ -1,7 +1,7 @@
 //! What callers may do, by what the index shows: when they are let in, and again
 //! when what they asked for is decided, since they may have lost it while it waited.
 
-use super::{Call, Caller, KnownBy, Party, Trust};
+use super::{Call, Caller, KnownBy, Party};
 use crate::authority::command::{Answer, Command, Decision, Refusal};
 use crate::authority::directory::OwnerNumber;
 use crate::authority::entry::Entry;
@@ -45,7 +45,7 @@ impl May<'_> {
         let is_good = match party.known_by {
             KnownBy::Credential { .. } => self.is_good(party, entry.as_deref(), now),
             // What is good for a time was good when the call came.
-            KnownBy::Until(_) | KnownBy::Name => party.trust.as_ref().is_none_or(Trust::holds),
+            KnownBy::Until(_) | KnownBy::Name => is_trusted(party, now),
         };
         if !is_good {
             return Err(Refusal::CallerGone);
@@ -203,8 +203,13 @@ impl May<'_> {
                 let facts = entry.facts(self.0.names(), self.0.directory());
                 facts.holds(generation, now) && facts.standing(now) == Verdict::Active
             }
-            (KnownBy::Until(end), _) => now < end && party.trust.as_ref().is_none_or(Trust::holds),
+            (KnownBy::Until(end), _) => now < end && is_trusted(party, now),
             (KnownBy::Credential { .. } | KnownBy::Name, _) => false,
         }
     }
+}
+
+fn is_trusted(party: &Party, now: Timestamp) -> bool {
+    let mut trust = party.trust.iter();
+    trust.all(|trust| trust.holds(now))
 }

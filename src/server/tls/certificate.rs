@@ -8,6 +8,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use super::principal::principal;
 use crate::authority::caller::Trust;
+use crate::domain::time::Timestamp;
 use crate::rpc::peer::PeerCertificate;
 
 /// What can be said of the server's certificate.
@@ -54,9 +55,14 @@ pub(super) fn peer(der: &[u8]) -> Option<PeerCertificate> {
     });
     Some(PeerCertificate {
         principal: principal(uris, dns_names),
-        not_after: not_after(&certificate),
+        until: until(&certificate),
         trust: Trust::default(),
     })
+}
+
+/// When a certificate, in DER, ceases to be valid; `None`: it can't be read.
+pub(super) fn end(der: &[u8]) -> Option<Timestamp> {
+    read(der).ok().map(|certificate| until(&certificate))
 }
 
 /// As leniently as the handshake reads it, of whose judgement no part is
@@ -65,6 +71,12 @@ type Certificate = CertificateInner<Raw>;
 
 fn read(der: &[u8]) -> Result<Certificate, Unreadable> {
     Certificate::from_der(der).map_err(Unreadable)
+}
+
+/// The whole of the last second belongs to it.
+fn until(certificate: &Certificate) -> Timestamp {
+    let seconds = not_after(certificate).saturating_add(1);
+    Timestamp::from_millis(seconds.saturating_mul(1000))
 }
 
 fn not_after(certificate: &Certificate) -> i64 {

@@ -244,12 +244,12 @@ fn nothing_is_done_for_who_is_trusted_no_more() {
     stepped.run(issue(1), How::BY_CREDD).unwrap();
     let trust = Trust::default();
     let how = || asked_with(Permission::Lock, Some(trust.clone()));
-    trust.set(false);
+    trust.set(None);
     let refused = stepped.run(set(1, Set::Lock), how());
     let expected = CommandError::Refused(Refusal::CallerGone);
     assert_eq!(refused.unwrap_err(), expected);
     assert_eq!(stepped.state(1), Some(State::Active));
-    trust.set(true);
+    trust.set(Some(Timestamp::MAX));
     assert!(stepped.run(set(1, Set::Lock), how()).unwrap().changes);
 }
 
