@@ -187,3 +187,24 @@ async fn a_large_message_of_a_stranger_is_refused_before_it_is_there() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_caller_keeps_others_out_by_its_connections_even_once_it_is_none() {
+    let server = start(|limits| limits.max_connections = 5).await;
+    let admin = &server.admin;
+    let (id, token) = admin.issue_verifier("greedy").await;
+    let (_, good) = admin.issue_token("acme").await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let client = server.client(&token).await;
+        client.verify_token(&good).await.unwrap();
+        held.push(client);
+    }
+    admin.revoke(&id).await.unwrap();
+    let other = soon("a connection", server.another_admin()).await;
+    let verdict = soon("a verdict", other.verdict(&good)).await;
+    assert_eq!(verdict, v1::Verdict::Active);
+    assert_eq!(admin.verdict(&good).await, v1::Verdict::Active);
+    drop((held, other));
+    server.stop().await;
+}

@@ -313,7 +313,7 @@ fn let_in(
         let place = shared.limits.place(load, call.caller.party.symbol);
         let place = place.map_err(|status| Refused::of(&call.caller, status))?;
         if let Some(peer) = request.extensions().get::<Peer>() {
-            peer.let_in.set();
+            peer.let_in.set(Some(call.caller.party.symbol));
         }
         Ok((Admitted(Arc::new(call)), place))
     } else {

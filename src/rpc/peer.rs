@@ -3,9 +3,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::authority::caller::Trust;
+use crate::authority::names::{Interner, Symbol};
 use crate::domain::time::Timestamp;
 
 /// The other end of a connection. It is among the extensions of each request
@@ -22,41 +23,59 @@ pub struct Peer {
     pub let_in: LetIn,
 }
 
-/// Whether a call was let in over a connection: until then it is a stranger's, which
-/// may have to give way to another. Clones are about the same.
+/// Whether a call was let in over a connection: until then it is a stranger's. It may
+/// have to give way to another. Clones are about the same.
 #[derive(Clone, Debug, Default)]
-pub struct LetIn(Arc<AtomicU8>);
+pub struct LetIn(Arc<AtomicU64>);
 
-const STRANGER: u8 = 0;
-const LET_IN: u8 = 1;
-const GIVES_WAY: u8 = 2;
+const STRANGER: u64 = 0;
+const GIVES_WAY: u64 = 1;
+/// With the number of the caller's symbol beside it.
+const LET_IN: u64 = 1 << 32;
+
+/// The state of a connection over which a call of this caller was let in.
+fn let_in(caller: Option<Symbol>) -> u64 {
+    let caller = caller.unwrap_or(Interner::EMPTY);
+    LET_IN | u64::from(caller.number())
+}
 
 impl LetIn {
-    /// Says that one was. It is nothing to a connection that has given way before.
-    pub fn set(&self) {
+    /// Says that one was, and whose, if callers are told apart. The first is heard,
+    /// and nobody once the connection gives way.
+    pub fn set(&self, caller: Option<Symbol>) {
         if self.0.load(Ordering::Relaxed) == STRANGER {
-            self.leave_strangers(LET_IN);
+            self.change(STRANGER, let_in(caller));
         }
     }
 
-    /// Whether one was.
+    /// Whether one was, and the connection need not give way.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == LET_IN
+        self.0.load(Ordering::Relaxed) & LET_IN != 0
     }
 
-    /// Says that the connection gives way, whatever is let in over it from now on.
-    /// Returns whether it does: a call may have been let in before.
+    /// Whose call was, if that is known and the connection need not give way.
     #[must_use]
-    pub fn give_way(&self) -> bool {
-        self.leave_strangers(GIVES_WAY)
+    pub fn caller(&self) -> Option<Symbol> {
+        let state = self.0.load(Ordering::Relaxed);
+        let number = u32::try_from(state & !LET_IN).ok()?;
+        let caller = Symbol::from_number(number);
+        (state & LET_IN != 0 && caller != Interner::EMPTY).then_some(caller)
     }
 
-    fn leave_strangers(&self, next: u8) -> bool {
-        let left = self
-            .0
-            .compare_exchange(STRANGER, next, Ordering::Relaxed, Ordering::Relaxed);
-        left.is_ok()
+    /// Says that the connection gives way if no call was let in over it, or, if one
+    /// was, if it was this caller's: whatever comes over it from now on. Returns
+    /// whether it does.
+    #[must_use]
+    pub fn give_way(&self, caller: Option<Symbol>) -> bool {
+        let now = caller.map_or(STRANGER, |caller| let_in(Some(caller)));
+        self.change(now, GIVES_WAY)
+    }
+
+    fn change(&self, now: u64, next: u64) -> bool {
+        let relaxed = Ordering::Relaxed;
+        let changed = self.0.compare_exchange(now, next, relaxed, relaxed);
+        changed.is_ok()
     }
 }
 

@@ -213,10 +213,10 @@ mod tests {
         let mut clients = vec![TcpStream::connect(address).await.unwrap()];
         let first = connections.recv().await.unwrap().unwrap();
         // Before the third comes, for whom it would give way.
-        first.connect_info().let_in.set();
+        first.connect_info().let_in.set(None);
         clients.push(TcpStream::connect(address).await.unwrap());
         let second = connections.recv().await.unwrap().unwrap();
-        second.connect_info().let_in.set();
+        second.connect_info().let_in.set(None);
         clients.push(TcpStream::connect(address).await.unwrap());
         for _ in 0..100 {
             tokio::task::yield_now().await;

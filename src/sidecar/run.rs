@@ -272,7 +272,7 @@ fn serve<C>(
 /// and gives way to no other.
 fn called(request: Request<Body>) -> Request<Body> {
     if let Some(peer) = request.extensions().get::<Peer>() {
-        peer.let_in.set();
+        peer.let_in.set(None);
     }
     request
 }

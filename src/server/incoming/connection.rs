@@ -25,8 +25,7 @@ pub struct Connection {
     peer: Peer,
     /// `None`: the preface is there.
     awaited: Option<Awaited>,
-    /// `None`: it gives way to another no more.
-    gives_way: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    gives_way: Pin<Box<WaitForCancellationFutureOwned>>,
     _place: Place,
 }
 
@@ -62,7 +61,7 @@ impl Connection {
                 late: Box::pin(sleep(preface)),
                 closing: Box::pin(closing.clone().cancelled_owned()),
             }),
-            gives_way: Some(Box::pin(place.gives_way())),
+            gives_way: Box::pin(place.gives_way()),
             _place: place,
         }
     }
@@ -70,13 +69,13 @@ impl Connection {
     /// An error once it is to give way. HTTP/2 neither reads from a peer that does
     /// not read, nor writes to one that says nothing: this is asked at both.
     fn poll_gives_way(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        if self.gives_way.is_some() && self.peer.let_in.is_set() {
-            self.gives_way = None;
+        // It was asked before the call came that was let in, and wakes this task yet.
+        if self.peer.let_in.is_set() {
+            return Ok(());
         }
-        let gives_way = self.gives_way.as_mut();
-        match gives_way.map(|gives_way| gives_way.as_mut().poll(context)) {
-            Some(Poll::Ready(())) => Err(io::ErrorKind::ConnectionAborted.into()),
-            _ => Ok(()),
+        match self.gives_way.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Poll::Pending => Ok(()),
         }
     }
 }
