@@ -30,7 +30,7 @@ const FEW: usize = 64;
 /// When all are taken, the oldest connection of a stranger is closed for the next: no
 /// number of those over which no call was ever let in, however long they stay, keeps
 /// others out. If there is none, it is the oldest of a caller who has more than half
-/// of the places, but one in a [`LEAST_TIME`]: where all are one caller's, most are to
+/// of the places, but one in a second: where all are one caller's, most are to
 /// stay. If there is none either, the next waits until another ends.
 #[derive(Debug)]
 pub struct Acceptor {
