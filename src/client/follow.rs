@@ -84,7 +84,8 @@ struct Place {
 
 /// How long an authority may be silent: it is asked to say something.
 const HEARTBEAT: Duration = Duration::from_secs(3);
-/// After how long a silence the stream is taken for dead.
+/// After how long a silence the stream is taken for dead: nothing comes, or no renewal
+/// is answered. What is sent may be lost although what comes arrives.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long a stream may take to begin.
 const BEGIN: Duration = Duration::from_secs(5);
@@ -171,6 +172,7 @@ impl Follower {
             outgoing,
             period: NO_LEASE,
             renew_at: None,
+            unanswered: None,
             has_begun: false,
         };
         session.run(messages).await
@@ -189,6 +191,8 @@ struct Session<'a> {
     period: Duration,
     /// When it is; `None`: not before the first message.
     renew_at: Option<Instant>,
+    /// Since when a renewal is not answered.
+    unanswered: Option<Instant>,
     has_begun: bool,
 }
 
@@ -225,6 +229,9 @@ impl Session<'_> {
                 () = follower.renew.notified(), if self.has_begun => self.renew(),
                 () = at(Some(silent_until)) => {
                     return Status::deadline_exceeded("the authority is silent");
+                }
+                () = at(self.unanswered.map(|since| since + SILENCE)) => {
+                    return Status::deadline_exceeded("the authority answers no renewal");
                 }
                 () = at(list_at), if self.has_begun && listing.is_none() => (),
                 listed = done(&mut listing) => {
@@ -323,6 +330,7 @@ impl Session<'_> {
             let is_awaited = cache.granted(Sequence(*sequence), lease);
             (is_awaited, cache.uses().len())
         };
+        self.unanswered = None;
         self.place.session_id.clone_from(session_id);
         if let (true, Some(lease)) = (is_awaited, lease) {
             self.period = lease / 3;
@@ -337,7 +345,9 @@ impl Session<'_> {
     /// Asks for a longer lease. The moment of sending is noted before the message is
     /// handed over.
     fn renew(&mut self) {
-        self.renew_at = Some(Instant::now() + jittered(self.period));
+        let now = Instant::now();
+        self.renew_at = Some(now + jittered(self.period));
+        self.unanswered.get_or_insert(now);
         let Ok(room) = self.outgoing.try_reserve() else {
             // The authority does not read: it will not grant either.
             return;

@@ -1,19 +1,22 @@
 //! An authority that answers when a test says so.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use credd::client::{Address, Connecting, Connection, Network, TlsFiles};
 use credd::proto::v1;
 use credd::proto::v1::verification_service_server::{
     VerificationService, VerificationServiceServer,
 };
 use credd::proto::v1::watch_response::Message;
+use tokio::io::{DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
@@ -33,6 +36,7 @@ struct State {
     /// Answers are given out of these.
     gate: Semaphore,
     is_held: AtomicBool,
+    is_deaf: AtomicBool,
     asked: AtomicUsize,
     watches: AtomicUsize,
     /// What was acknowledged last.
@@ -41,18 +45,25 @@ struct State {
     cut: watch::Sender<u64>,
 }
 
-impl Fake {
-    pub(crate) async fn start() -> (Self, SocketAddr) {
-        let fake = Self(Arc::new(State {
+impl Default for Fake {
+    fn default() -> Self {
+        Self(Arc::new(State {
             revoked_at: AtomicU64::new(0),
             revision: watch::Sender::new(1),
             gate: Semaphore::new(0),
             is_held: AtomicBool::new(false),
+            is_deaf: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
             watches: AtomicUsize::new(0),
             acknowledged: AtomicU64::new(0),
             cut: watch::Sender::new(0),
-        }));
+        }))
+    }
+}
+
+impl Fake {
+    pub(crate) async fn start() -> (Self, SocketAddr) {
+        let fake = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::builder()
@@ -60,6 +71,21 @@ impl Fake {
             .serve_with_incoming(TcpIncoming::from(listener));
         tokio::spawn(server);
         (fake, address)
+    }
+
+    /// Serves over pipes of this process.
+    pub(crate) fn serve_in_process(&self) -> Pipes {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let server = Server::builder()
+            .add_service(VerificationServiceServer::new(self.clone()))
+            .serve_with_incoming(UnboundedReceiverStream::new(receiver));
+        tokio::spawn(server);
+        Pipes(sender)
+    }
+
+    /// From now on it hears no renewal.
+    pub(crate) fn deafen(&self) {
+        self.0.is_deaf.store(true, Ordering::SeqCst);
     }
 
     /// From now on answers wait.
@@ -96,6 +122,18 @@ impl Fake {
 
     pub(crate) fn acknowledged(&self) -> u64 {
         self.0.acknowledged.load(Ordering::SeqCst)
+    }
+}
+
+/// A network by which everybody reaches one server.
+#[derive(Debug)]
+pub(crate) struct Pipes(mpsc::UnboundedSender<io::Result<DuplexStream>>);
+
+impl Network for Pipes {
+    fn connect<'a>(&'a self, _: &'a Address, _: &'a TlsFiles) -> Connecting<'a> {
+        let (near, far) = duplex(64 << 10);
+        self.0.send(Ok(far)).unwrap();
+        Box::pin(async { Ok(Box::pin(near) as Connection) })
     }
 }
 
@@ -203,6 +241,9 @@ impl VerificationService for Fake {
                     _ = cut.changed() => return,
                     request = requests.message() => {
                         let Ok(Some(request)) = request else { return };
+                        if state.is_deaf.load(Ordering::SeqCst) {
+                            continue;
+                        }
                         let renewal = request.renewal.unwrap();
                         let applied = renewal.applied.unwrap().number;
                         state.acknowledged.fetch_max(applied, Ordering::SeqCst);

@@ -1,9 +1,14 @@
 //! What must not happen between an answer and the news of a change, and when many come
 //! back at once.
 
-use credd::client::{Client, Config, Served};
+use std::sync::Arc;
+use std::time::Duration;
+
+use credd::client::{Client, Config, Machine, Served};
 use credd::proto::v1::Verdict;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
 use crate::support::{soon, until, verify_token_request};
@@ -109,4 +114,25 @@ async fn a_hundred_who_come_back_take_up_where_they_were_and_ask_nothing_again()
         assert_eq!((verdict, served), (Verdict::Active, Served::Cached));
     }
     assert_eq!((fake.asked(), fake.watches()), (MANY, 2 * MANY));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_renewals_are_not_heard_connects_anew_although_it_is_told_of_changes() {
+    let fake = Fake::default();
+    fake.deafen();
+    let machine = Machine {
+        network: Arc::new(fake.serve_in_process()),
+        ..Machine::default()
+    };
+    let config = config("127.0.0.1:1".parse().unwrap());
+    let (_client, follower) = Client::new(config, machine, None).unwrap();
+    tokio::spawn(follower.unwrap().run(CancellationToken::new()));
+    for _ in 0..60 {
+        sleep(Duration::from_secs(1)).await;
+        fake.revoke();
+        if fake.watches() > 1 {
+            return;
+        }
+    }
+    panic!("it holds on to a stream that does not hear it");
 }
