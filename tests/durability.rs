@@ -458,6 +458,38 @@ async fn a_revocation_that_is_not_durable_is_shown_to_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failed_first_sync_ends_the_process_that_serves_nobody_yet() {
+    let Some(strace) = tool("CREDD_TEST_STRACE") else {
+        return;
+    };
+    let (directory, credentials) = directory_with(1).await;
+    let wrapper = [
+        strace.to_str().unwrap(),
+        "-f",
+        "-qq",
+        "--seccomp-bpf",
+        "-e",
+        "signal=none",
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:error=EIO:when=1+",
+        "-o",
+        "/dev/null",
+    ];
+    let ended = Program::start(serve(&wrapper, directory.path())).end();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+    let told = ended.output.contains("the task `committer` ended");
+    assert!(told, "{}", ended.output);
+
+    let (server, address) = Program::serve(serve(&[], directory.path()));
+    let client = admin(address, directory.path()).await;
+    let (_, token) = &credentials[0];
+    assert_eq!(client.verdict(token).await, v1::Verdict::Active);
+    assert!(server.terminate().status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_ends_the_process_and_loses_nothing_that_was_acknowledged() {
     let Some(strace) = tool("CREDD_TEST_STRACE") else {
         return;

@@ -223,7 +223,11 @@ async fn serve_authority(
         return Err(supervisor.first_end().await.into());
     }
     let authority = start_authority(&opened, supervisor)?;
-    authority.sessions().started().await;
+    tokio::select! {
+        biased;
+        ended = supervisor.first_end() => return Err(ended.into()),
+        () = authority.sessions().started() => (),
+    }
     opened.complete(&authority).await?;
     supervisor.task(
         "log retention",
