@@ -12,6 +12,7 @@ use credd::proto::v1::Verdict;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
+use crate::clocks::now;
 use crate::record::Record;
 use crate::support::{Client, verify_token_request};
 
@@ -75,6 +76,8 @@ impl Ending {
         while self.at_work.load(Ordering::Relaxed) > 0 {
             sleep(LOOK).await;
         }
+        // What was asked for and given up may still be on its way.
+        sleep(Duration::from_secs(1)).await;
         let name = match &judge {
             Judge::Authority(_) => "authority",
             Judge::Sidecar(name, _) => name,
@@ -112,7 +115,14 @@ impl Judge {
         let mut verdicts = Vec::new();
         for number in 0..record.len() {
             let (_, token) = record.secret(number);
-            verdicts.push(self.one(&token).await?);
+            let Some(verdict) = self.one(&token).await else {
+                if let Self::Sidecar(name, sidecar) = self {
+                    let condition = sidecar.condition();
+                    record.note(now(), &format!("{name} at {number}: {condition:?}"));
+                }
+                return None;
+            };
+            verdicts.push(verdict);
         }
         Some(verdicts)
     }

@@ -89,13 +89,17 @@ pub(crate) async fn authority(
         rekeys,
         heart,
     } = workers;
-    let committer = tokio::spawn(committer.run_as_task());
+    let mut committer = tokio::spawn(committer.run_as_task());
     tokio::spawn(uses.run());
     tokio::spawn(audit.run());
     tokio::spawn(rekeys.run());
     tokio::spawn(heart.run());
     let authority = Arc::new(authority);
-    authority.sessions().started().await;
+    tokio::select! {
+        biased;
+        ended = &mut committer => ended??,
+        () = authority.sessions().started() => (),
+    }
     for (n, owner) in [(1, "jo"), (2, "gate")] {
         let (id, secret, _) = drawn(n);
         if authority.get(id).1.is_none() {

@@ -26,6 +26,8 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use record::Record;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 #[path = "../support/calls.rs"]
 mod calls;
@@ -170,6 +172,15 @@ fn happen_each_alone(worlds: u64) -> Result<BTreeMap<u64, String>, String> {
     }
 }
 
+/// The time of the world, in what is told of it.
+struct TrueTime;
+
+impl FormatTime for TrueTime {
+    fn format_time(&self, to: &mut Writer<'_>) -> std::fmt::Result {
+        write!(to, "{:>12.3?}", clocks::now())
+    }
+}
+
 /// Lets one world happen, and prints what it came to.
 fn happen(seed: u64, tells: bool) -> ExitCode {
     let directory = tempfile::tempdir().unwrap();
@@ -178,7 +189,9 @@ fn happen(seed: u64, tells: bool) -> ExitCode {
     std::fs::write(&token_file, token).unwrap();
     if tells {
         let filter = EnvFilter::new("credd=debug");
-        let told = tracing_subscriber::fmt().without_time().with_ansi(false);
+        let told = tracing_subscriber::fmt()
+            .with_timer(TrueTime)
+            .with_ansi(false);
         told.with_writer(std::io::stderr)
             .with_env_filter(filter)
             .init();
