@@ -29,8 +29,8 @@ use tonic::{Request, Response, Status};
 
 use self::ask::{Asked, ask};
 use self::denial::Denial;
+use self::outcomes::Outcomes;
 use super::verifier::Verifier;
-use crate::domain::header::HeaderRules;
 use crate::proto::envoy::auth::authorization_server::Authorization;
 use crate::proto::envoy::auth::{CheckRequest, CheckResponse};
 
@@ -38,6 +38,7 @@ pub mod answer;
 pub mod ask;
 pub mod denial;
 pub mod identity;
+pub mod outcomes;
 pub mod route;
 
 /// The service, on whoever answers for the authority.
@@ -45,6 +46,7 @@ pub mod route;
 pub struct ExtAuthz<V> {
     verifier: Arc<V>,
     patience: Duration,
+    outcomes: Arc<Outcomes>,
 }
 
 impl<V: Verifier> ExtAuthz<V> {
@@ -52,24 +54,44 @@ impl<V: Verifier> ExtAuthz<V> {
     /// answered with 503; Envoy's own timeout should be a little longer, since its
     /// answer says nothing.
     #[must_use]
-    pub const fn new(verifier: Arc<V>, patience: Duration) -> Self {
-        Self { verifier, patience }
+    pub fn new(verifier: Arc<V>, patience: Duration) -> Self {
+        Self {
+            verifier,
+            patience,
+            outcomes: Arc::default(),
+        }
+    }
+
+    /// What its checks have come to.
+    #[must_use]
+    pub const fn outcomes(&self) -> &Arc<Outcomes> {
+        &self.outcomes
     }
 
     async fn decide(&self, request: CheckRequest) -> CheckResponse {
-        let Some(rules) = self.verifier.headers() else {
-            return Denial::Unavailable.response(false, &HeaderRules::default());
+        let checking = self.outcomes.begin();
+        let rules = self.verifier.headers();
+        let asked = match &rules {
+            Some(rules) => ask(request, rules),
+            None => Err(Denial::Unavailable),
         };
-        let Asked { question, kept } = match ask(request, &rules) {
-            Ok(asked) => asked,
-            Err(denial) => return denial.response(false, &rules),
+        let is_bearer = asked.as_ref().is_ok_and(|asked| asked.kept.is_bearer);
+        let outcome = match asked {
+            Ok(asked) => self.judge(asked).await,
+            Err(denial) => Err(denial),
         };
+        checking.end(&outcome);
+        let rules = rules.unwrap_or_default();
+        outcome.unwrap_or_else(|denial| denial.response(is_bearer, &rules))
+    }
+
+    async fn judge(&self, asked: Asked) -> Result<CheckResponse, Denial> {
+        let Asked { question, kept } = asked;
         let verified = tokio::time::timeout(self.patience, self.verifier.verify(question));
-        let outcome = match verified.await {
+        match verified.await {
             Ok(Ok(verified)) => answer::let_through(&verified, &kept),
             Ok(Err(_)) | Err(_) => Err(Denial::Unavailable),
-        };
-        outcome.unwrap_or_else(|denial| denial.response(kept.is_bearer, &rules))
+        }
     }
 }
 
@@ -78,6 +100,7 @@ impl<V> Clone for ExtAuthz<V> {
         Self {
             verifier: Arc::clone(&self.verifier),
             patience: self.patience,
+            outcomes: Arc::clone(&self.outcomes),
         }
     }
 }

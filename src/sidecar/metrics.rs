@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
+use super::ext_authz::outcomes::Outcomes;
 use super::relay::Relay;
 use crate::client::{Client, Condition};
 use crate::domain::cache::State;
@@ -21,6 +22,8 @@ pub(super) struct Sidecar {
     pub(super) client: Client,
     /// What it passes on.
     pub(super) relay: Arc<Relay>,
+    /// What Envoy's checks have come to.
+    pub(super) checks: Arc<Outcomes>,
 }
 
 const STATES: [(&str, State); 4] = [
@@ -94,12 +97,25 @@ impl Collector for Sidecar {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(value).encode(metric)?;
         }
-        let help = "Questions that the cache could not answer, by why.";
-        let mut family =
-            encoder.encode_descriptor("sidecar_misses", help, None, MetricType::Counter)?;
-        for (reason, count) in by_reason {
-            let label = [("reason", reason)];
-            ConstCounter::new(count).encode(family.encode_family(&label)?)?;
+        for (name, help, label, counted) in [
+            (
+                "sidecar_misses",
+                "Questions that the cache could not answer, by why.",
+                "reason",
+                by_reason,
+            ),
+            (
+                "sidecar_checks",
+                "Envoy's checks, by what they came to.",
+                "outcome",
+                self.checks.by_name(),
+            ),
+        ] {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (value, count) in counted {
+                let label = [(label, value)];
+                ConstCounter::new(count).encode(family.encode_family(&label)?)?;
+            }
         }
         self.encode_condition(encoder)
     }

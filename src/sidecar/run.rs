@@ -121,6 +121,7 @@ pub async fn run(
     let service = VerificationServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES);
     let patience = Duration::from_millis(own.check_ms);
     let checks = ExtAuthz::new(Arc::new(client.clone()), patience);
+    let outcomes = Arc::clone(checks.outcomes());
     let checks = AuthorizationServer::new(checks).max_decoding_message_size(CHECK_BYTES);
     let routes = Routes::new(health_service.clone())
         .add_service(service)
@@ -148,7 +149,12 @@ pub async fn run(
         most = most.saturating_sub(metrics::MAX_CONNECTIONS).max(1);
         tracing::info!(address = %listener.local_addr()?, "answering /metrics");
         let mut registry = Registry::with_prefix("credd");
-        registry.register_collector(Box::new(Metrics { client, relay }));
+        let checks = outcomes;
+        registry.register_collector(Box::new(Metrics {
+            client,
+            relay,
+            checks,
+        }));
         let serve = metrics::serve_registry(listener, registry, stopping.clone());
         supervisor.task("metrics", serve);
     }

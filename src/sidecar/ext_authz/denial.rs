@@ -39,23 +39,32 @@ impl From<Unclear> for Denial {
 }
 
 impl Denial {
-    /// The answer. It asks for credentials as the known profiles have them, and if a
-    /// bearer token was presented it says what was wrong with that (RFC 6750
-    /// section 3).
+    /// The status that the client is answered.
     #[must_use]
-    pub fn response(self, is_bearer: bool, rules: &HeaderRules) -> CheckResponse {
-        let (code, status) = match self {
+    pub const fn status(self) -> StatusCode {
+        match self {
             Self::Missing
             | Self::Invalid
             | Self::Locked
             | Self::Revoked
             | Self::Expired
             | Self::TenantDisabled
-            | Self::OwnerDisabled => (tonic::Code::Unauthenticated, StatusCode::Unauthorized),
-            Self::Forbidden | Self::Route(_) => {
-                (tonic::Code::PermissionDenied, StatusCode::Forbidden)
-            }
-            Self::Unavailable => (tonic::Code::Unavailable, StatusCode::ServiceUnavailable),
+            | Self::OwnerDisabled => StatusCode::Unauthorized,
+            Self::Forbidden | Self::Route(_) => StatusCode::Forbidden,
+            Self::Unavailable => StatusCode::ServiceUnavailable,
+        }
+    }
+
+    /// The answer. It asks for credentials as the known profiles have them, and if a
+    /// bearer token was presented it says what was wrong with that (RFC 6750
+    /// section 3).
+    #[must_use]
+    pub fn response(self, is_bearer: bool, rules: &HeaderRules) -> CheckResponse {
+        let status = self.status();
+        let code = match status {
+            StatusCode::Unauthorized => tonic::Code::Unauthenticated,
+            StatusCode::Forbidden => tonic::Code::PermissionDenied,
+            StatusCode::ServiceUnavailable | StatusCode::Empty => tonic::Code::Unavailable,
         };
         let mut headers = vec![header("content-type", "text/plain".to_owned())];
         if status == StatusCode::Unauthorized {

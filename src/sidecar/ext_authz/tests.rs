@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::header::HeaderRule;
+use crate::domain::header::{HeaderRule, HeaderRules};
 use crate::domain::profile::built_in;
 use crate::proto::envoy::auth::attribute_context::{self, HttpRequest, Peer};
 use crate::proto::envoy::auth::check_response::HttpResponse;
@@ -20,6 +20,7 @@ use crate::sidecar::verifier::{Served, Verified};
 
 mod answers;
 mod asking;
+mod counting;
 mod routes;
 
 /// The headers of the built-in profiles.
@@ -130,6 +131,19 @@ impl Verifier for Says {
 
     fn headers(&self) -> Option<Arc<HeaderRules>> {
         self.rules.clone()
+    }
+}
+
+/// A verifier that never answers.
+struct Silent;
+
+impl Verifier for Silent {
+    async fn verify(&self, _: v1::VerifyRequest) -> Result<Verified, Status> {
+        std::future::pending().await
+    }
+
+    fn headers(&self) -> Option<Arc<HeaderRules>> {
+        Some(Arc::new(rules()))
     }
 }
 

@@ -74,19 +74,6 @@ async fn what_is_not_clear_is_unavailable() {
     assert_eq!(denied(check(cold, request(BEARER)).await), unavailable);
 }
 
-/// A verifier that never answers.
-struct Silent;
-
-impl Verifier for Silent {
-    async fn verify(&self, _: v1::VerifyRequest) -> Result<Verified, Status> {
-        std::future::pending().await
-    }
-
-    fn headers(&self) -> Option<Arc<HeaderRules>> {
-        Some(Arc::new(rules()))
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn no_verdict_in_time_is_unavailable() {
     let service = ExtAuthz::new(Arc::new(Silent), Duration::from_secs(1));
