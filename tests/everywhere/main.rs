@@ -20,6 +20,7 @@ mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;
+#[path = "../support/way.rs"]
 mod way;
 
 use std::sync::Arc;

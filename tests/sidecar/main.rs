@@ -7,10 +7,21 @@ mod calls;
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/pki.rs"]
+mod pki;
+#[path = "../support/way.rs"]
+mod way;
+
+mod checks;
 mod client;
+mod comeback;
 mod example;
+mod failover;
 mod fake;
 mod processes;
 mod race;
+mod real;
+mod resets;
 mod sidecar;
+mod tls;
 mod world;

@@ -1,108 +1,42 @@
 //! The real program, as two processes.
 
-use std::path::Path;
-use std::process::Command;
-
 use credd::proto::v1::Verdict;
-use credd::proto::v1::verification_service_client::VerificationServiceClient;
-use tempfile::TempDir;
-use tonic::Code;
 
-use crate::support::metrics::{free_address, scrape};
+use crate::real::{Authority, Sidecar};
+use crate::support::metrics::scrape;
 use crate::support::program::{Program, credd, signal};
-use crate::support::{Client, channel, read_token, until, verify_token_request};
+use crate::support::until;
 use crate::world::revoke_everywhere;
-
-const LEASE_MS: &str = "1000";
-
-/// An authority whose data is in `data`.
-fn authority(directory: &TempDir, listen: &str) -> (Program, std::net::SocketAddr) {
-    let data = directory.path().join("data");
-    std::fs::create_dir_all(&data).unwrap();
-    let mut command = credd(&[]);
-    command
-        .arg("serve")
-        .args(["--listen", listen, "--disk-reserve-mib", "16"])
-        .args(["--fence-lease-ms", LEASE_MS])
-        .arg("--data-dir")
-        .arg(&data);
-    Program::serve(command)
-}
-
-fn sidecar(directory: &Path, authority: std::net::SocketAddr) -> Command {
-    let mut command = credd(&[]);
-    command
-        .arg("sidecar")
-        .args(["--authority", &format!("http://{authority}")])
-        .args(["--sidecar-listen", "127.0.0.1:0"])
-        .arg("--socket")
-        .arg(directory.join("sidecar.sock"))
-        .arg("--authority-token-file")
-        .arg(directory.join("gate.token"));
-    command
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_is_halted_delays_a_fence_by_its_lease_and_says_no_when_it_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let (server, address) = authority(&directory, "127.0.0.1:0");
-    let admin = Client::connect(address, &read_token(&directory.path().join("data"))).await;
-    let (_, token) = admin.issue_verifier("gate").await;
-    std::fs::write(directory.path().join("gate.token"), token).unwrap();
-    let metrics = free_address();
-    let mut command = sidecar(directory.path(), address);
-    command.args(["--sidecar-metrics-listen", &metrics.to_string()]);
-    let (sidecar, reached) = Program::serve(command);
-    let client = VerificationServiceClient::new(channel(reached).await);
-    let verdict = async |token: &str| {
-        let answer = client.clone().verify(verify_token_request(token)).await;
-        answer.map(|answer| answer.into_inner().verdict())
-    };
+    let lease = ["--fence-lease-ms", "1000"];
+    let mut authority = Authority::start(&lease).await;
+    let admin = authority.admin().await;
+    let sidecar = Sidecar::following(&authority.url(), &authority).await;
     for _ in 0..3 {
         let (id, token) = admin.issue_token("acme").await;
-        let hits = async || {
-            let text = scrape(metrics).await;
-            let line = text
-                .lines()
-                .find(|it| it.starts_with("credd_sidecar_hits_total"));
-            line.unwrap().to_owned()
-        };
-        let before = hits().await;
-        until("a yes from the cache", || async {
-            assert_eq!(verdict(&token).await.unwrap(), Verdict::Active);
-            hits().await != before
-        })
-        .await;
-        signal("STOP", sidecar.id());
+        sidecar.keep(&token).await;
+        signal("STOP", sidecar.program.id());
         let fence = revoke_everywhere(&admin, &id).await;
         assert_eq!((fence.acknowledged, fence.expired), (0, 1));
-        signal("CONT", sidecar.id());
-        assert_eq!(verdict(&token).await.unwrap(), Verdict::Revoked);
-        until("it to follow again", || async {
-            let text = scrape(metrics).await;
-            text.contains("credd_sidecar_state{state=\"live\"} 1")
-        })
-        .await;
+        signal("CONT", sidecar.program.id());
+        assert_eq!(sidecar.verdict(&token).await, Verdict::Revoked);
+        sidecar.live().await;
     }
 
     // The authority is killed, and comes back where it was.
     let (_, token) = admin.issue_token("acme").await;
-    assert_eq!(verdict(&token).await.unwrap(), Verdict::Active);
-    server.kill();
-    until("the lease to run out", || async {
-        verdict(&token)
-            .await
-            .is_err_and(|status| status.code() == Code::Unavailable)
-    })
-    .await;
-    let (server, _) = authority(&directory, &address.to_string());
+    assert_eq!(sidecar.verdict(&token).await, Verdict::Active);
+    authority.kill();
+    until("the lease to run out", || sidecar.is_unavailable(&token)).await;
+    authority.start_again(&lease);
     until("a yes again", || async {
-        verdict(&token)
-            .await
-            .is_ok_and(|verdict| verdict == Verdict::Active)
+        let answer = sidecar.ask(&token).await;
+        answer.is_ok_and(|answer| answer.verdict() == Verdict::Active)
     })
     .await;
-    let text = scrape(metrics).await;
+    let text = scrape(sidecar.metrics).await;
     for name in [
         "misses_total",
         "joins_total",
@@ -113,10 +47,8 @@ async fn a_sidecar_that_is_halted_delays_a_fence_by_its_lease_and_says_no_when_i
         assert!(text.contains(&format!("credd_sidecar_{name}")), "{name}");
     }
     assert!(!text.contains(&token));
-    let ended = sidecar.terminate();
-    assert!(ended.status.success(), "{}", ended.output);
-    assert!(!ended.output.contains(&token));
-    assert!(server.terminate().status.success());
+    sidecar.stop(&[&token]);
+    authority.stop();
 }
 
 #[test]

@@ -11,17 +11,16 @@ use credd::proto::v1::verification_service_client::VerificationServiceClient;
 use credd::server::config::{Settings, Sidecar as Reached, SidecarSettings};
 use credd::server::supervise::Failure;
 use credd::sidecar::{self, Listeners, STARTED};
-use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::{soon, until, verify_token_request};
-use crate::world::{LEASE, World, is_in, live, revoke_everywhere, told, with_staleness};
+use crate::world::{LEASE, World, at_socket, is_in, live, revoke_everywhere, told, with_staleness};
 
 /// A sidecar at a Unix socket.
 pub(crate) struct Sidecar {
@@ -73,15 +72,7 @@ impl Sidecar {
     }
 
     pub(crate) fn channel(&self) -> Channel {
-        let socket = self.socket.clone();
-        let connect = tower::service_fn(move |_: Uri| {
-            let socket = socket.clone();
-            async move {
-                let stream = UnixStream::connect(socket).await?;
-                Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(stream))
-            }
-        });
-        Endpoint::from_static("http://sidecar").connect_with_connector_lazy(connect)
+        at_socket(&self.socket)
     }
 
     pub(crate) fn client(&self) -> VerificationServiceClient<Channel> {

@@ -110,6 +110,11 @@ impl Program {
             .collect()
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// What it has printed so far.
     pub fn output(&self) -> String {
         std::fs::read_to_string(self.output.path()).unwrap()
