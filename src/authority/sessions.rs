@@ -111,6 +111,16 @@ pub struct Standing {
     pub behind_callers: Vec<Principal>,
 }
 
+/// What a renewal came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// The lease that the session gets.
+    pub lease: Option<Duration>,
+    /// Whether others have not applied the latest fenced change: a fence may wait for
+    /// what they say.
+    pub others_behind: bool,
+}
+
 /// A connection of a session.
 #[derive(Debug)]
 pub struct Session {
@@ -314,14 +324,16 @@ impl Session {
     }
 
     /// A message of the session that has just arrived: it has applied a revision, and
-    /// acknowledges another for itself and all that follow it. Returns the lease that
-    /// it gets.
+    /// acknowledges another for itself and all that follow it.
     #[must_use]
-    pub fn renew(&self, applied: Revision, acknowledged: Revision) -> Option<Duration> {
+    pub fn renew(&self, applied: Revision, acknowledged: Revision) -> Renewed {
         let sessions = &*self.sessions;
         let mut state = sessions.state.lock();
         if !state.known.contains_key(&self.id) {
-            return None;
+            return Renewed {
+                lease: None,
+                others_behind: false,
+            };
         }
         let (now, within) = (sessions.now(), state.tenure.within());
         state.grantor.advance(now);
@@ -329,12 +341,15 @@ impl Session {
         let lease = state
             .grantor
             .renew(&self.id, applied, acknowledged, now, Some(within));
-        let after = state.grantor.settled();
+        let (after, floor) = (state.grantor.settled(), state.grantor.floor());
         drop(state);
         if before != after {
             sessions.bell.send_replace(());
         }
-        lease
+        Renewed {
+            lease,
+            others_behind: acknowledged >= floor && after.is_some_and(|after| after < floor),
+        }
     }
 }
 

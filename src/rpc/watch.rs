@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 use tonic::{Status, Streaming};
@@ -205,8 +206,12 @@ impl Session {
         let message = loop {
             if self.is_opened
                 && let Some(renewal) = self.renewal.take()
+                && let Some(earlier) = self.renew(renewal)?
             {
-                return self.grant(renewal);
+                return Ok(self.granted(earlier));
+            }
+            if let Some(grant) = self.leases.due() {
+                return Ok(self.granted(grant));
             }
             tokio::select! {
                 biased;
@@ -219,6 +224,7 @@ impl Session {
                     }
                 }
                 message = self.subscription.next() => break message,
+                () = at(self.leases.due_at()) => (),
             }
         };
         let message = message.map_err(|error| status::of_log(&error))?;
@@ -245,23 +251,26 @@ impl Session {
         Ok(())
     }
 
-    /// Answers a renewal.
-    fn grant(&mut self, renewal: v1::Renewal) -> Item {
+    /// Takes a renewal. Returns an answer to one before it that must go first.
+    fn renew(&mut self, renewal: v1::Renewal) -> Result<Option<v1::Grant>, Status> {
         self.check()?;
         // It keeps answers to all that it may ask: it must be told of all of that.
         let asks = self.authority.reach(&self.call.caller, Permission::Verify);
         if !self.call.reach.include_all(&asks) {
             return Err(status::permission_denied(Permission::Watch.name()));
         }
-        let grant = self.leases.renew(&self.authority, &self.call, renewal)?;
+        self.leases.renew(&self.authority, &self.call, renewal)
+    }
+
+    fn granted(&self, grant: v1::Grant) -> WatchResponse {
         let store = self.authority.store();
         let reached = self.subscription.position().revision;
-        Ok(WatchResponse {
+        WatchResponse {
             revision: Some(convert::revision(store, reached)),
             resume_token: String::new(),
             fenced: false,
             message: Some(Wire::Grant(grant)),
-        })
+        }
     }
 
     fn stopped(&mut self) -> Status {
@@ -269,6 +278,14 @@ impl Session {
             Some((resume_token, revision)) => status::stopping_at(resume_token, revision),
             None => status::stopping(),
         }
+    }
+}
+
+/// At a moment; never, if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

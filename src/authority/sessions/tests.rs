@@ -56,7 +56,7 @@ fn again(sessions: &Arc<Sessions>, name: &str, id: SessionId) -> Session {
 }
 
 fn renew(session: &Session, revision: u64) -> Option<Duration> {
-    session.renew(rev(revision), rev(revision))
+    session.renew(rev(revision), rev(revision)).lease
 }
 
 fn fenced(acknowledged: usize, ran_out: usize) -> Fenced {
@@ -241,4 +241,26 @@ async fn whoever_stops_waiting_leaves_nothing_behind() {
     for bad in ["", "00", "zz", &"0".repeat(34), &"A".repeat(32)] {
         assert_eq!(SessionId::parse(bad), None, "{bad}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_tells_whether_a_fence_may_wait_for_others() {
+    let sessions = sessions();
+    let (one, other) = (connect(&sessions, "one"), connect(&sessions, "other"));
+    let others_behind = |session: &Session, revision| {
+        let renewed = session.renew(rev(revision), rev(revision));
+        renewed.others_behind
+    };
+    assert!(!others_behind(&one, 10));
+    assert!(!others_behind(&other, 10));
+    sessions.raise(rev(11));
+    assert!(!others_behind(&one, 10), "it is behind itself");
+    assert!(others_behind(&one, 11));
+    assert!(!others_behind(&other, 11), "it was the last");
+    assert!(!others_behind(&one, 11));
+    // One whose lease has run out is waited for no longer.
+    sessions.raise(rev(12));
+    tokio::time::advance(LENGTH * 2).await;
+    beat(&sessions);
+    assert!(!others_behind(&one, 12));
 }

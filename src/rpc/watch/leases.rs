@@ -1,12 +1,15 @@
 //! Renewals of a session's lease, on the wire.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::convert;
 use super::status::{self, Violations};
 use crate::authority::Authority;
 use crate::authority::caller::Call;
-use crate::authority::sessions::{Session, SessionId};
+use crate::authority::sessions::{Renewed, Session, SessionId};
 use crate::domain::id::CredentialId;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
@@ -21,7 +24,21 @@ const MAX_USES: usize = 256;
 pub(super) struct Leases {
     wanted: Option<SessionId>,
     session: Option<Session>,
+    owed: Option<Owed>,
 }
+
+/// An answer that was not sent yet.
+#[derive(Debug)]
+struct Owed {
+    grant: v1::Grant,
+    due: Instant,
+}
+
+/// Which part of a lease an answer waits at most while a fence may wait for what
+/// others say, and how long at most: what there is to do for it comes after what
+/// there is to do for the fence. A lease does not run from its answer.
+const HOLD_PART: u32 = 64;
+const HOLD_LIMIT: Duration = Duration::from_millis(250);
 
 /// What a message after the first says.
 pub(super) fn later(request: v1::WatchRequest) -> Result<v1::Renewal, Status> {
@@ -58,10 +75,34 @@ impl Leases {
         Self {
             wanted,
             session: None,
+            owed: None,
         }
     }
 
-    /// Answers a renewal.
+    /// When there is an answer to send; `None`: there is none.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.owed.as_ref().map(|owed| owed.due)
+    }
+
+    /// The answer that is to be sent now.
+    pub(super) fn due(&mut self) -> Option<v1::Grant> {
+        let owed = self.owed.take_if(|owed| owed.due <= Instant::now());
+        owed.map(|owed| owed.grant)
+    }
+
+    /// Notes an answer. It stands for one that is owed yet, unless it takes a lease
+    /// away from it: that is returned, and must be sent.
+    fn owe(&mut self, grant: v1::Grant, hold: Duration) -> Option<v1::Grant> {
+        let earlier = self.owed.take();
+        let due = earlier.as_ref().map(|earlier| earlier.due);
+        let due = due.unwrap_or_else(|| Instant::now() + hold);
+        let has_less = grant.lease.is_none();
+        self.owed = Some(Owed { grant, due });
+        let earlier = earlier.map(|earlier| earlier.grant);
+        earlier.filter(|earlier| has_less && earlier.lease.is_some())
+    }
+
+    /// Takes a renewal. Returns an answer to one before it that must go first.
     ///
     /// # Errors
     ///
@@ -71,7 +112,7 @@ impl Leases {
         authority: &Authority,
         call: &Call,
         renewal: v1::Renewal,
-    ) -> Result<v1::Grant, Status> {
+    ) -> Result<Option<v1::Grant>, Status> {
         let v1::Renewal {
             sequence,
             applied,
@@ -106,16 +147,28 @@ impl Leases {
                 none.insert(session.map_err(|error| status::internal(&error))?)
             }
         };
-        let lease = match (applied, acknowledged) {
+        let Renewed {
+            lease,
+            others_behind,
+        } = match (applied, acknowledged) {
             (Some(applied), Some(acknowledged)) => session.renew(applied, acknowledged),
             // It has not seen yet that this is another store.
-            _ => None,
+            _ => Renewed {
+                lease: None,
+                others_behind: false,
+            },
         };
-        Ok(v1::Grant {
+        let grant = v1::Grant {
             sequence,
             lease: lease.map(convert::short_duration),
             session_id: session.id().to_string(),
-        })
+        };
+        let hold = if others_behind {
+            (authority.sessions().length() / HOLD_PART).min(HOLD_LIMIT)
+        } else {
+            Duration::ZERO
+        };
+        Ok(self.owe(grant, hold))
     }
 }
 
@@ -166,4 +219,46 @@ fn read_uses(
         }
     }
     read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(sequence: u64, has_lease: bool) -> v1::Grant {
+        v1::Grant {
+            sequence,
+            lease: has_lease.then(|| convert::short_duration(Duration::from_secs(10))),
+            session_id: String::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_waits_is_given_in_time_or_with_a_later_one_and_no_lease_is_lost() {
+        const HOLD: Duration = Duration::from_millis(100);
+
+        let mut leases = Leases::new(None);
+        assert_eq!(leases.due_at(), None);
+        assert_eq!(leases.owe(grant(1, true), Duration::ZERO), None);
+        assert_eq!(leases.due(), Some(grant(1, true)));
+        assert_eq!(leases.due(), None);
+
+        // A later one stands for those before it, and is due when the first was.
+        let begin = Instant::now();
+        assert_eq!(leases.owe(grant(2, true), HOLD), None);
+        tokio::time::advance(HOLD / 2).await;
+        assert_eq!(leases.owe(grant(3, true), HOLD), None);
+        assert_eq!(leases.due_at(), Some(begin + HOLD));
+        assert_eq!(leases.due(), None);
+        tokio::time::advance(HOLD / 2).await;
+        assert_eq!(leases.due(), Some(grant(3, true)));
+
+        // But none without a lease for one with.
+        assert_eq!(leases.owe(grant(4, true), HOLD), None);
+        assert_eq!(leases.owe(grant(5, false), HOLD), Some(grant(4, true)));
+        assert_eq!(leases.owe(grant(6, false), HOLD), None);
+        assert_eq!(leases.owe(grant(7, true), HOLD), None);
+        tokio::time::advance(HOLD).await;
+        assert_eq!(leases.due(), Some(grant(7, true)));
+    }
 }
