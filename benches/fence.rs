@@ -5,8 +5,9 @@
 //! Both servers and all sessions share this process and its runtime. The bare server
 //! has no access layer, no index, and nothing to wait for but a counter.
 //!
-//! `CREDD_BENCH_SESSIONS` (`1,100,1000`: for each number a row), `CREDD_BENCH_REVOKES`
-//! (50 on either side of a pair), `CREDD_BENCH_PAIRS` (10), `CREDD_BENCH_DIR`.
+//! `CREDD_BENCH_SESSIONS` (`1,100,1000`: for each number a row; `10000`, by hand, share
+//! 100 connections), `CREDD_BENCH_REVOKES` (50 on either side of a pair),
+//! `CREDD_BENCH_PAIRS` (10), `CREDD_BENCH_DIR`.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_precision_loss,

@@ -31,13 +31,13 @@ use credd::proto::v1::{Verdict, VerifyRequest};
 use credd::server::config::{Settings, Sidecar as Reached, SidecarSettings};
 use credd::server::open::{IfMissing, open};
 use credd::sidecar::{self, Listeners};
-use support::serving::{Credd, NoOp, runtime, settings, verify_request};
+use support::serving::{Credd, NoOp, at_socket, runtime, settings, verify_request};
 use support::typical::Population;
 use support::{Budget, Mix, Pairs, Table, median, pairs, period, preamble, setting};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::transport::{Channel, Endpoint, Server, Uri};
+use tonic::transport::{Channel, Server};
 
 const CONNECTIONS: usize = 4;
 /// The most that a yes from the cache may take, in nanoseconds.
@@ -165,20 +165,9 @@ struct Side {
 
 impl Side {
     fn connect(socket: &Path, requests: &Arc<[VerifyRequest]>) -> Self {
-        let channel = || {
-            let socket = socket.to_owned();
-            let connect = tower::service_fn(move |_: Uri| {
-                let socket = socket.clone();
-                async move {
-                    let stream = UnixStream::connect(socket).await?;
-                    Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(stream))
-                }
-            });
-            let endpoint = Endpoint::from_static("http://sidecar");
-            VerificationServiceClient::new(endpoint.connect_with_connector_lazy(connect))
-        };
+        let client = || VerificationServiceClient::new(at_socket(socket));
         Self {
-            clients: std::iter::repeat_with(channel).take(CONNECTIONS).collect(),
+            clients: std::iter::repeat_with(client).take(CONNECTIONS).collect(),
             requests: Arc::clone(requests),
         }
     }

@@ -188,13 +188,19 @@ impl Table {
 
 /// Says on what and how a benchmark ran.
 pub fn preamble(what: &str) {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or("?").to_owned();
     println!(
-        "{what}\n{cores} cores, load {load}; medians of {} interleaved pairs",
+        "{what}\n{}; medians of {} interleaved pairs",
+        machine(),
         pairs()
     );
+}
+
+/// What the machine has, and how busy it is.
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?");
+    format!("{cores} cores, load {load}")
 }
 
 /// Seconds that something takes.

@@ -18,7 +18,7 @@ use credd::proto::v1::{
 use credd::server::config::{self, Settings};
 use credd::server::supervise::Failure;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -27,7 +27,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Channel, Endpoint, Server, Uri};
 use tonic::{Request, Response, Status, Streaming};
 
 /// The runtime that `credd serve` has.
@@ -199,6 +199,19 @@ pub async fn connect(address: SocketAddr, token: &str) -> Client {
 pub async fn channel(address: SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     endpoint.tcp_nodelay(true).connect().await.unwrap()
+}
+
+/// A connection to what listens at a Unix socket, made when it is used.
+pub fn at_socket(socket: &Path) -> Channel {
+    let socket = socket.to_owned();
+    let connect = tower::service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move {
+            let stream = UnixStream::connect(socket).await?;
+            Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(stream))
+        }
+    });
+    Endpoint::from_static("http://sidecar").connect_with_connector_lazy(connect)
 }
 
 /// A request to verify a token of any tenant.

@@ -10,7 +10,7 @@ use crate::world::revoke_everywhere;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_is_halted_delays_a_fence_by_its_lease_and_says_no_when_it_goes_on() {
-    let lease = ["--fence-lease-ms", "1000"];
+    let lease = ["--fence-lease-ms", "2000"];
     let mut authority = Authority::start(&lease).await;
     let admin = authority.admin().await;
     let sidecar = Sidecar::following(&authority.url(), &authority).await;
