@@ -121,9 +121,10 @@ impl Ours {
         let credd = Credd::start(directory()).await;
         let (begin, last_told) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let live = Arc::new(AtomicUsize::new(0));
+        let mut following = Vec::new();
         for client in clients(credd.address, &credd.token, sessions).await {
             let (told, live) = (Arc::clone(&last_told), Arc::clone(&live));
-            tokio::spawn(async move {
+            following.push(tokio::spawn(async move {
                 follow(
                     client,
                     &live,
@@ -133,9 +134,11 @@ impl Ours {
                     begin,
                 )
                 .await;
-            });
+            }));
         }
         while live.load(Ordering::Relaxed) < sessions {
+            let ended = following.iter().find(|following| following.is_finished());
+            assert!(ended.is_none(), "a session ended");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Self {

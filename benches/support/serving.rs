@@ -87,7 +87,7 @@ impl Credd {
     }
 }
 
-/// Loopback, any port, a small disk reserve.
+/// Loopback, any port, a small disk reserve, and many streams of one caller.
 pub fn settings(directory: &Path) -> Settings {
     Settings {
         server: config::Server {
@@ -98,6 +98,10 @@ pub fn settings(directory: &Path) -> Settings {
             data_dir: directory.to_owned(),
             disk_reserve_mib: 16,
             cache_mib: 256,
+        },
+        limits: config::Limits {
+            max_streams: 65_536,
+            ..Default::default()
         },
         ..Default::default()
     }
