@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use credd::proto::v1;
+use credd::proto::v1::watch_response::Message;
 use tonic::Code;
 
 use crate::calls::{fields, issue, issue_caller, reason, verify};
 use crate::session::Session;
-use crate::support::{Client, Server, lock_request, soon, until};
+use crate::support::{Client, Server, lock_request, revoke_request, soon, until};
 use crate::{LONG, SHORT, server};
 
 async fn follower(server: &Server) -> Client {
@@ -22,6 +23,58 @@ fn renewal(applied: Option<v1::Revision>) -> v1::Renewal {
         applied,
         ..v1::Renewal::default()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_acknowledged_is_answered_while_another_is_awaited() {
+    let server = server(LONG).await;
+    let client = follower(&server).await;
+    let (mut one, mut other) = (Session::start(&client).await, Session::start(&client).await);
+    let held = issue(&server.admin, "acme", "jo", "api-token").await;
+    for session in [&mut one, &mut other] {
+        assert!(session.renew().await.lease.is_some());
+    }
+    let admin = server.another_admin().await;
+    let revoking = tokio::spawn(async move {
+        let request = v1::RevokeRequest {
+            fence: true,
+            ..revoke_request(&held.id)
+        };
+        admin.credentials.clone().revoke(request).await
+    });
+    one.until_fenced().await;
+    // The answer comes by itself, and not only with the next thing that there is to
+    // say. There may be something meanwhile, but not each time.
+    let mut at_once = 0;
+    for sequence in 100..105 {
+        let renewal = v1::Renewal {
+            sequence,
+            ..renewal(Some(one.reached.clone()))
+        };
+        one.send(v1::WatchRequest {
+            renewal: Some(renewal),
+            ..v1::WatchRequest::default()
+        })
+        .await;
+        let mut others = 0;
+        let grant = loop {
+            match one.next().await.unwrap().message.unwrap() {
+                Message::Grant(grant) => break grant,
+                _ => others += 1,
+            }
+        };
+        assert_eq!(grant.sequence, sequence);
+        assert!(grant.lease.is_some());
+        at_once += usize::from(others == 0);
+    }
+    assert!(at_once > 0);
+    assert!(!revoking.is_finished());
+    other.until_fenced().await;
+    assert!(other.renew().await.lease.is_some());
+    let revoked = soon("the fence", revoking).await.unwrap().unwrap();
+    let fence = revoked.into_inner().fence.unwrap();
+    assert_eq!((fence.acknowledged, fence.expired), (2, 0));
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

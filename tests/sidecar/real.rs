@@ -9,6 +9,7 @@ use credd::proto::v1;
 use credd::proto::v1::Verdict;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -132,9 +133,10 @@ impl Sidecar {
             .args(["--sidecar-metrics-listen", &metrics.to_string()])
             .args(more);
         let mut program = Program::start(command);
-        until("a sidecar's socket", || {
+        until("a sidecar to listen", || {
             assert!(program.is_running(), "{}", program.output());
-            std::future::ready(socket.exists())
+            // It listens there last.
+            async { TcpStream::connect(metrics).await.is_ok() }
         })
         .await;
         let channel = at_socket(&socket);
