@@ -63,6 +63,8 @@ mod machine;
 mod token;
 mod upstreams;
 
+pub(crate) use backoff::jittered;
+
 pub use address::{Address, NotAnAddress};
 pub use answer::{Served, Verified};
 pub use config::{CacheConfig, Config, ConfigError, StalePolicy, TlsFiles};

@@ -48,7 +48,7 @@ impl Backoff {
 
 /// A period, by up to a tenth shorter, so that many who began at once do not go on at
 /// once.
-pub(super) fn jittered(period: Duration) -> Duration {
+pub(crate) fn jittered(period: Duration) -> Duration {
     period.mul_f64(rand::rng().random_range(0.9..1.0))
 }
 

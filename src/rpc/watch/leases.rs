@@ -41,7 +41,7 @@ const HOLD_PART: u32 = 64;
 const HOLD_LIMIT: Duration = Duration::from_millis(250);
 
 /// What a message after the first says.
-pub(super) fn later(request: v1::WatchRequest) -> Result<v1::Renewal, Status> {
+pub(crate) fn later(request: v1::WatchRequest) -> Result<v1::Renewal, Status> {
     let v1::WatchRequest {
         resume_token,
         snapshot,

@@ -21,28 +21,6 @@ pub(super) struct Leases {
     session: Option<SessionId>,
 }
 
-/// What a message after the first says.
-pub(super) fn later(request: v1::WatchRequest) -> Result<v1::Renewal, Status> {
-    let v1::WatchRequest {
-        resume_token,
-        snapshot,
-        tenants,
-        heartbeat,
-        session_id,
-        renewal,
-    } = request;
-    let has_more = !resume_token.is_empty()
-        || snapshot
-        || !tenants.is_empty()
-        || heartbeat.is_some()
-        || !session_id.is_empty();
-    if has_more {
-        let rule = "must have `renewal` alone after the first message";
-        return Err(status::invalid("request", rule));
-    }
-    renewal.ok_or_else(|| status::invalid("renewal", "is required after the first message"))
-}
-
 impl Leases {
     pub(super) fn new(wanted: &str) -> Self {
         Self {

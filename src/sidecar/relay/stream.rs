@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 use tonic::{Code, Status, Streaming};
 
-use super::session::{Leases, later};
+use super::session::Leases;
 use super::{Next, Relay, at};
+use crate::client::jittered;
 use crate::domain::cache::At;
 use crate::domain::revision::Revision;
 use crate::domain::rights::Tenants;
@@ -23,7 +23,7 @@ use crate::proto::v1::event::Subject;
 use crate::proto::v1::watch_response::Message;
 use crate::rpc::convert;
 use crate::rpc::status::{self, refined};
-use crate::rpc::watch::parse_watch;
+use crate::rpc::watch::{later, next_request, parse_watch};
 
 /// The messages of one Watch.
 pub struct Watch {
@@ -339,19 +339,4 @@ fn not_of_the_caller(status: Status) -> Status {
         Code::InvalidArgument => status,
         _ => Status::unavailable("the authority's stream of changes can't be had now"),
     }
-}
-
-/// The client's next message; never, once it has closed its side.
-async fn next_request(
-    requests: &mut Option<Streaming<v1::WatchRequest>>,
-) -> Result<Option<v1::WatchRequest>, Status> {
-    match requests {
-        Some(requests) => requests.message().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Up to a tenth shorter, so that many subscribers do not beat in time.
-fn jittered(period: Duration) -> Duration {
-    period.mul_f64(1.0 - rand::rng().random_range(0.0..0.1))
 }
