@@ -422,6 +422,7 @@ fn event(revision: u64) -> WatchResponse {
         }),
         resume_token: "x".repeat(96),
         fenced: true,
+        coverage: None,
         message: Some(Message::Commit(v1::Commit {
             events: vec![v1::Event {
                 subject: Some(v1::event::Subject::Credential(v1::CredentialEvent {

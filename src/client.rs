@@ -99,6 +99,9 @@ pub struct Client {
 struct Kept {
     machine: Machine,
     cache: Mutex<Cache<Answer>>,
+    /// Of whose changes the stream tells; `None`: its server does not say. When this
+    /// changes, everything that is kept is dropped afterwards.
+    covered: Mutex<Option<v1::Coverage>>,
     hashes: Hashes,
     flights: Flights,
     stale: StalePolicy,
@@ -164,6 +167,7 @@ impl Client {
             Some(CacheConfig { limits, stale }) => Some(Arc::new(Kept {
                 machine: machine.clone(),
                 cache: Mutex::new(Cache::new(limits)),
+                covered: Mutex::default(),
                 hashes: Hashes::new(&random::bytes(&*machine.random)?),
                 flights: Flights::new(config.most_questions),
                 stale,
@@ -336,6 +340,15 @@ impl Kept {
         let now = self.machine.now();
         let hit = self.cache.lock().find(key, least, now)?;
         Ok(verified(hit, Served::Cached))
+    }
+
+    /// Whether what is known of changes would show that an answer is good no longer.
+    /// Nothing changes for the worse for who is nobody.
+    fn covers(&self, answer: &Answer) -> bool {
+        let tenant = answer.identity.as_ref().map(|it| it.tenant.as_str());
+        let covered = self.covered.lock();
+        let covered = covered.as_ref().zip(tenant);
+        covered.is_none_or(|(coverage, tenant)| facts::covers(coverage, tenant))
     }
 }
 

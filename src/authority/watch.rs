@@ -212,6 +212,12 @@ impl Subscription {
         self.position
     }
 
+    /// Whose changes it tells of.
+    #[must_use]
+    pub const fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
     /// A message for which nothing has to be waited for.
     fn ready(&mut self) -> Option<Message> {
         if let Some(body) = self.opening.pop_front() {

@@ -131,6 +131,13 @@ impl Asker<'_> {
         match outcome {
             Ok(response) => {
                 let response = Arc::new(response);
+                if !kept.covers(&response) {
+                    // Nor is anybody to keep it who follows this process.
+                    return Ok(Verified {
+                        valid_for: Duration::ZERO,
+                        ..asked(response)
+                    });
+                }
                 if let Some(fact) = facts::fact(&kept.hashes, question, &response) {
                     let now = self.kept.machine.now();
                     kept.cache.lock().keep(*key, &asking, fact, now);

@@ -143,6 +143,12 @@ fn dependencies(hashes: &Hashes, identity: &v1::Identity, says: Says) -> Option<
     Some(about.map(|about| hashes.subject(about)).collect())
 }
 
+/// Whether a tenant is among those of whose changes a stream tells.
+pub(super) fn covers(coverage: &v1::Coverage, tenant: &str) -> bool {
+    let v1::Coverage { all, tenants } = coverage;
+    *all || tenants.iter().any(|covered| covered == tenant)
+}
+
 /// What an answer weighs: its texts, and what holds each of them.
 fn weight(response: &v1::VerifyResponse) -> u32 {
     const OF_A_TEXT: usize = size_of::<String>() + 16;

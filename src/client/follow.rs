@@ -304,6 +304,9 @@ impl Session<'_> {
             // Of a kind that this version does not know, or continuity is lost.
             Some(Message::Reset(_) | Message::Grant(_)) | None => None,
         };
+        // Before what is kept is dropped for it: see `Kept::covered`.
+        let covers_others = self.covers_others(message);
+        let touched = touched.filter(|_| !covers_others);
         let mut cache = kept.cache.lock();
         let follows = cache.applied().map(|applied| applied.store);
         match touched {
@@ -316,6 +319,19 @@ impl Session<'_> {
                 true
             }
         }
+    }
+
+    /// Notes of whose changes the stream tells, as a message has it. Returns whether
+    /// that is not as it was: this one or the one before it may have left out what the
+    /// other tells.
+    fn covers_others(&self, message: &v1::WatchResponse) -> bool {
+        if self.has_begun && message.coverage.is_none() {
+            return false;
+        }
+        let mut covered = self.follower.kept.covered.lock();
+        let was = covered.clone();
+        covered.clone_from(&message.coverage);
+        *covered != was
     }
 
     fn granted(&mut self, grant: &v1::Grant) {

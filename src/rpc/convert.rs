@@ -9,6 +9,7 @@ use super::status::Violations;
 use crate::domain::id::{CredentialId, RequestId};
 use crate::domain::names::{Owner, Reason, Tenant};
 use crate::domain::revision::{Revision, StoreId};
+use crate::domain::rights::Tenants;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Presented};
 use crate::proto::v1;
@@ -192,6 +193,21 @@ pub fn revision(store: StoreId, revision: Revision) -> v1::Revision {
     v1::Revision {
         store_id: store.to_string(),
         number: revision.number(),
+    }
+}
+
+/// Of whose changes a stream tells; the same for the same tenants, in whatever order.
+#[must_use]
+pub fn coverage(tenants: &Tenants) -> v1::Coverage {
+    let mut named: Vec<_> = match tenants {
+        Tenants::All => Vec::new(),
+        Tenants::Of(tenants) => tenants.iter().map(ToString::to_string).collect(),
+    };
+    named.sort_unstable();
+    named.dedup();
+    v1::Coverage {
+        all: *tenants == Tenants::All,
+        tenants: named,
     }
 }
 

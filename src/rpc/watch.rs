@@ -225,8 +225,11 @@ impl Session {
         };
         let message = message.map_err(|error| status::of_log(&error))?;
         self.check()?;
-        self.is_opened = true;
-        let response = response(&message, self.authority.store(), self.authority.index());
+        let mut response = response(&message, self.authority.store(), self.authority.index());
+        if !self.is_opened {
+            self.is_opened = true;
+            response.coverage = Some(convert::coverage(self.subscription.tenants()));
+        }
         if message.resumable {
             let revision = message.position.revision.number();
             self.reached = Some((response.resume_token.clone(), revision));
@@ -265,6 +268,7 @@ impl Session {
             revision: Some(convert::revision(store, reached)),
             resume_token: String::new(),
             fenced: false,
+            coverage: None,
             message: Some(Wire::Grant(grant)),
         }
     }

@@ -66,6 +66,8 @@ struct Ring {
     epoch: u64,
     /// Where the own stream stands, and its token for that.
     reached: Option<(At, String)>,
+    /// Of whose changes it tells; `None`: its server does not say.
+    coverage: Option<v1::Coverage>,
     /// Everything after this is in the ring.
     floor: Revision,
     messages: VecDeque<Arc<v1::WatchResponse>>,
@@ -86,6 +88,10 @@ enum Next {
     /// It does not lead there.
     Lost,
 }
+
+/// The ring is another one by now.
+#[derive(Debug)]
+struct Lost;
 
 /// How many messages the ring holds at most, and how many events in all of them.
 const RING: (usize, usize) = (4096, 65_536);
@@ -226,6 +232,16 @@ impl Relay {
         (reached.store == at.store && at.revision >= ring.floor).then_some(ring.epoch)
     }
 
+    /// Of whose changes the ring of this epoch tells, if that is known; `Err`: there is
+    /// another ring by now.
+    fn coverage(&self, epoch: u64) -> Result<Option<v1::Coverage>, Lost> {
+        let state = self.state.lock();
+        let ring = &state.ring;
+        (ring.epoch == epoch)
+            .then(|| ring.coverage.clone())
+            .ok_or(Lost)
+    }
+
     /// What follows a revision.
     fn after(&self, epoch: u64, revision: Revision) -> Next {
         let state = self.state.lock();
@@ -259,6 +275,9 @@ impl Observer for Relay {
             state.begin(reached, message.resume_token.clone(), now);
         } else {
             state.ring.push(message, reached);
+        }
+        if message.coverage.is_some() {
+            state.ring.coverage.clone_from(&message.coverage);
         }
         if message.fenced {
             state.leases.fenced(reached.revision);
@@ -307,6 +326,7 @@ impl State {
             epoch: self.ring.epoch + 1,
             floor: reached.revision,
             reached: Some((reached, token)),
+            coverage: self.ring.coverage.take(),
             messages: VecDeque::new(),
             events: 0,
         };

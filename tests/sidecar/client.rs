@@ -203,3 +203,58 @@ async fn headers_are_those_of_the_profiles_now() {
     assert!(!has("x-ours"));
     world.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_kept_about_a_tenant_of_which_the_stream_tells_nothing() {
+    let world = World::start().await;
+    let wide = std::fs::read_to_string(&world.token_file).unwrap();
+    let narrow = world.narrow_token().await;
+    std::fs::write(&world.token_file, narrow).unwrap();
+    let client = world.follower().await;
+    let admin = &world.server.admin;
+    let (_, near) = admin.issue_token("acme").await;
+    let (id, far) = admin.issue_token("globex").await;
+    assert_eq!(told(&client, &far).await.0, Verdict::Invalid);
+
+    // The questions are another's from now on, the stream is not.
+    std::fs::write(&world.token_file, wide).unwrap();
+    until("the token to be read", || async {
+        told(&client, &far).await.0 == Verdict::Active
+    })
+    .await;
+    until("an answer about a tenant that it is told of", || async {
+        told(&client, &near).await == (Verdict::Active, Served::Cached)
+    })
+    .await;
+    told(&client, &far).await;
+    revoke_everywhere(admin, &id).await;
+    assert_eq!(told(&client, &far).await.0, Verdict::Revoked);
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_comes_back_and_is_told_less_keeps_nothing() {
+    let world = World::start().await;
+    let client = world.follower().await;
+    let narrow = world.narrow_token().await;
+    let (id, far) = world.server.admin.issue_token("globex").await;
+    assert_eq!(told(&client, &far).await.0, Verdict::Active);
+    assert_eq!(told(&client, &far).await.1, Served::Cached);
+    std::fs::write(&world.token_file, narrow).unwrap();
+    until("the token to be read", || async {
+        let (_, other) = world.server.admin.issue_token("globex").await;
+        told(&client, &other).await.0 == Verdict::Invalid
+    })
+    .await;
+    let address = world.server.address;
+    let directory = world.server.stop().await;
+    let world = World::start_again(directory, address).await;
+    until("the stream to be taken up", || async {
+        client.counts().sessions.get() == 2
+    })
+    .await;
+    live(&client).await;
+    revoke_everywhere(&world.server.admin, &id).await;
+    assert_ne!(told(&client, &far).await.0, Verdict::Active);
+    world.server.stop().await;
+}

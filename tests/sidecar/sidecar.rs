@@ -267,6 +267,30 @@ async fn a_sidecar_that_follows_a_sidecar_is_waited_for_by_a_fence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_relay_lets_nobody_keep_what_its_own_stream_tells_nothing_of() {
+    let world = World::start().await;
+    let wide = std::fs::read_to_string(&world.token_file).unwrap();
+    std::fs::write(&world.token_file, world.narrow_token().await).unwrap();
+    let relay = Sidecar::ready(world.config()).await;
+    let leaf = Client::connect(relay.follower()).unwrap();
+    live(&leaf).await;
+    let (id, far) = world.server.admin.issue_token("globex").await;
+    assert_eq!(told(&leaf, &far).await.0, Verdict::Invalid);
+
+    // The relay asks as another from now on, and is told as the one before.
+    std::fs::write(&world.token_file, wide).unwrap();
+    until("the token to be read", || async {
+        told(&leaf, &far).await.0 == Verdict::Active
+    })
+    .await;
+    assert_eq!(told(&leaf, &far).await, (Verdict::Active, Served::Asked));
+    revoke_everywhere(&world.server.admin, &id).await;
+    assert_eq!(told(&leaf, &far).await.0, Verdict::Revoked);
+    relay.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_follows_and_is_gone_delays_a_fence_by_its_lease_and_no_more() {
     let world = World::start().await;
     let relay = Sidecar::ready(world.config()).await;

@@ -69,6 +69,13 @@ impl World {
         config
     }
 
+    /// A token of one who may ask about `acme` alone.
+    pub(crate) async fn narrow_token(&self) -> String {
+        let admin = &self.server.admin;
+        admin.bind("credd:narrow", "verifier", "acme").await;
+        admin.issue_caller_of("narrow").await.1
+    }
+
     /// One who follows it and has a lease.
     pub(crate) async fn follower(&self) -> Client {
         let client = Client::connect(self.config()).unwrap();

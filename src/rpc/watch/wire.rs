@@ -27,6 +27,7 @@ pub(super) fn response(message: &Message, store: StoreId, index: &Index) -> Watc
     WatchResponse {
         revision: Some(convert::revision(store, position.revision)),
         fenced: *fenced,
+        coverage: None,
         resume_token: if *resumable {
             resume_token::encode(&point)
         } else {

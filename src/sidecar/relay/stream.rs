@@ -60,6 +60,8 @@ struct Source {
     told: Revision,
     /// Where it could be taken up.
     token: String,
+    /// Of whose changes it was last said that it tells.
+    coverage: Option<v1::Coverage>,
     /// What is to be told next, of the ring.
     taken: VecDeque<Arc<v1::WatchResponse>>,
 }
@@ -113,6 +115,7 @@ impl Watch {
             position,
             token,
             request: first,
+            coverage: None,
             taken: VecDeque::new(),
         };
         let session = Box::new(Session {
@@ -187,6 +190,7 @@ impl Session {
             revision: self.source.position.map(wire),
             resume_token: String::new(),
             fenced: false,
+            coverage: None,
             message: Some(Message::Grant(grant)),
         })
     }
@@ -209,13 +213,16 @@ impl Source {
                 }
                 Way::Upstream(stream) => {
                     if let Some(epoch) = self.position.and_then(|at| self.relay.covers(at)) {
-                        self.way = Way::Ring(epoch);
+                        self.enter(epoch);
                         continue;
                     }
                     let message = stream.message().await.map_err(not_of_the_caller)?;
                     let message = message.ok_or_else(|| self.stopped())?;
                     let reached = at(&message).ok_or_else(|| self.stopped())?;
                     self.told = reached.revision;
+                    if message.coverage.is_some() {
+                        self.coverage.clone_from(&message.coverage);
+                    }
                     if !message.resume_token.is_empty() {
                         // Not within a snapshot, which is not complete.
                         self.position = Some(reached);
@@ -224,8 +231,17 @@ impl Source {
                     return Ok(message);
                 }
                 Way::Open(epoch) => {
-                    self.way = Way::Ring(*epoch);
-                    return Ok(self.bookmark());
+                    let epoch = *epoch;
+                    let Ok(coverage) = self.relay.coverage(epoch) else {
+                        self.lost();
+                        continue;
+                    };
+                    self.coverage = self.within(coverage);
+                    self.way = Way::Ring(epoch);
+                    return Ok(v1::WatchResponse {
+                        coverage: self.coverage.clone(),
+                        ..self.bookmark()
+                    });
                 }
                 Way::Ring(epoch) => {
                     if let Some(message) = self.taken.pop_front() {
@@ -239,12 +255,7 @@ impl Source {
                     self.bell.mark_unchanged();
                     match self.relay.after(*epoch, position) {
                         Next::Messages(messages) => self.taken.extend(messages),
-                        Next::Lost => {
-                            // Whether it leads on is the authority's to say.
-                            self.request.resume_token.clone_from(&self.token);
-                            self.position = None;
-                            self.way = Way::Begin;
-                        }
+                        Next::Lost => self.lost(),
                         Next::UpToDate(reached, token) => {
                             if reached.revision > position {
                                 self.position = Some(reached);
@@ -262,6 +273,35 @@ impl Source {
                 }
             }
         }
+    }
+
+    /// The ring leads on no more: whether the history does is the authority's to say.
+    fn lost(&mut self) {
+        self.request.resume_token.clone_from(&self.token);
+        self.position = None;
+        self.way = Way::Begin;
+    }
+
+    /// Goes on with the ring of this epoch. If that tells of the changes of others than
+    /// the stream did which led to it, that is said first.
+    fn enter(&mut self, epoch: u64) {
+        let coverage = self.relay.coverage(epoch);
+        let is_same = coverage.is_ok_and(|it| self.within(it) == self.coverage);
+        self.way = if is_same {
+            Way::Ring(epoch)
+        } else {
+            Way::Open(epoch)
+        };
+    }
+
+    /// What of a coverage is asked for here.
+    fn within(&self, coverage: Option<v1::Coverage>) -> Option<v1::Coverage> {
+        let v1::Coverage { all, mut tenants } = coverage?;
+        if all {
+            return Some(convert::coverage(&self.tenants));
+        }
+        tenants.retain(|tenant| self.tenants.has(tenant));
+        Some(v1::Coverage { all, tenants })
     }
 
     /// What of a message of the ring is for this stream. What is left out becomes a
@@ -294,6 +334,7 @@ impl Source {
             resume_token: message.resume_token.clone(),
             message: Some(said),
             fenced: message.fenced,
+            coverage: None,
         })
     }
 
@@ -304,6 +345,7 @@ impl Source {
             resume_token: self.token.clone(),
             message: Some(Message::Bookmark(v1::Bookmark {})),
             fenced: false,
+            coverage: None,
         }
     }
 
