@@ -306,7 +306,9 @@ impl Session<'_> {
         };
         // Before what is kept is dropped for it: see `Kept::covered`.
         let covers_others = self.covers_others(message);
-        let touched = touched.filter(|_| !covers_others);
+        // Who asked to be told from now on is not told of what was before.
+        let leads_here = self.has_begun || !self.place.resume_token.is_empty();
+        let touched = touched.filter(|_| leads_here && !covers_others);
         let mut cache = kept.cache.lock();
         let follows = cache.applied().map(|applied| applied.store);
         match touched {

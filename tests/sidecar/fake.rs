@@ -37,6 +37,7 @@ struct State {
     gate: Semaphore,
     is_held: AtomicBool,
     is_deaf: AtomicBool,
+    reads_no_token: AtomicBool,
     asked: AtomicUsize,
     watches: AtomicUsize,
     /// What was acknowledged last.
@@ -53,6 +54,7 @@ impl Default for Fake {
             gate: Semaphore::new(0),
             is_held: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
+            reads_no_token: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
             watches: AtomicUsize::new(0),
             acknowledged: AtomicU64::new(0),
@@ -86,6 +88,11 @@ impl Fake {
     /// From now on it hears no renewal.
     pub(crate) fn deafen(&self) {
         self.0.is_deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it reads no token of a place, as one of another version may.
+    pub(crate) fn read_no_token(&self, reads_none: bool) {
+        self.0.reads_no_token.store(reads_none, Ordering::SeqCst);
     }
 
     /// From now on answers wait.
@@ -150,6 +157,7 @@ fn response(number: u64, message: Message) -> v1::WatchResponse {
         resume_token: number.to_string(),
         fenced: matches!(message, Message::Commit(_)),
         message: Some(message),
+        coverage: None,
     }
 }
 
@@ -222,6 +230,9 @@ impl VerificationService for Fake {
         self.0.watches.fetch_add(1, Ordering::SeqCst);
         let mut requests = request.into_inner();
         let first = requests.message().await?.unwrap();
+        if self.0.reads_no_token.load(Ordering::SeqCst) {
+            return Err(Status::invalid_argument("`resume_token` can't be read"));
+        }
         let state = Arc::clone(&self.0);
         let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(async move {

@@ -136,3 +136,29 @@ async fn one_whose_renewals_are_not_heard_connects_anew_although_it_is_told_of_c
     }
     panic!("it holds on to a stream that does not hear it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_place_is_not_understood_begins_anew_with_nothing() {
+    let (fake, address) = Fake::start().await;
+    let client = Client::connect(config(address)).unwrap();
+    live(&client).await;
+    told(&client, "token").await;
+    assert_eq!(told(&client, "token").await.1, Served::Cached);
+
+    // What happens now it is not told: there is no way back to where it was.
+    fake.read_no_token(true);
+    fake.cut();
+    until("the stream to be refused", || async {
+        fake.watches() > 1 && !client.condition().is_connected
+    })
+    .await;
+    fake.revoke();
+    fake.read_no_token(false);
+    until("another stream", || async {
+        client.counts().sessions.get() == 2
+    })
+    .await;
+    live(&client).await;
+    assert!(client.cached(&verify_token_request("token")).is_none());
+    assert_eq!(told(&client, "token").await.0, Verdict::Revoked);
+}
