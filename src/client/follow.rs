@@ -276,6 +276,7 @@ impl Session<'_> {
                 .store(true, Ordering::Relaxed);
             follower.following.upstream.store(number, Ordering::Relaxed);
             follower.upstreams.prefer(number);
+            self.upstream.is_back();
             follower.counts.sessions.add();
             tracing::info!(address = %self.upstream.address, revision = %reached.revision, "follows");
         }

@@ -195,6 +195,11 @@ impl Upstream {
             }
         }
     }
+
+    /// It was reached in another way: it can be asked, however long it could not.
+    pub(super) fn is_back(&self) {
+        self.note(&Ok(()));
+    }
 }
 
 /// Whether no connection could be made: nobody answered.
@@ -222,4 +227,28 @@ pub(super) fn is_of_another_store(status: &Status) -> bool {
     let details = status.get_error_details();
     let info = details.error_info();
     info.is_some_and(|info| info.reason == "OTHER_STORE")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Machine;
+
+    #[tokio::test]
+    async fn one_that_is_back_is_asked_at_once_however_long_it_was_gone() {
+        let config = Config::new(["http://localhost:1".parse().unwrap()]);
+        let upstreams = Upstreams::new(&config, &Machine::default().network);
+        let upstream = upstreams.get(0);
+        let mut refused = Status::unavailable("no connection");
+        refused.set_source(Arc::new(std::io::Error::other("refused")));
+        let refused = Err::<(), _>(refused);
+        for _ in 0..100 {
+            upstream.note(&refused);
+        }
+        assert!(upstream.down.lock().1.is_some());
+        upstream.is_back();
+        assert!(!upstream.is_down());
+        let first = Duration::from_millis(210);
+        assert!(upstream.down.lock().0.next() <= first, "it begins anew");
+    }
 }
