@@ -93,7 +93,7 @@ pub(super) fn fact(
         _ => return None,
     };
     let depends_on = if let Some(identity) = identity {
-        dependencies(hashes, identity, says)?
+        dependencies(hashes, question, identity, says)?
     } else {
         let tenant = Some(question.tenant).filter(|tenant| !tenant.is_empty());
         let about = [About::Loosened(tenant), About::Profiles];
@@ -111,7 +111,12 @@ pub(super) fn fact(
     })
 }
 
-fn dependencies(hashes: &Hashes, identity: &v1::Identity, says: Says) -> Option<Box<[Subject]>> {
+fn dependencies(
+    hashes: &Hashes,
+    question: &Question<'_>,
+    identity: &v1::Identity,
+    says: Says,
+) -> Option<Box<[Subject]>> {
     let v1::Identity {
         credential_id,
         generation: _,
@@ -139,7 +144,9 @@ fn dependencies(hashes: &Hashes, identity: &v1::Identity, says: Says) -> Option<
     let of_roles = roles.iter().map(|role| About::Role(tenant, role));
     // Another role may get the permission that is missing.
     let any_role = matches!(says, Says::Forbidden { .. }).then_some(About::Roles(tenant));
+    let if_one_alone = question.any_tenant.then_some(About::Imported);
     let about = fixed.into_iter().chain(of_roles).chain(any_role);
+    let about = about.chain(if_one_alone);
     Some(about.map(|about| hashes.subject(about)).collect())
 }
 
@@ -176,7 +183,7 @@ pub(super) fn touched(hashes: &Hashes, commit: &v1::Commit) -> Option<Vec<Subjec
     Some(subjects)
 }
 
-fn about(touched: &Touched) -> [Option<About<'_>>; 3] {
+fn about(touched: &Touched) -> [Option<About<'_>>; 4] {
     match touched {
         Touched::Credential(event) => {
             let v1::CredentialEvent {
@@ -194,22 +201,29 @@ fn about(touched: &Touched) -> [Option<About<'_>>; 3] {
             let credential = id.map_or(About::Tenant(tenant), About::Credential);
             let may_be_new = !is_of_what_was_known(event.r#type());
             let loosened = |tenant| may_be_new.then_some(About::Loosened(tenant));
-            [Some(credential), loosened(Some(tenant)), loosened(None)]
+            let imported = may_be_imported(event.r#type()).then_some(About::Imported);
+            [
+                Some(credential),
+                loosened(Some(tenant)),
+                loosened(None),
+                imported,
+            ]
         }
         Touched::Owner(v1::OwnerEvent { tenant, owner, .. }) => {
-            [Some(About::Owner(tenant, owner)), None, None]
+            [Some(About::Owner(tenant, owner)), None, None, None]
         }
         Touched::Role(v1::RoleEvent { tenant, role, .. }) => [
             Some(About::Role(tenant, role)),
             Some(About::Roles(tenant)),
             None,
+            None,
         ],
         Touched::Tenant(v1::TenantEvent { tenant, .. }) => {
-            [Some(About::Tenant(tenant)), None, None]
+            [Some(About::Tenant(tenant)), None, None, None]
         }
         Touched::Profile(v1::ProfileEvent { profile, .. }) => {
             let name = profile.as_ref().map(|profile| profile.name.as_str());
-            [name.map(About::Profile), Some(About::Profiles), None]
+            [name.map(About::Profile), Some(About::Profiles), None, None]
         }
     }
 }
@@ -228,6 +242,22 @@ const fn is_of_what_was_known(change: v1::ChangeType) -> bool {
         | v1::ChangeType::Issued
         | v1::ChangeType::Rotated
         | v1::ChangeType::Imported => false,
+    }
+}
+
+/// Whether a secret that one tenant has may be another's too since a change.
+const fn may_be_imported(change: v1::ChangeType) -> bool {
+    match change {
+        v1::ChangeType::Unspecified | v1::ChangeType::Imported => true,
+        v1::ChangeType::Issued
+        | v1::ChangeType::Locked
+        | v1::ChangeType::Unlocked
+        | v1::ChangeType::Revoked
+        | v1::ChangeType::Updated
+        | v1::ChangeType::Rotated
+        | v1::ChangeType::Leaked
+        | v1::ChangeType::Expired
+        | v1::ChangeType::Removed => false,
     }
 }
 
@@ -404,6 +434,18 @@ mod tests {
             v1::Verdict::Unspecified,
         ] {
             assert!(kept(verdict, "acme").is_none(), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn where_any_tenant_will_do_a_yes_depends_on_what_is_imported() {
+        let other = CredentialId::MIN.to_string();
+        for (tenant, spoilt) in [("acme", false), ("", true)] {
+            let yes = kept(v1::Verdict::Active, tenant).unwrap();
+            let imported = credential_event(&other, "other", v1::ChangeType::Imported);
+            assert_eq!(spoils(imported, &yes), spoilt, "{tenant:?}");
+            let issued = credential_event(&other, "other", v1::ChangeType::Issued);
+            assert!(!spoils(issued, &yes));
         }
     }
 

@@ -19,7 +19,7 @@
 //!
 //! | answer | is kept | until a change to |
 //! | --- | --- | --- |
-//! | `ACTIVE` | as long as the authority says | its credential, owner, roles, tenant or profile |
+//! | `ACTIVE` | as long as the authority says | its credential, owner, roles, tenant or profile; and, where any tenant will do, to what is imported: the secret may be another tenant's too |
 //! | `FORBIDDEN` | the same | these, or any role of the tenant |
 //! | `INVALID` | briefly | anything that may make it good: see [`About::Loosened`] |
 //! | others | not at all | |

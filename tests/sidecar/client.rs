@@ -2,9 +2,10 @@
 
 use credd::client::{Client, Served};
 use credd::domain::cache::State;
-use credd::proto::v1::Verdict;
+use credd::proto::v1::{self, Verdict};
 use tonic::Code;
 
+use crate::calls::imported;
 use crate::support::{soon, until, verify_token_request};
 use crate::world::{LEASE, World, ask, is_in, live, revoke_everywhere, told, with_staleness};
 
@@ -256,5 +257,45 @@ async fn one_that_comes_back_and_is_told_less_keeps_nothing() {
     live(&client).await;
     revoke_everywhere(&world.server.admin, &id).await;
     assert_ne!(told(&client, &far).await.0, Verdict::Active);
+    world.server.stop().await;
+}
+
+/// Imports a secret that was made elsewhere; returns the revision.
+async fn import(world: &World, tenant: &str, secret: &str) -> Option<v1::Revision> {
+    let request = v1::ImportCredentialsRequest {
+        tenant: tenant.to_owned(),
+        credentials: vec![imported("api-token", "", secret)],
+        ..Default::default()
+    };
+    let mut credentials = world.server.admin.credentials.clone();
+    let answer = credentials.import_credentials(request).await.unwrap();
+    answer.into_inner().revision
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_a_secret_is_that_another_tenant_imports_too_is_asked_anew() {
+    const SECRET: &str = "elsewhere-0123456789abcdef0123456789abcdef";
+
+    let world = World::start().await;
+    let client = world.follower().await;
+    for tenant in ["acme", "globex"] {
+        world.server.admin.issue_token(tenant).await;
+    }
+    import(&world, "acme", SECRET).await;
+    until("a yes to be kept", || async {
+        told(&client, SECRET).await == (Verdict::Active, Served::Cached)
+    })
+    .await;
+    let request = v1::VerifyRequest {
+        min_revision: import(&world, "globex", SECRET).await,
+        ..verify_token_request(SECRET)
+    };
+    let now = client.verify(&request).await.unwrap();
+    assert_eq!(now.response.verdict(), Verdict::Invalid);
+    until("the news", || async {
+        client.cached(&verify_token_request(SECRET)).is_none()
+    })
+    .await;
+    assert_eq!(told(&client, SECRET).await.0, Verdict::Invalid);
     world.server.stop().await;
 }

@@ -34,6 +34,9 @@ pub enum About<'a> {
     Loosened(Option<&'a str>),
     /// The profiles, all of them.
     Profiles,
+    /// Whether a secret that was made elsewhere is that of one tenant alone: that some
+    /// are imported, in whatever tenant.
+    Imported,
 }
 
 /// What an entry is found by: a hash of 128 bits of what was presented and of
@@ -260,6 +263,7 @@ mod tests {
             About::Loosened(Some("a")),
             About::Loosened(None),
             About::Profiles,
+            About::Imported,
         ];
         let subjects = all.map(|about| hashes.subject(about));
         for (at, subject) in subjects.iter().enumerate() {
