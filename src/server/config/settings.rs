@@ -220,7 +220,7 @@ section! {
         /// `VerifyStream` and `ListEvents`.
         max_streams: usize = 16_384, flag("max-streams"), range(1..=1_000_000);
         /// How many calls that manage credd run at a time, while others wait; 0:
-        /// four for each core. More of them make larger commits, and Verify wait.
+        /// two for each core. More of them make larger commits, and Verify wait.
         max_running_requests: usize = 0, flag("max-running-requests"), range(0..=1_000_000);
         /// How many calls a caller may make in a second; 0: no limit.
         requests_per_second_per_caller: u32 = 0, flag("requests-per-second-per-caller"), range(0..=1_000_000);
