@@ -56,6 +56,11 @@ impl Default for LeaseSettings {
 
 /// The most sessions at once; a further one gets no lease.
 const MOST: usize = 65_536;
+/// The most of one caller: nobody takes the leases of all others away.
+const SHARE: usize = MOST / 2;
+/// How often it is looked for sessions that are over, where there may be none: who
+/// comes when there is no room is not to cost more than who finds some.
+const CLEAN_EVERY: Duration = Duration::from_secs(1);
 /// Below how many sessions it is not looked for those that are over.
 const FEW: usize = 1024;
 
@@ -85,6 +90,9 @@ pub struct Sessions {
 struct State {
     grantor: Grantor<SessionId>,
     known: HashMap<SessionId, Known, RandomState>,
+    /// How many of them are whose.
+    of_callers: HashMap<Principal, usize, RandomState>,
+    cleaned_at: BootTime,
     /// At how many known sessions it is looked for those that are over.
     clean_at: usize,
     /// Whether the store names this process: what it may grant is on record.
@@ -152,6 +160,8 @@ impl Sessions {
             state: Mutex::new(State {
                 grantor: Grantor::new(settings.length, Drift::STATED, loaded, quiet_from),
                 known: HashMap::default(),
+                of_callers: HashMap::default(),
+                cleaned_at: BootTime::default(),
                 clean_at: FEW,
                 registered: false,
                 tenure: Tenure::new(settings.length, Drift::STATED),
@@ -267,11 +277,19 @@ impl Sessions {
             known.is_some_and(|known| known.caller == *caller)
         });
         let id = known.unwrap_or(fresh);
-        state.clean();
-        if state.known.len() < MOST || known.is_some() {
-            let known = state.known.entry(id).or_insert_with(|| Known {
-                caller: caller.clone(),
-                connections: 0,
+        if known.is_none() {
+            state.clean(caller, self.now());
+        }
+        if known.is_some() || !state.is_full(caller) {
+            let State {
+                known, of_callers, ..
+            } = &mut *state;
+            let known = known.entry(id).or_insert_with(|| {
+                *of_callers.entry(caller.clone()).or_default() += 1;
+                Known {
+                    caller: caller.clone(),
+                    connections: 0,
+                }
             });
             known.connections += 1;
         }
@@ -299,13 +317,44 @@ impl Sessions {
 }
 
 impl State {
-    /// Forgets sessions that are over, from time to time.
-    fn clean(&mut self) {
-        if self.known.len() >= self.clean_at {
-            let grantor = &self.grantor;
-            self.known
-                .retain(|id, known| known.connections > 0 || grantor.has_lease(id));
-            self.clean_at = (self.known.len() * 2).clamp(FEW, MOST);
+    /// Whether there is no room for a further session of a caller.
+    fn is_full(&self, caller: &Principal) -> bool {
+        let of_caller = self.of_callers.get(caller).copied();
+        self.known.len() >= MOST || of_caller.unwrap_or_default() >= SHARE
+    }
+
+    /// Forgets sessions that are over, from time to time, before one of a caller comes.
+    fn clean(&mut self, caller: &Principal, now: BootTime) {
+        let is_due = if self.is_full(caller) {
+            now.since(self.cleaned_at) >= CLEAN_EVERY
+        } else {
+            self.known.len() >= self.clean_at
+        };
+        if !is_due {
+            return;
+        }
+        self.cleaned_at = now;
+        self.grantor.advance(now);
+        let grantor = &self.grantor;
+        self.known
+            .retain(|id, known| known.connections > 0 || grantor.has_lease(id));
+        self.clean_at = (self.known.len() * 2).clamp(FEW, MOST);
+        self.of_callers.clear();
+        for known in self.known.values() {
+            *self.of_callers.entry(known.caller.clone()).or_default() += 1;
+        }
+    }
+
+    /// Forgets a session.
+    fn forget(&mut self, id: SessionId) {
+        let Some(known) = self.known.remove(&id) else {
+            return;
+        };
+        if let Some(count) = self.of_callers.get_mut(&known.caller) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_callers.remove(&known.caller);
+            }
         }
     }
 
@@ -360,7 +409,7 @@ impl Drop for Session {
         if let Some(entry) = known.get_mut(&self.id) {
             entry.connections -= 1;
             if entry.connections == 0 && !grantor.has_lease(&self.id) {
-                known.remove(&self.id);
+                state.forget(self.id);
             }
         }
     }

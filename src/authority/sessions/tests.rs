@@ -264,3 +264,22 @@ async fn a_renewal_tells_whether_a_fence_may_wait_for_others() {
     beat(&sessions);
     assert!(!others_behind(&one, 12));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_caller_takes_no_more_than_half_of_the_sessions_and_gives_them_back() {
+    let sessions = sessions();
+    for _ in 0..SHARE {
+        assert!(renew(&connect(&sessions, "greedy"), 10).is_some());
+    }
+    assert_eq!(sessions.state.lock().known.len(), SHARE, "they have leases");
+    assert_eq!(renew(&connect(&sessions, "greedy"), 10), None);
+    let other = connect(&sessions, "other");
+    assert!(renew(&other, 10).is_some());
+    // Those that are over are not in the way.
+    tokio::time::advance(LENGTH * 2).await;
+    beat(&sessions);
+    assert!(renew(&connect(&sessions, "greedy"), 10).is_some());
+    let state = sessions.state.lock();
+    assert_eq!(state.of_callers.values().sum::<usize>(), state.known.len());
+    assert_eq!(state.known.len(), 2);
+}
