@@ -308,11 +308,14 @@ impl State {
 
     /// The own stream begins here: nothing leads here from before.
     fn begin(&mut self, reached: At, token: String, now: BootTime) {
-        let store = self.ring.reached.as_ref().map(|(at, _)| at.store);
-        if store.is_some_and(|store| store == reached.store) {
+        let before = self.ring.reached.as_ref().map(|(at, _)| *at);
+        let goes_on =
+            |before: At| before.store == reached.store && before.revision <= reached.revision;
+        if before.is_some_and(goes_on) {
             self.leases.reset(reached.revision);
         } else {
-            // What those who have leases have acknowledged is of another store.
+            // What those who have leases have acknowledged is of another store, or of
+            // another history of this one.
             self.settled(Revision::ZERO, now);
             if let Some(end) = self.last_end(now) {
                 self.quiet_until = self.quiet_until.max(end);
@@ -405,5 +408,36 @@ fn events(message: &v1::WatchResponse) -> usize {
     match &message.message {
         Some(Message::Commit(commit)) => commit.events.len(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::lease::Holder;
+    use crate::domain::revision::StoreId;
+
+    #[test]
+    fn what_was_acknowledged_of_another_history_says_nothing_of_this_one() {
+        let at = |number| At {
+            store: StoreId::from_bytes([1; 16]),
+            revision: Revision::new(number),
+        };
+        let relay = Relay::new(Machine::default());
+        let mut state = relay.state.lock();
+        let now = BootTime::new(Duration::from_secs(100));
+        let mut own = Holder::new(DRIFT);
+        let sequence = own.send(now);
+        assert!(own.answered(sequence, Some(Duration::from_secs(60))));
+        state.begin(at(40), "a".to_owned(), now);
+        let (reached, session) = (Revision::new(100), SessionId(1));
+        let lease = state.leases.renew(&session, reached, reached, now, &own);
+        assert!(lease.is_some());
+        state.ring.reached = Some((at(100), "b".to_owned()));
+        // The store was set back, and goes on from there.
+        state.begin(at(50), "c".to_owned(), now);
+        assert!(state.settled(Revision::new(60), now) < Revision::new(60));
+        let later = now + Duration::from_mins(2);
+        assert_eq!(state.settled(Revision::new(60), later), Revision::new(60));
     }
 }
