@@ -89,6 +89,8 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long a stream may take to begin.
 const BEGIN: Duration = Duration::from_secs(5);
+/// The longest lease that is made use of, whatever is granted.
+const LONGEST_LEASE: Duration = Duration::from_mins(10);
 /// How often a lease is asked for while there is none.
 const NO_LEASE: Duration = Duration::from_secs(1);
 /// How soon there is another renewal if more uses wait than one can report.
@@ -344,6 +346,7 @@ impl Session<'_> {
             session_id,
         } = grant;
         let lease = lease.as_ref().and_then(facts::duration);
+        let lease = lease.map(|lease| lease.min(LONGEST_LEASE));
         let (is_awaited, waiting) = {
             let mut cache = self.follower.kept.cache.lock();
             let is_awaited = cache.granted(Sequence(*sequence), lease);

@@ -428,7 +428,7 @@ mod tests {
         let now = BootTime::new(Duration::from_secs(100));
         let mut own = Holder::new(DRIFT);
         let sequence = own.send(now);
-        assert!(own.answered(sequence, Some(Duration::from_secs(60))));
+        assert!(own.answered(sequence, Some(Duration::from_mins(1))));
         state.begin(at(40), "a".to_owned(), now);
         let (reached, session) = (Revision::new(100), SessionId(1));
         let lease = state.leases.renew(&session, reached, reached, now, &own);
