@@ -5,6 +5,7 @@
 //! while such a credential is active; of one known otherwise credd can't tell, and
 //! takes the binding's word.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::{Known, Refusal, View};
@@ -14,9 +15,9 @@ use crate::domain::names::{Owner, Principal, Role, Tenant};
 use crate::domain::rights::{Binding, Reach};
 use crate::domain::time::Timestamp;
 
-/// Refuses a change after which nobody could administer credd for good: by a
-/// credential that is active, does not expire, and whose owner is not disabled, or
-/// as a principal that needs none.
+/// Refuses a change after which nobody could administer credd for as long as before it:
+/// by a credential that is active, does not expire sooner, and whose owner is not
+/// disabled, or as a principal that needs none.
 ///
 /// `before` is a credential as it is, `after` as it would be; `None`: gone.
 pub(super) fn keep_one(
@@ -32,19 +33,18 @@ pub(super) fn keep_one(
     if !administers(&administrators, before, now) {
         return Ok(());
     }
-    let keeps = after.is_some_and(|after| {
-        administers(&administrators, after, now) && is_no_sooner(after, before)
-    });
-    if keeps || any_for_good(view, &administrators, now, |other| other.id != before.id) {
+    let keeps = after
+        .is_some_and(|after| administers(&administrators, after, now) && end(after) >= end(before));
+    let until = end(before);
+    if keeps || any_until(view, &administrators, (now, until), |it| it.id != before.id) {
         return Ok(());
     }
     Err(Refusal::LastAdministrator(before.id))
 }
 
-/// Whether a credential does not expire before another.
-fn is_no_sooner(credential: &Credential, other: &Credential) -> bool {
-    let expires_at = |credential: &Credential| credential.expires_at.unwrap_or(Timestamp::MAX);
-    expires_at(credential) >= expires_at(other)
+/// When a credential expires.
+fn end(credential: &Credential) -> Timestamp {
+    credential.expires_at.unwrap_or(Timestamp::MAX)
 }
 
 /// Refuses to deny an owner without whom nobody could administer credd.
@@ -61,17 +61,15 @@ pub(super) fn keep_one_without(
     let theirs = callers
         .iter()
         .map(Known::credential)
-        .find(|held| held.owner == owner.name && administers(&administrators, held, now));
-    match theirs {
-        Some(last)
-            if !any_for_good(view, &administrators, now, |other| {
-                other.owner != owner.name
-            }) =>
-        {
-            Err(Refusal::LastAdministrator(last.id))
-        }
-        _ => Ok(()),
+        .filter(|held| held.owner == owner.name && administers(&administrators, held, now));
+    let Some(last) = theirs.max_by_key(|held| (end(held), Reverse(held.id))) else {
+        return Ok(());
+    };
+    let during = (now, end(last));
+    if any_until(view, &administrators, during, |it| it.owner != owner.name) {
+        return Ok(());
     }
+    Err(Refusal::LastAdministrator(last.id))
 }
 
 /// Refuses to delete a binding without which nobody could administer credd.
@@ -85,19 +83,24 @@ pub(super) fn keep_one_unbound(
     }
     let mut others = bound(view);
     others.remove(binding.principal.as_str());
-    let is_loss = administers_now(view, binding.principal.as_str(), now);
-    if is_loss && !any_for_good(view, &others, now, |_| true) {
-        return Err(Refusal::LastBinding);
+    match administers_until(view, binding.principal.as_str(), now) {
+        Some(until) if !any_until(view, &others, (now, until), |_| true) => {
+            Err(Refusal::LastBinding)
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Whether a principal that is bound can administer credd now, if only for a time.
-fn administers_now(view: &dyn View, principal: &str, now: Timestamp) -> bool {
+/// Until when a principal that is bound can administer credd; `None`: it can't now.
+fn administers_until(view: &dyn View, principal: &str, now: Timestamp) -> Option<Timestamp> {
+    if !is_owner(principal) {
+        return Some(Timestamp::MAX);
+    }
     let only = BTreeSet::from([principal.to_owned()]);
     let callers = view.callers();
-    let mut credentials = callers.iter().map(Known::credential);
-    !is_owner(principal) || credentials.any(|credential| administers(&only, credential, now))
+    let credentials = callers.iter().map(Known::credential);
+    let theirs = credentials.filter(|credential| administers(&only, credential, now));
+    theirs.map(end).max()
 }
 
 /// Whether a principal is known by credentials of credd's own.
@@ -112,10 +115,11 @@ fn bound(view: &dyn View) -> BTreeSet<String> {
     all.map(|binding| binding.principal.to_string()).collect()
 }
 
-fn any_for_good(
+/// Whether one can administer credd from now until then.
+fn any_until(
     view: &dyn View,
     administrators: &BTreeSet<String>,
-    now: Timestamp,
+    (now, until): (Timestamp, Timestamp),
     among: impl Fn(&Credential) -> bool,
 ) -> bool {
     if !administrators.iter().all(|name| is_owner(name)) {
@@ -125,7 +129,7 @@ fn any_for_good(
     callers.iter().map(Known::credential).any(|credential| {
         among(credential)
             && administers(administrators, credential, now)
-            && credential.expires_at.is_none()
+            && end(credential) >= until
             && !is_disabled(view, &credential.owner)
     })
 }

@@ -211,6 +211,25 @@ fn who_can_administer_for_a_time_alone_stays_too() {
 }
 
 #[test]
+fn who_does_not_last_as_long_as_another_can_be_denied_though_both_end() {
+    let mut world = World::new();
+    for (number, owner, until) in [(1, "root", DAY), (2, "mia", 2 * DAY)] {
+        world.bind(&format!("credd:{owner}"), Role::ADMINISTRATOR, "*");
+        world.issue(Issue {
+            expiry: Wish::After(until),
+            ..administrator(number, owner)
+        });
+    }
+    for way in [set(1, Set::Lock), disable("root"), unbind("credd:root")] {
+        world.decide(&way).unwrap();
+    }
+    let last = Refusal::LastAdministrator(id(2));
+    assert_eq!(world.refusal(&set(2, Set::Lock)), last);
+    assert_eq!(world.refusal(&disable("mia")), last);
+    assert_eq!(world.refusal(&unbind("credd:mia")), Refusal::LastBinding);
+}
+
+#[test]
 fn another_of_the_same_owner_helps_but_when_the_owner_is_disabled() {
     let mut world = world();
     world.issue(administrator(2, "root"));
