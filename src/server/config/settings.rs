@@ -209,7 +209,7 @@ section! {
         max_header_bytes: u32 = 16 << 10, flag("max-header-bytes"), range(1024..=1_048_576);
         /// The most connections at once; 0: as many as the process may have
         /// descriptors for. For more, the oldest give way over which no call was
-        /// let in, and then those of a caller who has more than half of them.
+        /// let in, and the newest of a caller who has more than a fair share.
         max_connections: usize = 0, flag("max-connections"), range(0..=1_000_000);
         /// The most calls at once on a connection.
         max_streams_per_connection: u32 = 1024, flag("max-streams-per-connection"), range(1..=65_536);

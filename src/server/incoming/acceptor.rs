@@ -18,8 +18,8 @@ use crate::rpc::peer::LetIn;
 /// descriptors, no memory) does not go away at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long it takes at least from one connection that gives way although a call was
-/// let in over it to the next.
+/// How long it takes at least from one look for a connection that gives way although a
+/// call was let in over it to the next.
 const LEAST_TIME: Duration = Duration::from_secs(1);
 
 /// How many may be open before it is looked which of them have ended.
@@ -27,11 +27,12 @@ const FEW: usize = 64;
 
 /// Accepts connections, and gives each a place.
 ///
-/// When all are taken, the oldest connection of a stranger is closed for the next: no
-/// number of those over which no call was ever let in, however long they stay, keeps
-/// others out. If there is none, it is the oldest of a caller who has more than half
-/// of the places, but one in a second: where all are one caller's, most are to
-/// stay. If there is none either, the next waits until another ends.
+/// When all are taken, one is closed for the next. Once in a [`LEAST_TIME`], while
+/// strangers have less than a quarter of the places, it is the newest of a caller who has
+/// more than a fair share of them, were there one caller more; else the oldest of a
+/// stranger: one over which no call was ever let in. So no number of connections keeps
+/// others out, and who has many loses few of them. If there is none, the next waits until
+/// another ends.
 #[derive(Debug)]
 pub struct Acceptor {
     listener: TcpListener,
@@ -42,8 +43,8 @@ pub struct Acceptor {
     strangers: VecDeque<Open>,
     /// The others, likewise.
     known: VecDeque<Open>,
-    /// When one of them had to give way last.
-    known_last: Option<Instant>,
+    /// When it was looked last whether one of them is to give way.
+    looked: Option<Instant>,
     /// With how many of them it is looked again which have ended.
     most: usize,
     is_failing: bool,
@@ -76,7 +77,7 @@ impl Acceptor {
             all: most,
             strangers: VecDeque::new(),
             known: VecDeque::new(),
-            known_last: None,
+            looked: None,
             most: FEW,
             is_failing: false,
         }
@@ -115,17 +116,17 @@ impl Acceptor {
 
     /// The connection that gives way to the next, if there is one now.
     fn next_that_gives_way(&mut self) -> Option<Open> {
-        let stranger = self.oldest_stranger();
-        if stranger.is_some()
-            || self
-                .known_last
-                .is_some_and(|last| last.elapsed() < LEAST_TIME)
-        {
-            return stranger;
+        if self.looked.is_none_or(|last| last.elapsed() >= LEAST_TIME) {
+            self.looked = Some(Instant::now());
+            self.look();
+            // Whoever is new needs room for the time until its first call.
+            if self.strangers.len() < self.all.div_ceil(4)
+                && let Some(known) = self.newest_of_most()
+            {
+                return Some(known);
+            }
         }
-        let known = self.oldest_of_most()?;
-        self.known_last = Some(Instant::now());
-        Some(known)
+        self.oldest_stranger()
     }
 
     /// The stranger's connection that gives way to the next, if there is one.
@@ -141,18 +142,20 @@ impl Acceptor {
         None
     }
 
-    /// The connection that gives way of a caller who has more than half of the places,
-    /// if there is one.
-    fn oldest_of_most(&mut self) -> Option<Open> {
-        self.look();
+    /// The connection that gives way of a caller who has more than a fair share of the
+    /// places, were there one caller more. It is the newest: the others are to stay.
+    fn newest_of_most(&mut self) -> Option<Open> {
         let mut counts: HashMap<Symbol, usize> = HashMap::new();
         for caller in self.known.iter().filter_map(|open| open.let_in.caller()) {
             *counts.entry(caller).or_default() += 1;
         }
-        let mut counts = counts.into_iter();
-        let (most, _) = counts.find(|(_, count)| *count > self.all.div_ceil(2))?;
+        let share = self.all.div_ceil(counts.len() + 1);
+        let (most, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        if count <= share {
+            return None;
+        }
         let mut open = self.known.iter();
-        let at = open.position(|open| open.let_in.give_way(Some(most)))?;
+        let at = open.rposition(|open| open.let_in.give_way(Some(most)))?;
         self.known.remove(at)
     }
 
@@ -256,56 +259,74 @@ mod tests {
         assert!(other.let_in().is_set());
     }
 
-    #[tokio::test]
-    async fn of_who_has_more_than_half_of_the_places_the_oldest_gives_way_and_of_no_other() {
-        let [greedy, modest] = [1, 2].map(Symbol::from_number);
-        let (mut acceptor, _clients) = wanted(4, 6).await;
-        let mut places = VecDeque::new();
-        for caller in [modest, greedy, greedy, greedy] {
+    /// An acceptor whose places are taken over which calls of these were let in, or of
+    /// nobody; and clients that want one more.
+    async fn taken(by: &[u32]) -> (Acceptor, Vec<Place>, Vec<TcpStream>) {
+        let (mut acceptor, clients) = wanted(by.len(), by.len() + 2).await;
+        let mut places = Vec::new();
+        for caller in by {
             let (_, _, place) = acceptor.next().await;
-            place.let_in().set(Some(caller));
-            places.push_back(place);
+            if *caller > 0 {
+                place.let_in().set(Some(Symbol::from_number(*caller)));
+            }
+            places.push(place);
         }
-        let next = tokio::spawn(async move {
-            let (_, _, place) = acceptor.next().await;
-            (acceptor, place)
-        });
-        soon(places[1].gives_way()).await;
-        drop(places.remove(1));
-        let (mut acceptor, place) = soon(next).await.unwrap();
-        place.let_in().set(Some(modest));
-        places.push_back(place);
-        // Both have half of them.
+        (acceptor, places, clients)
+    }
+
+    /// Sees that of these places the one of this number gives way to the next.
+    async fn gives_way(by: &[u32], number: usize) {
+        let (mut acceptor, mut places, _clients) = taken(by).await;
+        let next = tokio::spawn(async move { acceptor.next().await });
+        soon(places[number].gives_way()).await;
+        drop(places.remove(number));
+        soon(next).await.unwrap();
+        let chosen =
+            |place: &Place| !place.let_in().is_set() && place.gives_way.token().is_cancelled();
+        assert!(!places.iter().any(chosen));
+    }
+
+    #[tokio::test]
+    async fn the_newest_gives_way_of_who_has_more_than_a_fair_share() {
+        gives_way(&[2, 1, 1, 1], 3).await;
+        gives_way(&[1, 1, 1, 1], 3).await;
+        // Nor do several have all of them among themselves.
+        gives_way(&[1, 2, 1, 2, 1, 2, 1], 6).await;
+    }
+
+    #[tokio::test]
+    async fn strangers_have_a_quarter_of_the_places_before_they_give_way_to_each_other() {
+        gives_way(&[0, 1, 1, 1, 1, 1, 1, 1], 7).await;
+        gives_way(&[0, 0, 1, 1, 1, 1, 1, 1], 0).await;
+    }
+
+    #[tokio::test]
+    async fn where_all_have_their_share_the_next_waits() {
+        let (mut acceptor, mut places, _clients) = taken(&[1, 1, 2, 2]).await;
         let next = tokio::spawn(async move { acceptor.next().await });
         for _ in 0..100 {
             yield_now().await;
             assert!(!next.is_finished());
         }
         assert!(places.iter().all(|place| place.let_in().is_set()));
-        places.pop_back();
+        places.pop();
         soon(next).await.unwrap();
     }
+
     #[tokio::test(start_paused = true)]
-    async fn of_who_has_all_places_one_gives_way_after_the_other() {
-        let greedy = Symbol::from_number(1);
-        let (mut acceptor, _clients) = wanted(4, 6).await;
-        let mut places = VecDeque::new();
-        for _ in 0..4 {
-            let (_, _, place) = acceptor.next().await;
-            place.let_in().set(Some(greedy));
-            places.push_back(place);
-        }
+    async fn one_after_the_other_gives_way_in_a_while() {
+        let (mut acceptor, mut places, _clients) = taken(&[1, 1, 1, 1, 1, 1]).await;
         let next = tokio::spawn(async move {
             let (_, _, place) = acceptor.next().await;
-            place.let_in().set(Some(greedy));
+            place.let_in().set(Some(Symbol::from_number(2)));
             (acceptor.next().await, place)
         });
-        soon(places[0].gives_way()).await;
+        soon(places[5].gives_way()).await;
         let first = Instant::now();
-        drop(places.pop_front());
-        soon(places[0].gives_way()).await;
+        places.pop();
+        soon(places[4].gives_way()).await;
         assert!(first.elapsed() >= LEAST_TIME);
-        drop(places.pop_front());
+        places.pop();
         soon(next).await.unwrap();
         assert!(places.iter().all(|place| place.let_in().is_set()));
     }

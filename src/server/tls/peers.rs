@@ -63,6 +63,10 @@ impl Peers {
     }
 }
 
+/// How many certificates a client may show beside its own. A path has a few; to look for
+/// one among many takes long.
+const LONGEST_CHAIN: usize = 16;
+
 /// Until when a client would be let in that showed this, but for the end of its own
 /// certificate; `None`: it would not be now. Takes time.
 pub(super) fn trusted_until(
@@ -70,6 +74,9 @@ pub(super) fn trusted_until(
     chain: &[CertificateDer<'_>],
 ) -> Option<Timestamp> {
     let (first, rest) = chain.split_first()?;
+    if rest.len() > LONGEST_CHAIN {
+        return None;
+    }
     let is_good = |at| verifier.verify_client_cert(first, rest, at).is_ok();
     let now = UnixTime::now();
     if !is_good(now) {
@@ -169,6 +176,19 @@ mod tests {
         assert!(trusted_for(&[&far], &chain) > Some(9));
         assert!(trusted_for(&[&root, &far], &chain) > Some(9));
         assert!(trusted_for(&[&root], &[&client(9, &root)]) > Some(9));
+    }
+
+    #[test]
+    fn who_shows_a_great_many_is_not_looked_into() {
+        let root = authority("root", 9, None);
+        let leaf = client(9, &root);
+        let of = |more: usize| {
+            let mut chain = vec![&leaf];
+            chain.extend(std::iter::repeat_n(root.der(), more));
+            trusted_for(&[&root], &chain)
+        };
+        assert!(of(LONGEST_CHAIN).is_some());
+        assert_eq!(of(LONGEST_CHAIN + 1), None);
     }
 
     #[test]
