@@ -99,12 +99,20 @@ pub struct Client {
 struct Kept {
     machine: Machine,
     cache: Mutex<Cache<Answer>>,
-    /// Of whose changes the stream tells; `None`: its server does not say. When this
-    /// changes, everything that is kept is dropped afterwards.
-    covered: Mutex<Option<v1::Coverage>>,
+    /// When this changes, everything that is kept is dropped afterwards.
+    covered: Mutex<Covered>,
     hashes: Hashes,
     flights: Flights,
     stale: StalePolicy,
+}
+
+/// What the stream tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Covered {
+    /// Which token names who is told.
+    token: u64,
+    /// Of whose changes; `None`: the server does not say.
+    coverage: Option<v1::Coverage>,
 }
 
 /// How a client is doing.
@@ -342,13 +350,15 @@ impl Kept {
         Ok(verified(hit, Served::Cached))
     }
 
-    /// Whether what is known of changes would show that an answer is good no longer.
-    /// Nothing changes for the worse for who is nobody.
-    fn covers(&self, answer: &Answer) -> bool {
-        let tenant = answer.identity.as_ref().map(|it| it.tenant.as_str());
+    /// Whether what is known of changes would show that an answer is good no longer,
+    /// which was given to who has this token, about a question of this tenant. What the
+    /// asker may do changes too: who is told must be the same.
+    fn covers(&self, token: u64, tenant: &str, answer: &Answer) -> bool {
+        let identity = answer.identity.as_ref();
+        let tenant = identity.map_or(tenant, |identity| &identity.tenant);
         let covered = self.covered.lock();
-        let covered = covered.as_ref().zip(tenant);
-        covered.is_none_or(|(coverage, tenant)| facts::covers(coverage, tenant))
+        let coverage = covered.coverage.as_ref();
+        covered.token == token && coverage.is_none_or(|coverage| facts::covers(coverage, tenant))
     }
 }
 

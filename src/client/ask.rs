@@ -131,7 +131,7 @@ impl Asker<'_> {
         match outcome {
             Ok(response) => {
                 let response = Arc::new(response);
-                if !kept.covers(&response) {
+                if !kept.covers(client.upstreams.token(), &request.tenant, &response) {
                     // Nor is anybody to keep it who follows this process.
                     return Ok(Verified {
                         valid_for: Duration::ZERO,

@@ -11,12 +11,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
-use super::Kept;
 use super::backoff::{Backoff, jittered};
 use super::counts::Counts;
 use super::facts;
 use super::headers::Headers;
 use super::upstreams::{Upstream, Upstreams};
+use super::{Covered, Kept};
 use crate::domain::cache::{At, Renewal, USES_AT_ONCE, Use};
 use crate::domain::lease::{BootTime, Sequence};
 use crate::domain::revision::Revision;
@@ -93,6 +93,8 @@ const BEGIN: Duration = Duration::from_secs(5);
 const LONGEST_LEASE: Duration = Duration::from_mins(10);
 /// How often a lease is asked for while there is none.
 const NO_LEASE: Duration = Duration::from_secs(1);
+/// How often it is asked for at most.
+const LEAST_PERIOD: Duration = Duration::from_millis(20);
 /// How soon there is another renewal if more uses wait than one can report.
 const MORE_USES: Duration = Duration::from_millis(100);
 /// How long until profiles are listed again if they could not be.
@@ -158,7 +160,8 @@ impl Follower {
         };
         // There is room for one.
         let _ = outgoing.try_send(first);
-        let request = self.upstreams.request(ReceiverStream::new(requests));
+        let requests = ReceiverStream::new(requests);
+        let (request, token) = self.upstreams.request_as(requests);
         let mut client = VerificationServiceClient::new(upstream.watch());
         let messages = match timeout(BEGIN, client.watch(request)).await {
             Ok(Ok(response)) => response.into_inner(),
@@ -172,6 +175,7 @@ impl Follower {
             place,
             backoff,
             outgoing,
+            token,
             period: NO_LEASE,
             renew_at: None,
             unanswered: None,
@@ -189,6 +193,8 @@ struct Session<'a> {
     place: &'a mut Place,
     backoff: &'a mut Backoff,
     outgoing: mpsc::Sender<v1::WatchRequest>,
+    /// Which token it was begun with.
+    token: u64,
     /// How long after a renewal the next one is due.
     period: Duration,
     /// When it is; `None`: not before the first message.
@@ -205,6 +211,10 @@ impl Session<'_> {
         let mut silent_until = Instant::now() + SILENCE;
         let follower = self.follower;
         loop {
+            // Who asks and who is told are to be the same.
+            if follower.upstreams.token() != self.token {
+                return Status::unavailable("there is another token");
+            }
             if self.has_begun && listing.is_none() && list_at.is_some_and(|at| at <= Instant::now())
             {
                 list_at = None;
@@ -219,7 +229,10 @@ impl Session<'_> {
                         Ok(None) => return Status::unavailable("the stream ended"),
                         Err(status) => return status,
                     };
-                    silent_until = Instant::now() + SILENCE;
+                    // To be answered is not to be told.
+                    if !matches!(message.message, Some(Message::Grant(_))) {
+                        silent_until = Instant::now() + SILENCE;
+                    }
                     follower.following.heard(follower.kept.machine.now().boot);
                     match self.take(message) {
                         Ok(Taken::Begun) => list_at = Some(Instant::now()),
@@ -333,9 +346,12 @@ impl Session<'_> {
         if self.has_begun && message.coverage.is_none() {
             return false;
         }
+        let covers = Covered {
+            token: self.token,
+            coverage: message.coverage.clone(),
+        };
         let mut covered = self.follower.kept.covered.lock();
-        let was = covered.clone();
-        covered.clone_from(&message.coverage);
+        let was = std::mem::replace(&mut *covered, covers);
         *covered != was
     }
 
@@ -354,8 +370,11 @@ impl Session<'_> {
         };
         self.unanswered = None;
         self.place.session_id.clone_from(session_id);
-        if let (true, Some(lease)) = (is_awaited, lease) {
-            self.period = lease / 3;
+        if is_awaited {
+            // One that is about to end is not asked about without a pause.
+            self.period = lease.map_or(NO_LEASE, |lease| (lease / 3).max(LEAST_PERIOD));
+        }
+        if is_awaited && lease.is_some() {
             self.backoff.reset();
         }
         if waiting >= USES_AT_ONCE {

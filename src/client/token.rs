@@ -20,6 +20,8 @@ pub(super) struct Token {
 struct Loaded {
     /// Shows nothing of itself.
     value: Option<MetadataValue<Ascii>>,
+    /// How often it was another.
+    changes: u64,
     looked: Option<Instant>,
     is_failing: bool,
 }
@@ -38,15 +40,21 @@ impl Token {
         }
     }
 
-    /// What stands in `authorization`, if anything.
-    pub(super) fn authorization(&self) -> Option<MetadataValue<Ascii>> {
-        let file = self.file.as_deref()?;
+    /// What stands in `authorization`, if anything, and how often it was another
+    /// before.
+    pub(super) fn authorization(&self) -> (Option<MetadataValue<Ascii>>, u64) {
+        let Some(file) = self.file.as_deref() else {
+            return (None, 0);
+        };
         let mut loaded = self.loaded.lock();
         if loaded.looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             loaded.looked = Some(Instant::now());
             match read(file) {
                 Ok(value) => {
-                    loaded.value = Some(value);
+                    if loaded.value.as_ref() != Some(&value) {
+                        loaded.value = Some(value);
+                        loaded.changes += 1;
+                    }
                     loaded.is_failing = false;
                 }
                 // What was there before stays: the file is being replaced.
@@ -57,7 +65,7 @@ impl Token {
                 Err(_) => (),
             }
         }
-        loaded.value.clone()
+        (loaded.value.clone(), loaded.changes)
     }
 
     /// The file is to be looked at the next time, whenever that is.
@@ -91,19 +99,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
         let token = Token::new(Some(file.clone()));
-        assert_eq!(token.authorization(), None);
-        for (text, value) in [
-            ("one\n", "Bearer one"),
-            ("two", "Bearer two"),
-            ("", "Bearer two"),
-            ("a b", "Bearer two"),
+        assert_eq!(token.authorization(), (None, 0));
+        for (text, value, changes) in [
+            ("one\n", "Bearer one", 1),
+            ("one", "Bearer one", 1),
+            ("two", "Bearer two", 2),
+            ("", "Bearer two", 2),
+            ("a b", "Bearer two", 2),
         ] {
             std::fs::write(&file, text).unwrap();
             token.doubt();
-            let found = token.authorization().unwrap();
-            assert_eq!(found, value);
+            let (found, changed) = token.authorization();
+            assert_eq!((found.unwrap(), changed), (value.parse().unwrap(), changes));
             assert!(!format!("{token:?}").contains("two"), "{token:?}");
         }
-        assert_eq!(Token::new(None).authorization(), None);
+        assert_eq!(Token::new(None).authorization(), (None, 0));
     }
 }

@@ -85,11 +85,22 @@ impl Upstreams {
 
     /// A request with the token in it.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        self.request_as(message).0
+    }
+
+    /// The same, and which token it is.
+    pub(super) fn request_as<T>(&self, message: T) -> (Request<T>, u64) {
         let mut request = Request::new(message);
-        if let Some(value) = self.token.authorization() {
+        let (value, token) = self.token.authorization();
+        if let Some(value) = value {
             request.metadata_mut().insert("authorization", value);
         }
-        request
+        (request, token)
+    }
+
+    /// Which token requests have now.
+    pub(super) fn token(&self) -> u64 {
+        self.token.authorization().1
     }
 
     /// The caller was refused: perhaps there is another token by now.

@@ -134,6 +134,8 @@ struct Session {
     authority: Arc<Authority>,
     call: Arc<Call>,
     subscription: Subscription,
+    /// The tenants that its caller may ask about.
+    asks: Tenants,
     /// Whether it was told where the stream begins.
     is_opened: bool,
     leases: Leases,
@@ -157,7 +159,9 @@ impl Watch {
         requests: Streaming<v1::WatchRequest>,
         stopping: CancellationToken,
     ) -> Self {
+        let asks = authority.reach(&call.caller, Permission::Verify);
         let session = Box::new(Session {
+            asks,
             authority,
             call,
             subscription,
@@ -247,6 +251,12 @@ impl Session {
         if self.authority.reaches_further(&self.call) {
             return Err(status::reach_changed());
         }
+        // Nothing that it keeps may be given where it may ask no more.
+        let asks = self.authority.reach(&self.call.caller, Permission::Verify);
+        if !asks.include_all(&self.asks) {
+            return Err(noting::cut_off(&self.authority, &self.call));
+        }
+        self.asks = asks;
         Ok(())
     }
 
@@ -254,8 +264,7 @@ impl Session {
     fn renew(&mut self, renewal: v1::Renewal) -> Result<Option<v1::Grant>, Status> {
         self.check()?;
         // It keeps answers to all that it may ask: it must be told of all of that.
-        let asks = self.authority.reach(&self.call.caller, Permission::Verify);
-        if !self.call.reach.include_all(&asks) {
+        if !self.call.reach.include_all(&self.asks) {
             return Err(status::permission_denied(Permission::Watch.name()));
         }
         self.leases.renew(&self.authority, &self.call, renewal)

@@ -197,8 +197,12 @@ impl Relay {
         let lease = {
             let mut state = self.state.lock();
             state.settled(Revision::ZERO, now);
-            let store = state.ring.reached.as_ref().map(|(at, _)| at.store);
-            if store != Some(applied.store) {
+            // What is later here than this has reached is of a history that was set back.
+            let reached = state.ring.reached.as_ref().map(|(at, _)| *at);
+            let leads_here = reached.is_some_and(|reached| {
+                reached.store == applied.store && applied.revision <= reached.revision
+            });
+            if !leads_here {
                 return None;
             }
             state

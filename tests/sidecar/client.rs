@@ -6,6 +6,7 @@ use credd::proto::v1::{self, Verdict};
 use tonic::Code;
 
 use crate::calls::imported;
+use crate::calls::put_role;
 use crate::support::{soon, until, verify_token_request};
 use crate::world::{LEASE, World, ask, is_in, live, revoke_everywhere, told, with_staleness};
 
@@ -230,6 +231,78 @@ async fn no_answer_is_kept_about_a_tenant_of_which_the_stream_tells_nothing() {
     told(&client, &far).await;
     revoke_everywhere(admin, &id).await;
     assert_eq!(told(&client, &far).await.0, Verdict::Revoked);
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_to_another_is_kept_than_who_is_told_of_changes() {
+    let world = World::start().await;
+    let client = world.follower().await;
+    let admin = &world.server.admin;
+    let (_, token) = admin.issue_token("acme").await;
+    // One who may ask the same, but is another.
+    admin.bind("credd:other", "verifier", "acme").await;
+    let other = admin.issue_caller_of("other").await.1;
+    std::fs::write(&world.token_file, other).unwrap();
+    until("the stream to be the other's, too", || async {
+        told(&client, &token).await;
+        client.counts().sessions.get() == 2
+    })
+    .await;
+    live(&client).await;
+    until("an answer to be kept", || async {
+        told(&client, &token).await == (Verdict::Active, Served::Cached)
+    })
+    .await;
+    let unbind = credd::proto::v1::DeleteBindingRequest {
+        principal: "credd:other".to_owned(),
+        role: "verifier".to_owned(),
+        tenant: "acme".to_owned(),
+        fence: true,
+        ..Default::default()
+    };
+    admin
+        .directory
+        .clone()
+        .delete_binding(unbind)
+        .await
+        .unwrap();
+    let refused = ask(&client, &token).await;
+    assert!(refused.is_err(), "it may ask no more");
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_ask_no_more_but_be_told_says_nothing_more() {
+    let world = World::start().await;
+    let admin = &world.server.admin;
+    for (role, permission) in [("told", "credd.watch"), ("asks", "credd.verify")] {
+        put_role(admin, "credd", role, &[permission]).await;
+        admin.bind("credd:parted", role, "acme").await;
+    }
+    let token = admin.issue_caller_of("parted").await.1;
+    std::fs::write(&world.token_file, token).unwrap();
+    let client = world.follower().await;
+    let (_, token) = admin.issue_token("acme").await;
+    until("an answer to be kept", || async {
+        matches!(ask(&client, &token).await, Ok(it) if it.served == Served::Cached)
+    })
+    .await;
+    let unbind = credd::proto::v1::DeleteBindingRequest {
+        principal: "credd:parted".to_owned(),
+        role: "asks".to_owned(),
+        tenant: "acme".to_owned(),
+        fence: true,
+        ..Default::default()
+    };
+    admin
+        .directory
+        .clone()
+        .delete_binding(unbind)
+        .await
+        .unwrap();
+    let refused = ask(&client, &token).await;
+    assert!(refused.is_err(), "it may ask no more");
     world.server.stop().await;
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use credd::client::{Address, Connecting, Connection, Network, TlsFiles};
 use credd::proto::v1;
@@ -37,6 +38,8 @@ struct State {
     gate: Semaphore,
     is_held: AtomicBool,
     is_deaf: AtomicBool,
+    is_ending: AtomicBool,
+    renewals: AtomicUsize,
     reads_no_token: AtomicBool,
     asked: AtomicUsize,
     watches: AtomicUsize,
@@ -54,6 +57,8 @@ impl Default for Fake {
             gate: Semaphore::new(0),
             is_held: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
+            renewals: AtomicUsize::new(0),
             reads_no_token: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
             watches: AtomicUsize::new(0),
@@ -88,6 +93,16 @@ impl Fake {
     /// From now on it hears no renewal.
     pub(crate) fn deafen(&self) {
         self.0.is_deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on there is a lease of a moment, and then none.
+    pub(crate) fn end_leases(&self) {
+        self.0.is_ending.store(true, Ordering::SeqCst);
+    }
+
+    /// How many renewals it has heard.
+    pub(crate) fn renewals(&self) -> usize {
+        self.0.renewals.load(Ordering::SeqCst)
     }
 
     /// Whether it reads no token of a place, as one of another version may.
@@ -259,12 +274,16 @@ impl VerificationService for Fake {
                         let applied = renewal.applied.unwrap().number;
                         state.acknowledged.fetch_max(applied, Ordering::SeqCst);
                         let is_behind = applied < state.revoked_at.load(Ordering::SeqCst);
+                        let before = state.renewals.fetch_add(1, Ordering::SeqCst);
+                        let is_ending = state.is_ending.load(Ordering::SeqCst);
+                        let lease = if is_ending {
+                            (before == 0).then(|| Duration::from_millis(3))
+                        } else {
+                            (!is_behind).then_some(Duration::from_mins(1))
+                        };
                         let grant = Message::Grant(v1::Grant {
                             sequence: renewal.sequence,
-                            lease: (!is_behind).then_some(prost_types::Duration {
-                                seconds: 60,
-                                nanos: 0,
-                            }),
+                            lease: lease.map(|it| it.try_into().unwrap()),
                             session_id: "0".repeat(32),
                         });
                         let grant = v1::WatchResponse {

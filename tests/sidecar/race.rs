@@ -162,3 +162,24 @@ async fn one_whose_place_is_not_understood_begins_anew_with_nothing() {
     assert!(client.cached(&verify_token_request("token")).is_none());
     assert_eq!(told(&client, "token").await.0, Verdict::Revoked);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_granted_no_more_asks_no_more_often() {
+    let fake = Fake::default();
+    fake.end_leases();
+    let machine = Machine {
+        network: Arc::new(fake.serve_in_process()),
+        ..Machine::default()
+    };
+    let config = config("127.0.0.1:1".parse().unwrap());
+    let (_client, follower) = Client::new(config, machine, None).unwrap();
+    tokio::spawn(follower.unwrap().run(CancellationToken::new()));
+    for _ in 0..20 {
+        sleep(Duration::from_secs(1)).await;
+        // Or it would be taken for dead.
+        fake.revoke();
+    }
+    // One for each that it is told of, and one a second.
+    let heard = fake.renewals();
+    assert!((20..60).contains(&heard), "{heard}");
+}
