@@ -27,7 +27,7 @@ const FEW: usize = 64;
 
 /// Accepts connections, and gives each a place.
 ///
-/// When all are taken, one is closed for the next. Once in a [`LEAST_TIME`], while
+/// When all are taken, one is closed for the next. Once in a second, while
 /// strangers have less than a quarter of the places, it is the newest of a caller who has
 /// more than a fair share of them, were there one caller more; else the oldest of a
 /// stranger: one over which no call was ever let in. So no number of connections keeps
