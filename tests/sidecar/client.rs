@@ -8,7 +8,9 @@ use tonic::Code;
 use crate::calls::imported;
 use crate::calls::put_role;
 use crate::support::{soon, until, verify_token_request};
-use crate::world::{LEASE, World, ask, is_in, live, revoke_everywhere, told, with_staleness};
+use crate::world::{
+    LEASE, World, ask, is_in, live, revoke_everywhere, told, unbind_everywhere, with_staleness,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_given_again_without_asking() {
@@ -254,19 +256,7 @@ async fn no_answer_to_another_is_kept_than_who_is_told_of_changes() {
         told(&client, &token).await == (Verdict::Active, Served::Cached)
     })
     .await;
-    let unbind = credd::proto::v1::DeleteBindingRequest {
-        principal: "credd:other".to_owned(),
-        role: "verifier".to_owned(),
-        tenant: "acme".to_owned(),
-        fence: true,
-        ..Default::default()
-    };
-    admin
-        .directory
-        .clone()
-        .delete_binding(unbind)
-        .await
-        .unwrap();
+    unbind_everywhere(admin, "credd:other", "verifier", "acme").await;
     let refused = ask(&client, &token).await;
     assert!(refused.is_err(), "it may ask no more");
     world.server.stop().await;
@@ -288,19 +278,7 @@ async fn who_may_ask_no_more_but_be_told_says_nothing_more() {
         matches!(ask(&client, &token).await, Ok(it) if it.served == Served::Cached)
     })
     .await;
-    let unbind = credd::proto::v1::DeleteBindingRequest {
-        principal: "credd:parted".to_owned(),
-        role: "asks".to_owned(),
-        tenant: "acme".to_owned(),
-        fence: true,
-        ..Default::default()
-    };
-    admin
-        .directory
-        .clone()
-        .delete_binding(unbind)
-        .await
-        .unwrap();
+    unbind_everywhere(admin, "credd:parted", "asks", "acme").await;
     let refused = ask(&client, &token).await;
     assert!(refused.is_err(), "it may ask no more");
     world.server.stop().await;

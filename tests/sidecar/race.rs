@@ -116,17 +116,23 @@ async fn a_hundred_who_come_back_take_up_where_they_were_and_ask_nothing_again()
     assert_eq!((fake.asked(), fake.watches()), (MANY, 2 * MANY));
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_whose_renewals_are_not_heard_connects_anew_although_it_is_told_of_changes() {
-    let fake = Fake::default();
-    fake.deafen();
+/// One who follows over pipes of this process: time goes as fast as nothing happens.
+fn follower_in_process(fake: &Fake) -> Client {
     let machine = Machine {
         network: Arc::new(fake.serve_in_process()),
         ..Machine::default()
     };
     let config = config("127.0.0.1:1".parse().unwrap());
-    let (_client, follower) = Client::new(config, machine, None).unwrap();
+    let (client, follower) = Client::new(config, machine, None).unwrap();
     tokio::spawn(follower.unwrap().run(CancellationToken::new()));
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_renewals_are_not_heard_connects_anew_although_it_is_told_of_changes() {
+    let fake = Fake::default();
+    fake.deafen();
+    let _client = follower_in_process(&fake);
     for _ in 0..60 {
         sleep(Duration::from_secs(1)).await;
         fake.revoke();
@@ -167,13 +173,7 @@ async fn one_whose_place_is_not_understood_begins_anew_with_nothing() {
 async fn who_is_granted_no_more_asks_no_more_often() {
     let fake = Fake::default();
     fake.end_leases();
-    let machine = Machine {
-        network: Arc::new(fake.serve_in_process()),
-        ..Machine::default()
-    };
-    let config = config("127.0.0.1:1".parse().unwrap());
-    let (_client, follower) = Client::new(config, machine, None).unwrap();
-    tokio::spawn(follower.unwrap().run(CancellationToken::new()));
+    let _client = follower_in_process(&fake);
     for _ in 0..20 {
         sleep(Duration::from_secs(1)).await;
         // Or it would be taken for dead.

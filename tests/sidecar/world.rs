@@ -138,3 +138,22 @@ pub(crate) fn at_socket(socket: &Path) -> Channel {
     });
     Endpoint::from_static("http://sidecar").connect_with_connector_lazy(connect)
 }
+
+/// Takes a role from a principal, and returns when no cache gives what it could ask for
+/// by that.
+pub(crate) async fn unbind_everywhere(
+    admin: &support::Client,
+    principal: &str,
+    role: &str,
+    tenant: &str,
+) {
+    let request = v1::DeleteBindingRequest {
+        principal: principal.to_owned(),
+        role: role.to_owned(),
+        tenant: tenant.to_owned(),
+        fence: true,
+        ..Default::default()
+    };
+    let mut directory = admin.directory.clone();
+    directory.delete_binding(request).await.unwrap();
+}
