@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use credd::client::{Address, Connecting, Connection, Network, TlsFiles};
-use credd::rpc::peer::{LetIn, Peer};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -42,52 +41,8 @@ impl Network for Simulated {
             };
             let cut = Box::pin(self.0.lock().clone().cancelled_owned());
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            Ok(Box::pin(Cuttable { stream, cut }) as Connection)
+            Ok(Box::pin(Link { stream, cut }) as Connection)
         })
-    }
-}
-
-/// A connection until it is cut.
-struct Cuttable {
-    stream: TcpStream,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl Cuttable {
-    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for Cuttable {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Cuttable {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -102,20 +57,20 @@ pub(crate) fn channel(host: &str) -> Channel {
         }))
 }
 
-/// An accepted connection.
-pub(crate) struct Accepted {
+/// One side of a connection, until it is cut.
+pub(crate) struct Link {
     stream: TcpStream,
-    peer: Peer,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What connects to this host.
-pub(crate) async fn incoming() -> io::Result<impl Stream<Item = io::Result<Accepted>>> {
+pub(crate) async fn incoming() -> io::Result<impl Stream<Item = io::Result<Link>>> {
     let every = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT);
     let listener = TcpListener::bind(every).await?;
     Ok(Box::pin(Listening::new(listener)))
 }
 
-type Accepting = Pin<Box<dyn Future<Output = (TcpListener, io::Result<Accepted>)> + Send>>;
+type Accepting = Pin<Box<dyn Future<Output = (TcpListener, io::Result<Link>)> + Send>>;
 
 struct Listening(Accepting);
 
@@ -125,21 +80,18 @@ impl Listening {
     }
 }
 
-async fn accept(listener: TcpListener) -> (TcpListener, io::Result<Accepted>) {
+async fn accept(listener: TcpListener) -> (TcpListener, io::Result<Link>) {
     let accepted = listener.accept().await;
-    let accepted = accepted.map(|(stream, address)| Accepted {
+    let accepted = accepted.map(|(stream, _)| Link {
         stream,
-        peer: Peer {
-            address,
-            certificate: None,
-            let_in: LetIn::default(),
-        },
+        // It is cut on the side that has made it.
+        cut: Box::pin(CancellationToken::new().cancelled_owned()),
     });
     (listener, accepted)
 }
 
 impl Stream for Listening {
-    type Item = io::Result<Accepted>;
+    type Item = io::Result<Link>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let (listener, accepted) = std::task::ready!(self.0.as_mut().poll(context));
@@ -148,25 +100,33 @@ impl Stream for Listening {
     }
 }
 
-impl Connected for Accepted {
-    type ConnectInfo = Peer;
+impl Connected for Link {
+    type ConnectInfo = ();
 
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
+    fn connect_info(&self) {}
+}
+
+impl Link {
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
+            Poll::Pending => Ok(()),
+        }
     }
 }
 
-impl AsyncRead for Accepted {
+impl AsyncRead for Link {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Accepted {
+impl AsyncWrite for Link {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
