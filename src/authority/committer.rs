@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::audit::told::{Told, told};
+use super::audit::told::told;
 use super::caller::{May, Origin};
 use super::command::{
     Answer, Command, Context, Decision, IdSequence, Quotas, Refusal, View as _, decide, giving,
@@ -35,14 +35,15 @@ use super::feed::{Feed, FeedError};
 use super::index::Index;
 use super::keys::Keys;
 use super::overlay::Overlay;
-use super::record::audit::{self, AuditKey, AuditRecord};
-use super::record::{Record, credential_key, fence_key, node_key};
 use super::sessions::{FenceAt, Sessions};
-use crate::domain::audit::{ChainNumber, Entry, Event, Head, Payload};
-use crate::domain::random::{self, Random, RandomUnavailable};
+use crate::domain::random::Random;
 use crate::domain::revision::Revision;
 use crate::domain::time::Clock;
-use crate::store::{Batch, Expect, Guard, Store, StoreError, Write};
+use crate::store::{Store, StoreError};
+
+mod group;
+
+use group::{Decided, Group};
 
 /// The most commands that wait; a further one is refused.
 const QUEUE: usize = 4096;
@@ -452,172 +453,6 @@ impl Default for Gather {
             expected: 0,
             until: Instant::now(),
         }
-    }
-}
-
-/// Commands that are committed together.
-#[derive(Debug, Default)]
-struct Group {
-    batch: Batch,
-    keys: HashSet<Bytes>,
-    /// Whether somebody waits for a fence at it.
-    fenced: bool,
-    /// What the audit log is told.
-    told: Told,
-    /// For each waiting command in turn: its answer; `None` if it has to wait
-    /// for the next group.
-    decided: Vec<Option<Result<Decided, Refusal>>>,
-}
-
-/// A command that was decided.
-#[derive(Debug)]
-struct Decided {
-    answer: Answer,
-    changes: bool,
-    /// Whether the commit tells of it.
-    told: bool,
-}
-
-impl Group {
-    fn holds_any_key_of(&self, decision: &Decision) -> bool {
-        let mut keys = decision.writes.iter().map(Record::key);
-        keys.any(|key| self.keys.contains(&key))
-    }
-
-    fn add(&mut self, decision: Decision, index: &Index, how: &How, events: Vec<Event>) -> Decided {
-        let changes = !decision.writes.is_empty();
-        let told = !events.is_empty();
-        self.told.add(&how.origin, events);
-        for record in decision.writes {
-            let key = record.key();
-            // What is deleted is the trace of a credential that was removed, which the
-            // index does not have and nobody writes any more.
-            let of = |id| {
-                let (_, entry) = index.read(|index| index.credential(id));
-                let expect = entry.map_or(Expect::Absent, |e| Expect::Revision(e.revision()));
-                let key = credential_key(id);
-                Guard { key, expect }
-            };
-            match &record {
-                Record::Credential(id, Some(_)) | Record::Rekeyed(id, Some(_)) => {
-                    self.batch.guards.push(of(*id));
-                }
-                Record::Keyring(_) => {
-                    let (_, known) = index.read(|index| index.keyring());
-                    let expect = known.map_or(Expect::Absent, |(_, at)| Expect::Revision(at));
-                    let key = key.clone();
-                    self.batch.guards.push(Guard { key, expect });
-                }
-                Record::Node(_) => {
-                    let (_, known) = index.read(|index| index.node());
-                    let expect = known.map_or(Expect::Absent, |(_, at)| Expect::Revision(at));
-                    let key = node_key();
-                    self.batch.guards.push(Guard { key, expect });
-                }
-                _ => (),
-            }
-            self.keys.insert(key.clone());
-            self.batch.writes.push(Write {
-                key,
-                value: record.encode(),
-            });
-        }
-        Decided {
-            answer: decision.answer,
-            changes,
-            told,
-        }
-    }
-
-    /// Marks the batch if it is fenced.
-    fn fence(&mut self) {
-        if self.fenced {
-            self.batch.writes.push(Write {
-                key: fence_key(),
-                value: Record::Fence.encode(),
-            });
-        }
-    }
-
-    /// Adds what is told of its commands to the batch, after the head of the audit
-    /// log.
-    fn tell(&mut self, mut head: Head, random: &dyn Random) -> Result<(), RandomUnavailable> {
-        let first = self.batch.writes.len();
-        for event in self.told.take() {
-            let payload = Payload {
-                salt: random::bytes(random)?,
-                bytes: audit::write_event(&event.fit()),
-            };
-            let entry = Entry::after(ChainNumber::FIRST, &head, self.batch.at, payload);
-            head = entry.head();
-            let record = AuditRecord {
-                entry,
-                revision: None,
-            };
-            self.batch.writes.push(Write {
-                key: AuditKey::Entry(ChainNumber::FIRST, head.sequence).to_bytes(),
-                value: Some(audit::write_entry(&record)),
-            });
-        }
-        if let Some(write) = self.batch.writes.get(first) {
-            // Nobody else has written on.
-            self.batch.guards.push(Guard {
-                key: write.key.clone(),
-                expect: Expect::Absent,
-            });
-        }
-        Ok(())
-    }
-
-    /// Refuses every command that was decided.
-    fn refuse(&mut self, refusal: &Refusal) {
-        self.batch.writes.clear();
-        self.batch.guards.clear();
-        for decided in self.decided.iter_mut().flatten() {
-            *decided = Err(refusal.clone());
-        }
-    }
-
-    /// Answers every command that was decided and leaves the others waiting.
-    fn answer(self, waiting: &mut VecDeque<Job>, committed: Result<Revision, &CommandError>) {
-        let mut left = VecDeque::new();
-        for decided in self.decided {
-            let Some(job) = waiting.pop_front() else {
-                break;
-            };
-            let Some(decided) = decided else {
-                left.push_back(job);
-                continue;
-            };
-            let answer = match (committed, decided) {
-                (Err(error), _) => Err(error.clone()),
-                (Ok(_), Err(refusal)) => Err(CommandError::Refused(refusal)),
-                (
-                    Ok(revision),
-                    Ok(Decided {
-                        answer,
-                        changes,
-                        told,
-                    }),
-                ) => {
-                    if let (true, Origin::Call(call)) = (told, &job.how.origin) {
-                        call.trace.set_told();
-                    }
-                    if let Some(fence) = job.how.fence.filter(|_| !job.how.dry) {
-                        fence.note(revision);
-                    }
-                    Ok(Done {
-                        answer,
-                        revision,
-                        changes,
-                    })
-                }
-            };
-            // Nobody waits for it any more: it was carried out all the same.
-            let _ = job.answer.send(answer);
-        }
-        left.append(waiting);
-        *waiting = left;
     }
 }
 

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::authority::command::{Issue, NewId, ReportLeak, SetState, Texts};
 use crate::authority::hub::RingSize;
+use crate::authority::record::Record;
 use crate::authority::sessions::LeaseSettings;
 use crate::domain::credential::{Set, State};
 use crate::domain::expiry::Wish;
@@ -17,7 +18,7 @@ use crate::domain::revision::{Position, StoreId};
 use crate::domain::secret::Secret;
 use crate::domain::time::{SystemClock, Timestamp};
 use crate::store::memory::MemoryStore;
-use crate::store::{Changes, Entry, KeyRange, PageLimit};
+use crate::store::{Batch, Changes, Entry, KeyRange, PageLimit, Write};
 
 mod groups;
 mod rekeyed;

@@ -1,0 +1,197 @@
+//! The commands of one commit: what they write, and what they are answered.
+
+use std::collections::{HashSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::{CommandError, Done, How, Job};
+use crate::authority::audit::told::Told;
+use crate::authority::caller::Origin;
+use crate::authority::command::{Answer, Decision, Refusal};
+use crate::authority::index::Index;
+use crate::authority::record::audit::{self, AuditKey, AuditRecord};
+use crate::authority::record::{Record, credential_key, fence_key, node_key};
+use crate::domain::audit::{ChainNumber, Entry, Event, Head, Payload};
+use crate::domain::random::{self, Random, RandomUnavailable};
+use crate::domain::revision::Revision;
+use crate::store::{Batch, Expect, Guard, Write};
+
+/// Commands that are committed together.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) batch: Batch,
+    pub(super) keys: HashSet<Bytes>,
+    /// Whether somebody waits for a fence at it.
+    pub(super) fenced: bool,
+    /// What the audit log is told.
+    told: Told,
+    /// For each waiting command in turn: its answer; `None` if it has to wait
+    /// for the next group.
+    pub(super) decided: Vec<Option<Result<Decided, Refusal>>>,
+}
+
+/// A command that was decided.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) answer: Answer,
+    pub(super) changes: bool,
+    /// Whether the commit tells of it.
+    pub(super) told: bool,
+}
+
+impl Group {
+    pub(super) fn holds_any_key_of(&self, decision: &Decision) -> bool {
+        let mut keys = decision.writes.iter().map(Record::key);
+        keys.any(|key| self.keys.contains(&key))
+    }
+
+    pub(super) fn add(
+        &mut self,
+        decision: Decision,
+        index: &Index,
+        how: &How,
+        events: Vec<Event>,
+    ) -> Decided {
+        let changes = !decision.writes.is_empty();
+        let told = !events.is_empty();
+        self.told.add(&how.origin, events);
+        for record in decision.writes {
+            let key = record.key();
+            // What is deleted is the trace of a credential that was removed, which the
+            // index does not have and nobody writes any more.
+            let of = |id| {
+                let (_, entry) = index.read(|index| index.credential(id));
+                let expect = entry.map_or(Expect::Absent, |e| Expect::Revision(e.revision()));
+                let key = credential_key(id);
+                Guard { key, expect }
+            };
+            match &record {
+                Record::Credential(id, Some(_)) | Record::Rekeyed(id, Some(_)) => {
+                    self.batch.guards.push(of(*id));
+                }
+                Record::Keyring(_) => {
+                    let (_, known) = index.read(|index| index.keyring());
+                    let expect = known.map_or(Expect::Absent, |(_, at)| Expect::Revision(at));
+                    let key = key.clone();
+                    self.batch.guards.push(Guard { key, expect });
+                }
+                Record::Node(_) => {
+                    let (_, known) = index.read(|index| index.node());
+                    let expect = known.map_or(Expect::Absent, |(_, at)| Expect::Revision(at));
+                    let key = node_key();
+                    self.batch.guards.push(Guard { key, expect });
+                }
+                _ => (),
+            }
+            self.keys.insert(key.clone());
+            self.batch.writes.push(Write {
+                key,
+                value: record.encode(),
+            });
+        }
+        Decided {
+            answer: decision.answer,
+            changes,
+            told,
+        }
+    }
+
+    /// Marks the batch if it is fenced.
+    pub(super) fn fence(&mut self) {
+        if self.fenced {
+            self.batch.writes.push(Write {
+                key: fence_key(),
+                value: Record::Fence.encode(),
+            });
+        }
+    }
+
+    /// Adds what is told of its commands to the batch, after the head of the audit
+    /// log.
+    pub(super) fn tell(
+        &mut self,
+        mut head: Head,
+        random: &dyn Random,
+    ) -> Result<(), RandomUnavailable> {
+        let first = self.batch.writes.len();
+        for event in self.told.take() {
+            let payload = Payload {
+                salt: random::bytes(random)?,
+                bytes: audit::write_event(&event.fit()),
+            };
+            let entry = Entry::after(ChainNumber::FIRST, &head, self.batch.at, payload);
+            head = entry.head();
+            let record = AuditRecord {
+                entry,
+                revision: None,
+            };
+            self.batch.writes.push(Write {
+                key: AuditKey::Entry(ChainNumber::FIRST, head.sequence).to_bytes(),
+                value: Some(audit::write_entry(&record)),
+            });
+        }
+        if let Some(write) = self.batch.writes.get(first) {
+            // Nobody else has written on.
+            self.batch.guards.push(Guard {
+                key: write.key.clone(),
+                expect: Expect::Absent,
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses every command that was decided.
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
+        self.batch.writes.clear();
+        self.batch.guards.clear();
+        for decided in self.decided.iter_mut().flatten() {
+            *decided = Err(refusal.clone());
+        }
+    }
+
+    /// Answers every command that was decided and leaves the others waiting.
+    pub(super) fn answer(
+        self,
+        waiting: &mut VecDeque<Job>,
+        committed: Result<Revision, &CommandError>,
+    ) {
+        let mut left = VecDeque::new();
+        for decided in self.decided {
+            let Some(job) = waiting.pop_front() else {
+                break;
+            };
+            let Some(decided) = decided else {
+                left.push_back(job);
+                continue;
+            };
+            let answer = match (committed, decided) {
+                (Err(error), _) => Err(error.clone()),
+                (Ok(_), Err(refusal)) => Err(CommandError::Refused(refusal)),
+                (
+                    Ok(revision),
+                    Ok(Decided {
+                        answer,
+                        changes,
+                        told,
+                    }),
+                ) => {
+                    if let (true, Origin::Call(call)) = (told, &job.how.origin) {
+                        call.trace.set_told();
+                    }
+                    if let Some(fence) = job.how.fence.filter(|_| !job.how.dry) {
+                        fence.note(revision);
+                    }
+                    Ok(Done {
+                        answer,
+                        revision,
+                        changes,
+                    })
+                }
+            };
+            // Nobody waits for it any more: it was carried out all the same.
+            let _ = job.answer.send(answer);
+        }
+        left.append(waiting);
+        *waiting = left;
+    }
+}
