@@ -77,24 +77,24 @@ pub(super) fn trusted_until(
     if rest.len() > LONGEST_CHAIN {
         return None;
     }
-    let is_good = |at| verifier.verify_client_cert(first, rest, at).is_ok();
+    // One whose end nobody knows vouches for nobody.
+    let readable = rest
+        .iter()
+        .filter_map(|one| Some((one.clone(), certificate::end(one)?)));
+    let (rest, mut ends): (Vec<_>, Vec<_>) = readable.unzip();
+    let is_good = |at| verifier.verify_client_cert(first, &rest, at).is_ok();
     let now = UnixTime::now();
     if !is_good(now) {
         return None;
     }
-    // Clients may show what leads nowhere, too: only the verifier knows what counts.
-    let mut ends: Vec<_> = rest
-        .iter()
-        .filter_map(|one| certificate::end(one))
-        .map(|end| u64::try_from(end.as_millis() / 1000).unwrap_or_default())
-        .filter(|end| *end > now.as_secs())
-        .collect();
+    // Clients may show what leads nowhere, too: only the verifier knows what counts. And
+    // another may vouch for it after a time in which nobody does.
     ends.sort_unstable();
-    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-    let good = ends.partition_point(|end| is_good(at(*end)));
-    let end = ends.get(good).map(|end| end.saturating_mul(1000));
-    let end = end.and_then(|millis| i64::try_from(millis).ok());
-    Some(end.map_or(Timestamp::MAX, Timestamp::from_millis))
+    let seconds = |end: &Timestamp| u64::try_from(end.as_millis() / 1000).unwrap_or_default();
+    let at = |end| UnixTime::since_unix_epoch(Duration::from_secs(seconds(end)));
+    let mut later = ends.iter().filter(|end| seconds(end) > now.as_secs());
+    let end = later.find(|end| !is_good(at(end)));
+    Some(end.copied().unwrap_or(Timestamp::MAX))
 }
 
 #[cfg(test)]
@@ -176,6 +176,21 @@ mod tests {
         assert!(trusted_for(&[&far], &chain) > Some(9));
         assert!(trusted_for(&[&root, &far], &chain) > Some(9));
         assert!(trusted_for(&[&root], &[&client(9, &root)]) > Some(9));
+    }
+
+    #[test]
+    fn a_client_is_not_trusted_in_a_time_in_which_nobody_vouches_for_it() {
+        let root = authority("root", 9, None);
+        let first = authority("near", 1, Some(&root));
+        let mut later = params("near", 4);
+        later.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        later.not_before = after(2).into();
+        let key = KeyPair::from_pem(&first.key().serialize_pem()).unwrap();
+        let later = CertifiedIssuer::signed_by(later, key, &root).unwrap();
+        let stranger = authority("stranger", 3, None);
+        let leaf = client(9, &first);
+        let chain = [&leaf, first.der(), later.der(), stranger.der()];
+        assert_eq!(trusted_for(&[&root], &chain), Some(1));
     }
 
     #[test]
