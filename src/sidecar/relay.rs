@@ -197,12 +197,7 @@ impl Relay {
         let lease = {
             let mut state = self.state.lock();
             state.settled(Revision::ZERO, now);
-            // What is later here than this has reached is of a history that was set back.
-            let reached = state.ring.reached.as_ref().map(|(at, _)| *at);
-            let leads_here = reached.is_some_and(|reached| {
-                reached.store == applied.store && applied.revision <= reached.revision
-            });
-            if !leads_here {
+            if !state.ring.leads_from(applied) {
                 return None;
             }
             state
@@ -355,6 +350,13 @@ impl State {
 }
 
 impl Ring {
+    /// Whether the own stream has been here. What is later than it has reached is of a
+    /// history that was set back.
+    fn leads_from(&self, at: At) -> bool {
+        let reached = self.reached.as_ref().map(|(reached, _)| *reached);
+        reached.is_some_and(|reached| reached.store == at.store && at.revision <= reached.revision)
+    }
+
     fn push(&mut self, message: &Arc<v1::WatchResponse>, reached: At) {
         let has_moved = self
             .reached
@@ -438,8 +440,11 @@ mod tests {
         let lease = state.leases.renew(&session, reached, reached, now, &own);
         assert!(lease.is_some());
         state.ring.reached = Some((at(100), "b".to_owned()));
+        assert!(state.ring.leads_from(at(100)));
         // The store was set back, and goes on from there.
         state.begin(at(50), "c".to_owned(), now);
+        assert!(!state.ring.leads_from(at(100)), "it gets no lease");
+        assert!(state.ring.leads_from(at(50)));
         assert!(state.settled(Revision::new(60), now) < Revision::new(60));
         let later = now + Duration::from_mins(2);
         assert_eq!(state.settled(Revision::new(60), later), Revision::new(60));
