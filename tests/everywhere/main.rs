@@ -37,8 +37,8 @@ use tonic::Code;
 use trouble::Trouble;
 use way::Way;
 
-/// How long a lease of the authority's is, in milliseconds.
-const LEASE_MS: u64 = 600;
+/// How long a lease of the authority's is.
+const LEASE: Duration = Duration::from_millis(600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_request_that_is_sent_after_a_fenced_revoke_returned_is_let_through() {
@@ -47,7 +47,7 @@ async fn no_request_that_is_sent_after_a_fenced_revoke_returned_is_let_through()
     };
     let revokes = std::env::var("CREDD_TEST_REVOKES");
     let revokes: usize = revokes.map_or(40, |number| number.parse().unwrap());
-    let authority = Authority::start(LEASE_MS).await;
+    let authority = Authority::start(LEASE).await;
     let way = Way::to(authority.address()).await;
     let token = authority.token_file();
     let near = Sidecar::start(&way.url(), Some(&token)).await;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -53,17 +54,17 @@ impl Reach {
 pub(crate) struct Authority {
     directory: TempDir,
     address: SocketAddr,
-    lease_ms: u64,
+    lease: Duration,
     process: Option<Process>,
 }
 
 impl Authority {
-    pub(crate) async fn start(lease_ms: u64) -> Self {
+    pub(crate) async fn start(lease: Duration) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut authority = Self {
             directory: tempfile::tempdir().unwrap(),
             address: listener.local_addr().unwrap(),
-            lease_ms,
+            lease,
             process: None,
         };
         drop(listener);
@@ -75,7 +76,8 @@ impl Authority {
     }
 
     async fn start_again(&mut self) {
-        let (address, lease_ms) = (self.address.to_string(), self.lease_ms.to_string());
+        let address = self.address.to_string();
+        let lease_ms = self.lease.as_millis().to_string();
         self.process = Some(Process::start(&[
             "serve",
             "--listen",
