@@ -54,7 +54,7 @@ impl Default for LeaseSettings {
     }
 }
 
-/// The most sessions at once; a further one gets no lease.
+/// The most sessions at once; a further one gets no lease while there are so many.
 const MOST: usize = 65_536;
 /// The most of one caller: nobody takes the leases of all others away.
 const SHARE: usize = MOST / 2;
@@ -120,7 +120,7 @@ pub struct Standing {
 }
 
 /// What a renewal came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Renewed {
     /// The lease that the session gets.
     pub lease: Option<Duration>,
@@ -259,7 +259,7 @@ impl Sessions {
     }
 
     /// Connects a session of a caller: that of this name, if it is the caller's, else a
-    /// new one.
+    /// new one; `None`: there is no room for one now.
     ///
     /// # Errors
     ///
@@ -269,7 +269,7 @@ impl Sessions {
         caller: &Principal,
         wanted: Option<SessionId>,
         random: &dyn Random,
-    ) -> Result<Session, RandomUnavailable> {
+    ) -> Result<Option<Session>, RandomUnavailable> {
         let fresh = SessionId(random::bytes(random)?);
         let mut state = self.state.lock();
         let known = wanted.filter(|id| {
@@ -279,24 +279,25 @@ impl Sessions {
         let id = known.unwrap_or(fresh);
         if known.is_none() {
             state.clean(caller, self.now());
+            if state.is_full(caller) {
+                return Ok(None);
+            }
         }
-        if known.is_some() || !state.is_full(caller) {
-            let State {
-                known, of_callers, ..
-            } = &mut *state;
-            let known = known.entry(id).or_insert_with(|| {
-                *of_callers.entry(caller.clone()).or_default() += 1;
-                Known {
-                    caller: caller.clone(),
-                    connections: 0,
-                }
-            });
-            known.connections += 1;
-        }
-        Ok(Session {
+        let State {
+            known, of_callers, ..
+        } = &mut *state;
+        let known = known.entry(id).or_insert_with(|| {
+            *of_callers.entry(caller.clone()).or_default() += 1;
+            Known {
+                caller: caller.clone(),
+                connections: 0,
+            }
+        });
+        known.connections += 1;
+        Ok(Some(Session {
             sessions: Arc::clone(self),
             id,
-        })
+        }))
     }
 
     /// How sessions stand.
@@ -378,12 +379,6 @@ impl Session {
     pub fn renew(&self, applied: Revision, acknowledged: Revision) -> Renewed {
         let sessions = &*self.sessions;
         let mut state = sessions.state.lock();
-        if !state.known.contains_key(&self.id) {
-            return Renewed {
-                lease: None,
-                others_behind: false,
-            };
-        }
         let (now, within) = (sessions.now(), state.tenure.within());
         state.grantor.advance(now);
         let before = state.grantor.settled();

@@ -4,7 +4,10 @@
 
 #[path = "../support/calls.rs"]
 mod calls;
+mod crowded;
 mod every;
+#[path = "../support/in_process.rs"]
+mod in_process;
 mod renewals;
 #[path = "../support/session.rs"]
 mod session;

@@ -30,12 +30,31 @@ impl Session {
         Self::start_with(client, v1::WatchRequest::default()).await
     }
 
+    /// Begins a stream in the name of another.
+    pub(crate) async fn start_for(client: &Client, principal: &str) -> Self {
+        let (requests, receiver) = mpsc::channel(16);
+        let mut request = tonic::Request::new(ReceiverStream::new(receiver));
+        let metadata = request.metadata_mut();
+        metadata.insert("credd-on-behalf-of", principal.parse().unwrap());
+        Self::begin(client, request, requests, v1::WatchRequest::default()).await
+    }
+
     /// Begins a stream, and receives its first message.
     pub(crate) async fn start_with(client: &Client, first: v1::WatchRequest) -> Self {
         let (requests, receiver) = mpsc::channel(16);
+        let request = tonic::Request::new(ReceiverStream::new(receiver));
+        Self::begin(client, request, requests, first).await
+    }
+
+    async fn begin(
+        client: &Client,
+        request: tonic::Request<ReceiverStream<v1::WatchRequest>>,
+        requests: mpsc::Sender<v1::WatchRequest>,
+        first: v1::WatchRequest,
+    ) -> Self {
         requests.send(first).await.unwrap();
         let mut verification = client.verification.clone();
-        let answer = verification.watch(ReceiverStream::new(receiver)).await;
+        let answer = verification.watch(request).await;
         let mut messages = answer.unwrap().into_inner();
         let opening = soon("the first message", messages.message()).await;
         let opening = opening.unwrap().unwrap();

@@ -138,30 +138,27 @@ impl Leases {
         for (id, generation, at) in uses {
             authority.report_use(call, id, generation, at);
         }
-        let session = match &mut self.session {
-            Some(session) => session,
-            none => {
-                let sessions = authority.sessions();
-                let caller = call.caller.principal();
-                let session = sessions.connect(caller, self.wanted, authority.random());
-                none.insert(session.map_err(|error| status::internal(&error))?)
-            }
-        };
+        // Who is there, in whoever's name: names are not what there is room for.
+        let caller = &call.caller.party.principal;
+        if self.session.is_none() {
+            let sessions = authority.sessions();
+            let session = sessions.connect(caller, self.wanted, authority.random());
+            self.session = session.map_err(|error| status::internal(&error))?;
+        }
         let Renewed {
             lease,
             others_behind,
-        } = match (applied, acknowledged) {
-            (Some(applied), Some(acknowledged)) => session.renew(applied, acknowledged),
-            // It has not seen yet that this is another store.
-            _ => Renewed {
-                lease: None,
-                others_behind: false,
-            },
+        } = match (&self.session, applied, acknowledged) {
+            (Some(session), Some(applied), Some(acknowledged)) => {
+                session.renew(applied, acknowledged)
+            }
+            // There is no room for it, or it has not seen yet that this is another store.
+            _ => Renewed::default(),
         };
         let grant = v1::Grant {
             sequence,
             lease: lease.map(convert::short_duration),
-            session_id: session.id().to_string(),
+            session_id: self.session.as_ref().map(name).unwrap_or_default(),
         };
         let hold = if others_behind {
             (authority.sessions().length() / HOLD_PART).min(HOLD_LIMIT)
@@ -170,6 +167,10 @@ impl Leases {
         };
         Ok(self.owe(grant, hold))
     }
+}
+
+fn name(session: &Session) -> String {
+    session.id().to_string()
 }
 
 /// Reads up to where a session has applied changes; `None`: of another store, or after
