@@ -46,7 +46,6 @@ use crate::domain::header::HeaderRules;
 use crate::domain::lease::{BootTime, Holder};
 use crate::domain::random;
 use crate::proto::v1;
-use crate::proto::v1::verification_service_client::VerificationServiceClient;
 
 mod address;
 mod answer;
@@ -317,15 +316,14 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of `Watch`.
+    /// Those of `Watch`; `DEADLINE_EXCEEDED` where it does not begin in five seconds.
     pub async fn watch(
         &self,
         first: v1::WatchRequest,
     ) -> Result<Streaming<v1::WatchResponse>, Status> {
         let upstream = self.upstreams.get(self.upstreams.current());
         let request = self.upstreams.request(tokio_stream::once(first));
-        let mut client = VerificationServiceClient::new(upstream.watch());
-        Ok(client.watch(request).await?.into_inner())
+        upstream.watch(request).await
     }
 
     /// The answer to a question, from the cache or by asking; as

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
@@ -21,7 +21,6 @@ use crate::domain::cache::{At, Renewal, USES_AT_ONCE, Use};
 use crate::domain::lease::{BootTime, Sequence};
 use crate::domain::revision::Revision;
 use crate::proto::v1;
-use crate::proto::v1::verification_service_client::VerificationServiceClient;
 use crate::proto::v1::watch_response::Message;
 use crate::rpc::convert;
 
@@ -29,7 +28,13 @@ use crate::rpc::convert;
 pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
     /// A message that was applied here, before it is acknowledged. Whether it `begins`:
     /// nothing leads to it from the message before.
-    fn applied(&self, message: &Arc<v1::WatchResponse>, begins: bool);
+    /// `coverage` is of whose changes the stream tells; `None`: its server does not say.
+    fn applied(
+        &self,
+        message: &Arc<v1::WatchResponse>,
+        begins: bool,
+        coverage: Option<&v1::Coverage>,
+    );
 
     /// What those that follow have applied, too, or have outlived. `applied` is what
     /// was applied here.
@@ -87,8 +92,6 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 /// After how long a silence the stream is taken for dead: nothing comes, or no renewal
 /// is answered. What is sent may be lost although what comes arrives.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How long a stream may take to begin.
-const BEGIN: Duration = Duration::from_secs(5);
 /// The longest lease that is made use of, whatever is granted.
 const LONGEST_LEASE: Duration = Duration::from_mins(10);
 /// How often a lease is asked for while there is none.
@@ -162,11 +165,9 @@ impl Follower {
         let _ = outgoing.try_send(first);
         let requests = ReceiverStream::new(requests);
         let (request, token) = self.upstreams.request_as(requests);
-        let mut client = VerificationServiceClient::new(upstream.watch());
-        let messages = match timeout(BEGIN, client.watch(request)).await {
-            Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return status,
-            Err(_) => return Status::deadline_exceeded("the stream did not begin in time"),
+        let messages = match upstream.watch(request).await {
+            Ok(messages) => messages,
+            Err(status) => return status,
         };
         let session = Session {
             follower: self,
@@ -220,6 +221,10 @@ impl Session<'_> {
                 list_at = None;
                 let list = follower.headers.list(&follower.upstreams, self.upstream);
                 listing = Some(Box::pin(list));
+            }
+            // However many messages there are to take.
+            if self.renew_at.is_some_and(|at| at <= Instant::now()) {
+                self.renew();
             }
             tokio::select! {
                 biased;
@@ -279,7 +284,8 @@ impl Session<'_> {
         }
         let fenced = message.fenced;
         if let Some(observer) = &self.follower.observer {
-            observer.applied(&Arc::new(message), begins);
+            let coverage = self.follower.kept.covered.lock().coverage.clone();
+            observer.applied(&Arc::new(message), begins, coverage.as_ref());
         }
         let is_first = !self.has_begun;
         if is_first {

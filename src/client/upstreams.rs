@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use tokio::time::{sleep, timeout};
+use tokio_stream::Stream;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::address::Address;
@@ -43,6 +44,8 @@ pub(super) struct Upstream {
 
 /// How long one may take to answer before the next is tried.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// How long a stream may take to begin.
+const BEGIN: Duration = Duration::from_secs(5);
 /// How often all of them are tried for one question.
 const ROUNDS: usize = 2;
 
@@ -180,9 +183,15 @@ impl Upstream {
         self.unary[turn % self.unary.len()].clone()
     }
 
-    /// The connection for following.
-    pub(super) fn watch(&self) -> Channel {
-        self.watch.clone()
+    /// Begins a stream of changes, over the connection for following.
+    pub(super) async fn watch(
+        &self,
+        request: Request<impl Stream<Item = v1::WatchRequest> + Send + 'static>,
+    ) -> Result<Streaming<v1::WatchResponse>, Status> {
+        let mut client = VerificationServiceClient::new(self.watch.clone());
+        let late = |_| Status::deadline_exceeded("the stream did not begin in time");
+        let response = timeout(BEGIN, client.watch(request)).await.map_err(late)?;
+        Ok(response?.into_inner())
     }
 
     /// Whether it was unreachable a moment ago: to ask it again at once would be one

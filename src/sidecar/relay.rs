@@ -41,8 +41,8 @@ pub struct Relay {
     state: Mutex<State>,
     /// Rung when there is another message.
     bell: watch::Sender<()>,
-    /// Rung when a fenced message was applied.
-    fenced: Notify,
+    /// Rung when somebody may wait for more than was acknowledged.
+    awaits: Notify,
     /// The client whose stream it is.
     client: OnceLock<Client>,
 }
@@ -51,7 +51,7 @@ pub struct Relay {
 struct State {
     ring: Ring,
     leases: Leases<SessionId>,
-    /// Until when leases may run whose revisions are of another store.
+    /// Until when leases may run whose revisions may be of another history.
     quiet_until: BootTime,
     /// The latest revision that somebody waits for.
     awaited: Revision,
@@ -117,7 +117,7 @@ impl Relay {
                 reported: Revision::ZERO,
             }),
             bell: watch::Sender::new(()),
-            fenced: Notify::new(),
+            awaits: Notify::new(),
             client: OnceLock::new(),
         }
     }
@@ -143,7 +143,7 @@ impl Relay {
                     self.acknowledge(self.machine.now().boot);
                     sleep(LOOK).await;
                 } else {
-                    self.fenced.notified().await;
+                    self.awaits.notified().await;
                 }
             }
         };
@@ -185,10 +185,13 @@ impl Relay {
         }
     }
 
-    /// Answers a renewal that arrived at `now`: the lease that it gets.
+    /// Answers a renewal that arrived at `now`: the lease that it gets. The session is
+    /// told of the ring of this epoch: what it has applied is of another history, where
+    /// that is another.
     fn grant(
         &self,
         session: SessionId,
+        epoch: u64,
         applied: At,
         acknowledged: Revision,
         now: BootTime,
@@ -197,7 +200,7 @@ impl Relay {
         let lease = {
             let mut state = self.state.lock();
             state.settled(Revision::ZERO, now);
-            if !state.ring.leads_from(applied) {
+            if state.ring.epoch != epoch || !state.ring.leads_from(applied) {
                 return None;
             }
             state
@@ -263,7 +266,12 @@ impl Relay {
 }
 
 impl Observer for Relay {
-    fn applied(&self, message: &Arc<v1::WatchResponse>, begins: bool) {
+    fn applied(
+        &self,
+        message: &Arc<v1::WatchResponse>,
+        begins: bool,
+        coverage: Option<&v1::Coverage>,
+    ) {
         let Some(reached) = at(message) else {
             return;
         };
@@ -275,15 +283,18 @@ impl Observer for Relay {
         } else {
             state.ring.push(message, reached);
         }
-        if message.coverage.is_some() {
-            state.ring.coverage.clone_from(&message.coverage);
+        if state.ring.coverage.as_ref() != coverage {
+            state.ring.coverage = coverage.cloned();
         }
         if message.fenced {
             state.leases.fenced(reached.revision);
             state.awaited = state.awaited.max(reached.revision);
-            self.fenced.notify_one();
         }
+        let is_awaited = state.reported < state.awaited;
         drop(state);
+        if is_awaited {
+            self.awaits.notify_one();
+        }
         self.bell.send_replace(());
     }
 
@@ -305,30 +316,24 @@ impl State {
         settled
     }
 
-    /// The own stream begins here: nothing leads here from before.
+    /// The own stream begins here: nothing leads here from before. What those who have
+    /// leases have acknowledged may be of another store, or of another history of this
+    /// one: they are outlived.
     fn begin(&mut self, reached: At, token: String, now: BootTime) {
-        let before = self.ring.reached.as_ref().map(|(at, _)| *at);
-        let goes_on =
-            |before: At| before.store == reached.store && before.revision <= reached.revision;
-        if before.is_some_and(goes_on) {
-            self.leases.reset(reached.revision);
-        } else {
-            // What those who have leases have acknowledged is of another store, or of
-            // another history of this one.
-            self.settled(Revision::ZERO, now);
-            if let Some(end) = self.last_end(now) {
-                self.quiet_until = self.quiet_until.max(end);
-            }
-            self.leases = Leases::new(LONGEST_LEASE, DRIFT);
-            self.leases.reset(reached.revision);
-            self.awaited = Revision::ZERO;
-            self.reported = Revision::ZERO;
+        self.settled(Revision::ZERO, now);
+        if let Some(end) = self.last_end(now) {
+            self.quiet_until = self.quiet_until.max(end);
         }
+        self.leases = Leases::new(LONGEST_LEASE, DRIFT);
+        self.leases.reset(reached.revision);
+        // Somebody may wait for what was fenced up to here.
+        self.awaited = reached.revision;
+        self.reported = Revision::ZERO;
         self.ring = Ring {
             epoch: self.ring.epoch + 1,
             floor: reached.revision,
             reached: Some((reached, token)),
-            coverage: self.ring.coverage.take(),
+            coverage: None,
             messages: VecDeque::new(),
             events: 0,
         };
@@ -429,24 +434,56 @@ mod tests {
             store: StoreId::from_bytes([1; 16]),
             revision: Revision::new(number),
         };
+        // The store was set back, and has not passed where it was, or has.
+        for begins_at in [50, 120] {
+            let relay = Relay::new(Machine::default());
+            let mut state = relay.state.lock();
+            let now = BootTime::new(Duration::from_secs(100));
+            let mut own = Holder::new(DRIFT);
+            let sequence = own.send(now);
+            assert!(own.answered(sequence, Some(Duration::from_mins(1))));
+            state.begin(at(40), "a".to_owned(), now);
+            let (reached, session) = (Revision::new(100), SessionId(1));
+            let lease = state.leases.renew(&session, reached, reached, now, &own);
+            assert!(lease.is_some());
+            state.ring.reached = Some((at(100), "b".to_owned()));
+            assert!(state.ring.leads_from(at(100)));
+
+            state.begin(at(begins_at), "c".to_owned(), now);
+            assert!(state.ring.leads_from(at(begins_at)));
+            assert!(
+                !state.ring.leads_from(at(begins_at + 1)),
+                "it gets no lease"
+            );
+            let reached = Revision::new(begins_at + 10);
+            assert!(state.settled(reached, now) < reached);
+            assert!(state.reported < state.awaited, "it is looked at again");
+            let later = now + Duration::from_mins(2);
+            assert_eq!(state.settled(reached, later), reached);
+        }
+    }
+
+    #[test]
+    fn of_whose_changes_it_tells_is_not_known_once_the_server_does_not_say() {
+        let message = |number| {
+            Arc::new(v1::WatchResponse {
+                revision: Some(v1::Revision {
+                    store_id: StoreId::from_bytes([1; 16]).to_string(),
+                    number,
+                }),
+                ..v1::WatchResponse::default()
+            })
+        };
+        let all = v1::Coverage {
+            all: true,
+            ..v1::Coverage::default()
+        };
         let relay = Relay::new(Machine::default());
-        let mut state = relay.state.lock();
-        let now = BootTime::new(Duration::from_secs(100));
-        let mut own = Holder::new(DRIFT);
-        let sequence = own.send(now);
-        assert!(own.answered(sequence, Some(Duration::from_mins(1))));
-        state.begin(at(40), "a".to_owned(), now);
-        let (reached, session) = (Revision::new(100), SessionId(1));
-        let lease = state.leases.renew(&session, reached, reached, now, &own);
-        assert!(lease.is_some());
-        state.ring.reached = Some((at(100), "b".to_owned()));
-        assert!(state.ring.leads_from(at(100)));
-        // The store was set back, and goes on from there.
-        state.begin(at(50), "c".to_owned(), now);
-        assert!(!state.ring.leads_from(at(100)), "it gets no lease");
-        assert!(state.ring.leads_from(at(50)));
-        assert!(state.settled(Revision::new(60), now) < Revision::new(60));
-        let later = now + Duration::from_mins(2);
-        assert_eq!(state.settled(Revision::new(60), later), Revision::new(60));
+        relay.applied(&message(1), true, Some(&all));
+        assert_eq!(relay.coverage(1).unwrap(), Some(all.clone()));
+        relay.applied(&message(2), false, Some(&all));
+        assert_eq!(relay.coverage(1).unwrap(), Some(all));
+        relay.applied(&message(2), true, None);
+        assert_eq!(relay.coverage(2).unwrap(), None);
     }
 }

@@ -37,6 +37,7 @@ struct State {
     /// Answers are given out of these.
     gate: Semaphore,
     is_held: AtomicBool,
+    holds_streams: AtomicBool,
     is_deaf: AtomicBool,
     is_ending: AtomicBool,
     renewals: AtomicUsize,
@@ -56,6 +57,7 @@ impl Default for Fake {
             revision: watch::Sender::new(1),
             gate: Semaphore::new(0),
             is_held: AtomicBool::new(false),
+            holds_streams: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             renewals: AtomicUsize::new(0),
@@ -115,9 +117,15 @@ impl Fake {
         self.0.is_held.store(true, Ordering::SeqCst);
     }
 
+    /// From now on streams wait for their beginning.
+    pub(crate) fn hold_streams(&self) {
+        self.0.holds_streams.store(true, Ordering::SeqCst);
+    }
+
     /// Those that wait are given, and others at once.
     pub(crate) fn release(&self) {
         self.0.is_held.store(false, Ordering::SeqCst);
+        self.0.holds_streams.store(false, Ordering::SeqCst);
         self.0.gate.add_permits(1000);
     }
 
@@ -132,6 +140,10 @@ impl Fake {
     /// Ends all streams.
     pub(crate) fn cut(&self) {
         self.0.cut.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn revision(&self) -> v1::Revision {
+        revision(*self.0.revision.borrow())
     }
 
     pub(crate) fn asked(&self) -> usize {
@@ -243,6 +255,9 @@ impl VerificationService for Fake {
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.0.watches.fetch_add(1, Ordering::SeqCst);
+        if self.0.holds_streams.load(Ordering::SeqCst) {
+            self.0.gate.acquire().await.unwrap().forget();
+        }
         let mut requests = request.into_inner();
         let first = requests.message().await?.unwrap();
         if self.0.reads_no_token.load(Ordering::SeqCst) {

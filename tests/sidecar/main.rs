@@ -21,6 +21,7 @@ mod fake;
 mod processes;
 mod race;
 mod real;
+mod relay;
 mod resets;
 mod sidecar;
 mod tls;

@@ -14,7 +14,8 @@ use crate::fake::Fake;
 use crate::support::{soon, until, verify_token_request};
 use crate::world::{ask, live, told};
 
-fn config(address: std::net::SocketAddr) -> Config {
+/// Of who follows this address.
+pub(crate) fn config(address: std::net::SocketAddr) -> Config {
     let mut config = Config::new([format!("http://{address}").parse().unwrap()]);
     config.connections = 1;
     config

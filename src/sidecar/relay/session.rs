@@ -29,7 +29,7 @@ impl Leases {
         }
     }
 
-    /// Answers a renewal.
+    /// Answers a renewal of a stream that is told of the ring of this epoch, if of one.
     ///
     /// # Errors
     ///
@@ -37,6 +37,7 @@ impl Leases {
     pub(super) fn renew(
         &mut self,
         relay: &Relay,
+        epoch: Option<u64>,
         renewal: v1::Renewal,
     ) -> Result<v1::Grant, Status> {
         // It has arrived; nothing is asked for after this.
@@ -70,9 +71,11 @@ impl Leases {
             let session = session.map_err(|error| status::internal(&error))?;
             *self.session.insert(session)
         };
-        let lease = match (applied, acknowledged) {
-            (Some(applied), Some(acknowledged)) if applied.store == acknowledged.store => {
-                relay.grant(session, applied, acknowledged.revision, now.boot)
+        let lease = match (epoch, applied, acknowledged) {
+            (Some(epoch), Some(applied), Some(acknowledged))
+                if applied.store == acknowledged.store =>
+            {
+                relay.grant(session, epoch, applied, acknowledged.revision, now.boot)
             }
             _ => None,
         };

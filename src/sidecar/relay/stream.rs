@@ -66,11 +66,15 @@ struct Source {
     taken: VecDeque<Arc<v1::WatchResponse>>,
 }
 
+type Upstream = Box<Streaming<v1::WatchResponse>>;
+
 enum Way {
     /// A stream of the authority's is to be begun.
     Begin,
+    /// It is being begun.
+    Beginning(Pin<Box<dyn Future<Output = Result<Upstream, Status>> + Send>>),
     /// Such a stream, until it reaches the ring.
-    Upstream(Box<Streaming<v1::WatchResponse>>),
+    Upstream(Upstream),
     /// The ring of this epoch.
     Ring(u64),
     /// The ring, of which the first thing is to be said: where the stream begins.
@@ -185,7 +189,8 @@ impl Session {
     }
 
     fn grant(&mut self, renewal: v1::Renewal) -> Item {
-        let grant = self.leases.renew(&self.relay, renewal)?;
+        let epoch = self.source.epoch();
+        let grant = self.leases.renew(&self.relay, epoch, renewal)?;
         Ok(v1::WatchResponse {
             revision: self.source.position.map(wire),
             resume_token: String::new(),
@@ -207,9 +212,13 @@ impl Source {
                         renewal: None,
                         ..self.request.clone()
                     };
-                    let client = self.relay.client().ok_or_else(status::starting)?;
-                    let stream = client.watch(request).await.map_err(not_of_the_caller)?;
-                    self.way = Way::Upstream(Box::new(stream));
+                    let client = self.relay.client().ok_or_else(status::starting)?.clone();
+                    let begin = async move { Ok(Box::new(client.watch(request).await?)) };
+                    self.way = Way::Beginning(Box::pin(begin));
+                }
+                Way::Beginning(begin) => {
+                    let stream = begin.await.map_err(not_of_the_caller)?;
+                    self.way = Way::Upstream(stream);
                 }
                 Way::Upstream(stream) => {
                     if let Some(epoch) = self.position.and_then(|at| self.relay.covers(at)) {
@@ -272,6 +281,14 @@ impl Source {
                     }
                 }
             }
+        }
+    }
+
+    /// Of which ring it is told; `None`: of none yet.
+    const fn epoch(&self) -> Option<u64> {
+        match self.way {
+            Way::Ring(epoch) => Some(epoch),
+            Way::Begin | Way::Beginning(_) | Way::Upstream(_) | Way::Open(_) => None,
         }
     }
 

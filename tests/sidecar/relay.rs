@@ -1,0 +1,260 @@
+//! Sidecars that others follow.
+
+use std::time::Duration;
+
+use credd::client::{Client, Served};
+use credd::domain::cache::State;
+use credd::proto::v1;
+use credd::proto::v1::Verdict;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+
+use crate::fake::Fake;
+use crate::race::config;
+use crate::sidecar::Sidecar;
+use crate::support::{soon, until};
+use crate::world::{World, is_in, live, revoke_everywhere, told};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_follows_a_sidecar_is_waited_for_by_a_fence() {
+    let world = World::start().await;
+    let relay = Sidecar::ready(world.config()).await;
+    let leaf = Client::connect(relay.follower()).unwrap();
+    live(&leaf).await;
+    for _ in 0..20 {
+        let (id, token) = world.server.admin.issue_token("acme").await;
+        until("the answer to be kept", || async {
+            told(&leaf, &token).await == (Verdict::Active, Served::Cached)
+        })
+        .await;
+        let fence = revoke_everywhere(&world.server.admin, &id).await;
+        assert_eq!(told(&leaf, &token).await.0, Verdict::Revoked);
+        // The relay alone is the authority's session, and it had heard from the leaf.
+        assert_eq!((fence.acknowledged, fence.expired), (1, 0));
+    }
+    relay.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_lets_nobody_keep_what_its_own_stream_tells_nothing_of() {
+    let world = World::start().await;
+    let wide = std::fs::read_to_string(&world.token_file).unwrap();
+    std::fs::write(&world.token_file, world.narrow_token().await).unwrap();
+    let relay = Sidecar::ready(world.config()).await;
+    let leaf = Client::connect(relay.follower()).unwrap();
+    live(&leaf).await;
+    let (id, far) = world.server.admin.issue_token("globex").await;
+    assert_eq!(told(&leaf, &far).await.0, Verdict::Invalid);
+
+    // The relay asks as another from now on, and is told as the one before.
+    std::fs::write(&world.token_file, wide).unwrap();
+    until("the token to be read", || async {
+        told(&leaf, &far).await.0 == Verdict::Active
+    })
+    .await;
+    assert_eq!(told(&leaf, &far).await, (Verdict::Active, Served::Asked));
+    revoke_everywhere(&world.server.admin, &id).await;
+    assert_eq!(told(&leaf, &far).await.0, Verdict::Revoked);
+    relay.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_follows_and_is_gone_delays_a_fence_by_its_lease_and_no_more() {
+    let world = World::start().await;
+    let relay = Sidecar::ready(world.config()).await;
+    let leaf = Client::connect(relay.follower()).unwrap();
+    live(&leaf).await;
+    drop(leaf);
+    let (id, _) = world.server.admin.issue_token("acme").await;
+    let fence = soon("the fence", revoke_everywhere(&world.server.admin, &id)).await;
+    assert_eq!((fence.acknowledged, fence.expired), (1, 0));
+    relay.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_authority_a_relay_grants_no_lease_beyond_its_own() {
+    let world = World::start().await;
+    let relay = Sidecar::ready(world.config()).await;
+    let leaf = Client::connect(relay.follower()).unwrap();
+    live(&leaf).await;
+    let (_, token) = world.server.admin.issue_token("acme").await;
+    assert_eq!(told(&leaf, &token).await.0, Verdict::Active);
+    let address = world.server.address;
+    let directory = world.server.stop().await;
+    is_in(&leaf, State::Stale).await;
+    // The relay's own lease is a little longer, and it may answer as long as it holds.
+    until("nobody to answer", || async {
+        match crate::world::ask(&leaf, &token).await {
+            Ok(verified) => {
+                assert_eq!(verified.served, Served::Asked);
+                false
+            }
+            Err(status) => status.code() == Code::Unavailable,
+        }
+    })
+    .await;
+    let world = World::start_again(directory, address).await;
+    live(&leaf).await;
+    assert_eq!(told(&leaf, &token).await.0, Verdict::Active);
+    relay.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_on_is_ordered_complete_and_can_be_taken_up() {
+    let world = World::start().await;
+    let relay = Sidecar::ready(world.config()).await;
+    let admin = &world.server.admin;
+    let first = v1::WatchRequest {
+        tenants: vec!["acme".to_owned()],
+        ..Default::default()
+    };
+    let watch = async |request: v1::WatchRequest| {
+        let requests = tokio_stream::once(request);
+        let stream = relay.client().watch(requests).await.unwrap();
+        stream.into_inner()
+    };
+    let mut stream = watch(first.clone()).await;
+    let begin = soon("a message", stream.message()).await.unwrap().unwrap();
+    let mut token = begin.resume_token;
+    let (mut ids, mut told, mut revision) = (Vec::new(), Vec::new(), 0);
+    for round in 0..10 {
+        for _ in 0..5 {
+            ids.push(admin.issue_token("acme").await.0);
+            admin.issue_token("other").await;
+        }
+        if round % 2 == 1 {
+            let taken_up = v1::WatchRequest {
+                resume_token: token.clone(),
+                ..first.clone()
+            };
+            stream = watch(taken_up).await;
+        }
+        while told.len() < ids.len() {
+            let message = soon("a message", stream.message()).await.unwrap().unwrap();
+            let number = message.revision.unwrap().number;
+            assert!(number >= revision, "{number} after {revision}");
+            revision = number;
+            token = message.resume_token;
+            if let Some(v1::watch_response::Message::Commit(commit)) = message.message {
+                for event in commit.events {
+                    match event.subject.unwrap() {
+                        v1::event::Subject::Credential(event) => told.push(event.credential_id),
+                        other => {
+                            assert!(matches!(other, v1::event::Subject::Owner(_)), "{other:?}");
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(told, ids);
+    }
+    // A snapshot is the authority's to give.
+    let (locked, _) = admin.issue_token("acme").await;
+    admin.lock(&locked).await.unwrap();
+    let mut stream = watch(v1::WatchRequest {
+        snapshot: true,
+        ..first
+    })
+    .await;
+    let part = soon("a part", stream.message()).await.unwrap().unwrap();
+    match part.message.unwrap() {
+        v1::watch_response::Message::SnapshotPart(part) => {
+            assert_eq!(part.denied[0].credential_id, locked);
+        }
+        other => panic!("{other:?}"),
+    }
+    let (after, _) = admin.issue_token("acme").await;
+    loop {
+        let message = soon("what comes after", stream.message()).await;
+        let message = message.unwrap().unwrap();
+        if format!("{message:?}").contains(&after) {
+            break;
+        }
+    }
+    relay.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_to_be_begun_at_the_authority_is_begun_once() {
+    let (fake, address) = Fake::start().await;
+    let relay = Sidecar::ready(config(address)).await;
+    let begun = fake.watches();
+    fake.hold_streams();
+    let (requests, outgoing) = mpsc::channel(4);
+    let first = v1::WatchRequest {
+        // The authority's to say.
+        snapshot: true,
+        ..v1::WatchRequest::default()
+    };
+    requests.send(first).await.unwrap();
+    let stream = relay.client().watch(ReceiverStream::new(outgoing)).await;
+    let mut messages = stream.unwrap().into_inner();
+    until("a stream", || async { fake.watches() == begun + 1 }).await;
+    let renewal = v1::Renewal {
+        applied: Some(fake.revision()),
+        ..v1::Renewal::default()
+    };
+    let renewal = v1::WatchRequest {
+        renewal: Some(renewal),
+        ..v1::WatchRequest::default()
+    };
+    requests.send(renewal).await.unwrap();
+    // Long enough for it to arrive.
+    sleep(Duration::from_millis(100)).await;
+    fake.release();
+    let opening = soon("the first message", messages.message()).await;
+    assert!(opening.unwrap().unwrap().revision.is_some());
+    assert_eq!(fake.watches(), begun + 1);
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_does_not_return_while_one_that_follows_a_sidecar_has_a_lease_and_is_behind() {
+    use credd::client::Machine;
+    use credd::domain::lease::{Drift, Holder, Sequence};
+    use v1::watch_response::Message;
+
+    let machine = Machine::default();
+    let world = World::start().await;
+    let relay = Sidecar::ready(world.config()).await;
+    let (requests, outgoing) = mpsc::channel(16);
+    requests.send(v1::WatchRequest::default()).await.unwrap();
+    let outgoing = ReceiverStream::new(outgoing);
+    let stream = relay.client().watch(outgoing).await.unwrap();
+    let mut stream = stream.into_inner();
+    let first = soon("a message", stream.message()).await.unwrap().unwrap();
+    let applied = first.revision.unwrap();
+    let mut holder = Holder::new(Drift::STATED);
+    // It asks until it gets one, and acknowledges nothing after that.
+    while holder.ends_at().is_none() {
+        let Sequence(sequence) = holder.send(machine.now().boot);
+        let renewal = v1::Renewal {
+            sequence,
+            applied: Some(applied.clone()),
+            ..Default::default()
+        };
+        let request = v1::WatchRequest {
+            renewal: Some(renewal),
+            ..Default::default()
+        };
+        requests.send(request).await.unwrap();
+        let message = soon("a grant", stream.message()).await.unwrap().unwrap();
+        if let Some(Message::Grant(grant)) = message.message {
+            let lease = grant.lease.map(|it| Duration::try_from(it).unwrap());
+            holder.answered(Sequence(grant.sequence), lease);
+        }
+    }
+    let (id, _) = world.server.admin.issue_token("acme").await;
+    let fence = revoke_everywhere(&world.server.admin, &id).await;
+    assert!(!holder.holds(machine.now().boot), "it could still say yes");
+    assert_eq!(fence.acknowledged, 1, "the relay outlived it");
+    relay.stop().await;
+    world.server.stop().await;
+}
