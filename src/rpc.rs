@@ -2,6 +2,7 @@
 //! become messages, errors become statuses.
 
 pub mod access;
+pub mod answers;
 pub mod audit;
 pub mod convert;
 pub mod credentials;

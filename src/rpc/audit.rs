@@ -3,6 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::Shared;
+use super::answers::Answers;
 use super::convert::audit as wire;
 use super::permit::admitted;
 use super::status::{self, Violations};
@@ -15,8 +16,6 @@ use crate::proto::v1::audit_service_server::AuditService;
 use crate::rpc::convert;
 
 mod events;
-
-pub use events::Events;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -32,12 +31,12 @@ impl AuditRpc {
 
 #[tonic::async_trait]
 impl AuditService for AuditRpc {
-    type ListEventsStream = Events;
+    type ListEventsStream = Answers<v1::ListEventsResponse>;
 
     async fn list_events(
         &self,
         request: Request<v1::ListEventsRequest>,
-    ) -> Result<Response<Events>, Status> {
+    ) -> Result<Response<Answers<v1::ListEventsResponse>>, Status> {
         events::list(&self.0, request).await
     }
 

@@ -10,10 +10,11 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::answers::Answers;
 use super::limits::Limits;
 use super::permit::admitted;
 use super::status::{self, Violations, refined};
-use super::watch::{Opening, Watch, parse_watch};
+use super::watch::{self, Opening, parse_watch};
 use super::{Shared, convert, noting};
 use crate::authority::Authority;
 use crate::authority::audit::Client;
@@ -32,6 +33,7 @@ use crate::proto::v1::verification_service_server::VerificationService;
 use crate::proto::v1::verify_stream_response::Outcome;
 use crate::proto::v1::{
     VerifyRequest, VerifyResponse, VerifyStreamRequest, VerifyStreamResponse, WatchRequest,
+    WatchResponse,
 };
 
 /// The service.
@@ -53,7 +55,7 @@ impl Verification {
 #[tonic::async_trait]
 impl VerificationService for Verification {
     type VerifyStreamStream = VerifyStream;
-    type WatchStream = Watch;
+    type WatchStream = Answers<WatchResponse>;
 
     async fn verify(
         &self,
@@ -88,7 +90,7 @@ impl VerificationService for Verification {
     async fn watch(
         &self,
         request: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Watch>, Status> {
+    ) -> Result<Response<Answers<WatchResponse>>, Status> {
         let authority = Arc::clone(self.0.authority()?);
         let call = admitted(&request)?.0;
         let mut requests = request.into_inner();
@@ -109,7 +111,7 @@ impl VerificationService for Verification {
             .await
             .map_err(|error| status::of_log(&error))?;
         let stopping = self.0.stopping.clone();
-        Ok(Response::new(Watch::new(
+        Ok(Response::new(watch::messages(
             authority,
             call,
             subscription,

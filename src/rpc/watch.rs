@@ -1,15 +1,13 @@
 //! `Watch` on the wire.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tokio_stream::Stream;
-use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
+use super::answers::{Answers, Source, answers};
 use super::status::{self, Violations, refined};
 use super::{convert, noting, resume_token};
 use crate::authority::Authority;
@@ -121,12 +119,6 @@ fn read_tenants(tenants: &[String], violations: &mut Violations) -> Option<Tenan
     (read.len() == tenants.len()).then_some(Tenants::Of(read))
 }
 
-/// The messages of one Watch.
-pub struct Watch {
-    /// Works out the next message; `None`: the stream has ended.
-    next: Option<ReusableBoxFuture<'static, (Item, Box<Session>)>>,
-}
-
 type Item = Result<WatchResponse, Status>;
 
 /// A subscription with what ends it.
@@ -147,62 +139,42 @@ struct Session {
     reached: Option<(String, u64)>,
 }
 
-impl Watch {
-    /// The messages of a subscription, to this caller, until the client goes,
-    /// the caller is no longer good, or the server stops.
-    #[must_use]
-    pub fn new(
-        authority: Arc<Authority>,
-        call: Arc<Call>,
-        subscription: Subscription,
-        (session, renewal): (Option<SessionId>, Option<v1::Renewal>),
-        requests: Streaming<v1::WatchRequest>,
-        stopping: CancellationToken,
-    ) -> Self {
-        let asks = authority.reach(&call.caller, Permission::Verify);
-        let session = Box::new(Session {
-            asks,
-            authority,
-            call,
-            subscription,
-            is_opened: false,
-            leases: Leases::new(session),
-            renewal,
-            requests: Some(requests),
-            stopping,
-            reached: None,
-        });
-        Self {
-            next: Some(ReusableBoxFuture::new(step(session))),
-        }
-    }
+/// The messages of a subscription, to this caller, until the client goes,
+/// the caller is no longer good, or the server stops.
+#[must_use]
+pub fn messages(
+    authority: Arc<Authority>,
+    call: Arc<Call>,
+    subscription: Subscription,
+    (session, renewal): (Option<SessionId>, Option<v1::Renewal>),
+    requests: Streaming<v1::WatchRequest>,
+    stopping: CancellationToken,
+) -> Answers<WatchResponse> {
+    let asks = authority.reach(&call.caller, Permission::Verify);
+    answers(Session {
+        asks,
+        authority,
+        call,
+        subscription,
+        is_opened: false,
+        leases: Leases::new(session),
+        renewal,
+        requests: Some(requests),
+        stopping,
+        reached: None,
+    })
 }
 
-impl Stream for Watch {
-    type Item = Item;
+impl Source for Session {
+    type Item = WatchResponse;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
-        let this = self.get_mut();
-        let Some(next) = &mut this.next else {
-            return Poll::Ready(None);
-        };
-        let (item, session) = std::task::ready!(next.poll(context));
-        if item.is_ok() {
-            next.set(step(session));
-        } else {
-            this.next = None;
-        }
-        Poll::Ready(Some(item))
+    async fn next(&mut self) -> Option<Item> {
+        Some(self.message().await)
     }
-}
-
-async fn step(mut session: Box<Session>) -> (Item, Box<Session>) {
-    let item = session.next().await;
-    (item, session)
 }
 
 impl Session {
-    async fn next(&mut self) -> Item {
+    async fn message(&mut self) -> Item {
         let message = loop {
             if self.is_opened
                 && let Some(renewal) = self.renewal.take()

@@ -32,7 +32,7 @@ use crate::proto::v1::watch_response::Message;
 pub mod session;
 mod stream;
 
-pub use stream::Watch;
+pub use stream::messages;
 
 /// What is passed on, and to whom.
 #[derive(Debug)]

@@ -11,12 +11,13 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::relay::{Relay, Watch};
+use super::relay::{self, Relay};
 use super::verifier::{Served, Verified};
 use crate::client::Client;
 use crate::proto::v1;
 use crate::proto::v1::verification_service_server::VerificationService;
 use crate::proto::v1::verify_stream_response::Outcome;
+use crate::rpc::answers::Answers;
 use crate::rpc::status::{self, refined};
 use crate::rpc::verification::check_client;
 
@@ -52,7 +53,7 @@ impl Verification {
 #[tonic::async_trait]
 impl VerificationService for Verification {
     type VerifyStreamStream = VerifyStream;
-    type WatchStream = Watch;
+    type WatchStream = Answers<v1::WatchResponse>;
 
     async fn verify(
         &self,
@@ -79,7 +80,7 @@ impl VerificationService for Verification {
     async fn watch(
         &self,
         request: Request<Streaming<v1::WatchRequest>>,
-    ) -> Result<Response<Watch>, Status> {
+    ) -> Result<Response<Answers<v1::WatchResponse>>, Status> {
         let mut requests = request.into_inner();
         let first = tokio::select! {
             first = requests.message() => first.map_err(refined)?,
@@ -89,7 +90,9 @@ impl VerificationService for Verification {
         let first =
             first.ok_or_else(|| status::invalid("request", "is required within ten seconds"))?;
         let (relay, stopping) = (Arc::clone(&self.relay), self.stopping.clone());
-        Ok(Response::new(Watch::new(relay, first, requests, stopping)?))
+        Ok(Response::new(relay::messages(
+            relay, first, requests, stopping,
+        )?))
     }
 }
 

@@ -1,14 +1,11 @@
 //! Pages of events, and those that follow.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_stream::Stream;
-use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::authority::Authority;
@@ -16,6 +13,7 @@ use crate::authority::audit::Order;
 use crate::authority::caller::Call;
 use crate::domain::audit::{Filter, Head};
 use crate::proto::v1::{ListEventsRequest, ListEventsResponse};
+use crate::rpc::answers::{Answers, Source, answers};
 use crate::rpc::convert::audit as wire;
 use crate::rpc::page_token::Binding;
 use crate::rpc::permit::{Admitted, admitted};
@@ -28,7 +26,7 @@ const JUDGED_EVERY: Duration = Duration::from_secs(10);
 pub(super) async fn list(
     shared: &Shared,
     request: Request<ListEventsRequest>,
-) -> Result<Response<Events>, Status> {
+) -> Result<Response<Answers<ListEventsResponse>>, Status> {
     let authority = shared.authority()?;
     let admitted = admitted(&request)?;
     let ListEventsRequest {
@@ -66,7 +64,7 @@ pub(super) async fn list(
             Some(u64::from_be_bytes(text.ok_or_else(status::bad_page_token)?))
         }
     };
-    let listing = Box::new(Listing {
+    Ok(Response::new(answers(Listing {
         head: authority.audit().log().head(),
         authority: Arc::clone(authority),
         call: admitted.0,
@@ -77,10 +75,7 @@ pub(super) async fn list(
         binding,
         state: if follow { State::Following } else { State::One },
         stopping: shared.stopping.clone(),
-    });
-    Ok(Response::new(Events {
-        next: Some(ReusableBoxFuture::new(step(listing))),
-    }))
+    })))
 }
 
 /// What the page tokens of a list are bound to.
@@ -112,12 +107,6 @@ fn binding(admitted: &Admitted, filter: &Filter, order: Order) -> Binding {
     })
 }
 
-/// The pages of one list.
-pub struct Events {
-    /// Works out the next page; `None`: there are no more.
-    next: Option<ReusableBoxFuture<'static, (Option<Item>, Box<Listing>)>>,
-}
-
 type Item = Result<ListEventsResponse, Status>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,35 +133,21 @@ struct Listing {
     stopping: CancellationToken,
 }
 
-impl Stream for Events {
-    type Item = Item;
+impl Source for Listing {
+    type Item = ListEventsResponse;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
-        let this = self.get_mut();
-        let Some(next) = &mut this.next else {
-            return Poll::Ready(None);
-        };
-        let (item, listing) = std::task::ready!(next.poll(context));
-        match item {
-            Some(Ok(_)) => next.set(step(listing)),
-            _ => this.next = None,
+    async fn next(&mut self) -> Option<Item> {
+        let stopping = self.stopping.clone();
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => Some(Err(status::stopping())),
+            item = self.listed() => item,
         }
-        Poll::Ready(item)
     }
 }
 
-async fn step(mut listing: Box<Listing>) -> (Option<Item>, Box<Listing>) {
-    let stopping = listing.stopping.clone();
-    let item = tokio::select! {
-        biased;
-        () = stopping.cancelled() => Some(Err(status::stopping())),
-        item = listing.next() => item,
-    };
-    (item, listing)
-}
-
 impl Listing {
-    async fn next(&mut self) -> Option<Item> {
+    async fn listed(&mut self) -> Option<Item> {
         match self.state {
             State::Over => return None,
             State::One => {

@@ -3,13 +3,11 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tokio_stream::Stream;
-use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
 use super::session::Leases;
@@ -21,15 +19,10 @@ use crate::domain::rights::Tenants;
 use crate::proto::v1;
 use crate::proto::v1::event::Subject;
 use crate::proto::v1::watch_response::Message;
+use crate::rpc::answers::{Answers, Source as Answering, answers};
 use crate::rpc::convert;
 use crate::rpc::status::{self, refined};
 use crate::rpc::watch::{later, next_request, parse_watch};
-
-/// The messages of one Watch.
-pub struct Watch {
-    /// Works out the next message; `None`: the stream has ended.
-    next: Option<ReusableBoxFuture<'static, (Item, Box<Session>)>>,
-}
 
 type Item = Result<v1::WatchResponse, Status>;
 
@@ -81,87 +74,67 @@ enum Way {
     Open(u64),
 }
 
-impl Watch {
-    /// The messages that were asked for first like this.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_ARGUMENT`, naming every field that is not what it should be.
-    pub fn new(
-        relay: Arc<Relay>,
-        first: v1::WatchRequest,
-        requests: Streaming<v1::WatchRequest>,
-        stopping: CancellationToken,
-    ) -> Result<Self, Status> {
-        let opening = parse_watch(first.clone(), &Tenants::All)?;
-        let v1::WatchRequest {
-            session_id,
-            renewal,
-            ..
-        } = &first;
-        let (leases, renewal) = (Leases::new(session_id), renewal.clone());
-        let begins = relay.begin(&first.resume_token);
-        // What is denied now is the authority's to say.
-        let is_new = first.resume_token.is_empty() && first.snapshot;
-        let (way, position, token) = match begins {
-            Some((epoch, at, token)) if !is_new => (Way::Open(epoch), Some(at), token),
-            _ => (Way::Begin, None, String::new()),
-        };
-        let heartbeat = opening.watch.heartbeat;
-        let source = Source {
-            bell: relay.bell.subscribe(),
-            relay: Arc::clone(&relay),
-            way,
-            tenants: opening.watch.tenants,
-            heartbeat,
-            next_heartbeat: Instant::now() + heartbeat,
-            told: position.map_or(Revision::ZERO, |at| at.revision),
-            position,
-            token,
-            request: first,
-            coverage: None,
-            taken: VecDeque::new(),
-        };
-        let session = Box::new(Session {
-            relay,
-            source,
-            leases,
-            is_opened: false,
-            renewal,
-            requests: Some(requests),
-            stopping,
-        });
-        Ok(Self {
-            next: Some(ReusableBoxFuture::new(step(session))),
-        })
-    }
+/// The messages that were asked for first like this.
+///
+/// # Errors
+///
+/// `INVALID_ARGUMENT`, naming every field that is not what it should be.
+pub fn messages(
+    relay: Arc<Relay>,
+    first: v1::WatchRequest,
+    requests: Streaming<v1::WatchRequest>,
+    stopping: CancellationToken,
+) -> Result<Answers<v1::WatchResponse>, Status> {
+    let opening = parse_watch(first.clone(), &Tenants::All)?;
+    let v1::WatchRequest {
+        session_id,
+        renewal,
+        ..
+    } = &first;
+    let (leases, renewal) = (Leases::new(session_id), renewal.clone());
+    let begins = relay.begin(&first.resume_token);
+    // What is denied now is the authority's to say.
+    let is_new = first.resume_token.is_empty() && first.snapshot;
+    let (way, position, token) = match begins {
+        Some((epoch, at, token)) if !is_new => (Way::Open(epoch), Some(at), token),
+        _ => (Way::Begin, None, String::new()),
+    };
+    let heartbeat = opening.watch.heartbeat;
+    let source = Source {
+        bell: relay.bell.subscribe(),
+        relay: Arc::clone(&relay),
+        way,
+        tenants: opening.watch.tenants,
+        heartbeat,
+        next_heartbeat: Instant::now() + heartbeat,
+        told: position.map_or(Revision::ZERO, |at| at.revision),
+        position,
+        token,
+        request: first,
+        coverage: None,
+        taken: VecDeque::new(),
+    };
+    Ok(answers(Session {
+        relay,
+        source,
+        leases,
+        is_opened: false,
+        renewal,
+        requests: Some(requests),
+        stopping,
+    }))
 }
 
-impl Stream for Watch {
-    type Item = Item;
+impl Answering for Session {
+    type Item = v1::WatchResponse;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
-        let this = self.get_mut();
-        let Some(next) = &mut this.next else {
-            return Poll::Ready(None);
-        };
-        let (item, session) = std::task::ready!(next.poll(context));
-        if item.is_ok() {
-            next.set(step(session));
-        } else {
-            this.next = None;
-        }
-        Poll::Ready(Some(item))
+    async fn next(&mut self) -> Option<Item> {
+        Some(self.message().await)
     }
-}
-
-async fn step(mut session: Box<Session>) -> (Item, Box<Session>) {
-    let item = session.next().await;
-    (item, session)
 }
 
 impl Session {
-    async fn next(&mut self) -> Item {
+    async fn message(&mut self) -> Item {
         loop {
             if self.is_opened
                 && let Some(renewal) = self.renewal.take()
