@@ -209,6 +209,8 @@ pub trait View {
     fn callers(&self) -> Vec<Known>;
     /// Every credential of an owner that is of a profile, of whatever version.
     fn of_owner(&self, owner: &OwnerRef, profile: &ProfileFamily) -> Vec<Known>;
+    /// Whether an owner has a credential that is not revoked and can be shown again.
+    fn shows_any(&self, owner: &OwnerRef) -> bool;
     /// How many credentials of a tenant are not revoked.
     fn count_of_tenant(&self, tenant: &Tenant) -> u64;
     /// The same of an owner.

@@ -154,6 +154,23 @@ impl<T> From<Versioned<T>> for KnownRecord<T> {
     }
 }
 
+/// The credentials of an owner that are not revoked.
+fn live_of_owner(index: Reader<'_>, owner: &OwnerRef) -> Vec<Arc<Entry>> {
+    let (directory, names) = (index.directory(), index.names());
+    let number = directory
+        .tenant(owner.tenant.as_str(), names)
+        .and_then(|tenant| directory.owner(tenant, owner.name.as_str(), names));
+    let Some(number) = number else {
+        return Vec::new();
+    };
+    let ids: Vec<_> =
+        index.listing(|listing| following(listing.of_owner(number), CredentialId::MIN).collect());
+    let found = ids.into_iter().filter_map(|id| index.credential(id));
+    found
+        .filter(|entry| entry.standing() != State::Revoked)
+        .collect()
+}
+
 impl View for Overlay<'_> {
     fn credential(&self, id: CredentialId) -> Option<Known> {
         if let Some(written) = self.credentials.get(&id) {
@@ -188,29 +205,31 @@ impl View for Overlay<'_> {
     fn of_owner(&self, owner: &OwnerRef, profile: &ProfileFamily) -> Vec<Known> {
         let committed = self.read(|index| {
             let (directory, names) = (index.directory(), index.names());
-            let number = directory
-                .tenant(owner.tenant.as_str(), names)
-                .and_then(|tenant| directory.owner(tenant, owner.name.as_str(), names));
             let family = directory.family(profile.scope.as_str(), profile.name.as_str(), names);
-            let (Some(number), Some(family)) = (number, family) else {
-                return Vec::new();
-            };
-            let ids: Vec<_> = index.listing(|listing| {
-                following(listing.of_owner(number), CredentialId::MIN).collect()
-            });
-            let found = ids.into_iter().filter_map(|id| index.credential(id));
-            found
-                .filter(|entry| {
-                    entry.standing() != State::Revoked
-                        && directory.family_of(entry.profile()) == family
-                })
-                .collect()
+            let mut live = live_of_owner(index, owner);
+            live.retain(|entry| Some(directory.family_of(entry.profile())) == family);
+            live
         });
         self.with_pending(&committed, |credential| {
             credential.tenant == owner.tenant
                 && credential.owner == owner.name
                 && credential.profile.family == *profile
         })
+    }
+
+    fn shows_any(&self, owner: &OwnerRef) -> bool {
+        let committed = self.read(|index| {
+            let live = live_of_owner(index, owner);
+            live.iter().any(|entry| entry.sealed().is_some())
+        });
+        let mut pending = self.credentials.values();
+        committed
+            || pending.any(|one| {
+                one.tenant == owner.tenant
+                    && one.owner == owner.name
+                    && one.standing() != State::Revoked
+                    && one.sealed.is_some()
+            })
     }
 
     fn count_of_tenant(&self, tenant: &Tenant) -> u64 {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::directory::{DirectoryChange, Permissions, RoleRecord};
+use super::directory::{DirectoryChange, OwnerRef, Permissions, RoleRecord};
 use super::names::{InvalidText, PrincipalName, Role, Tenant};
 use super::permission::{CreddGrant, Grant, Permission, PermissionSet, covers};
 
@@ -211,6 +211,8 @@ pub struct Rights {
     pub held: Vec<Held>,
     /// As an owner: what the owner's roles permit in its tenant.
     pub own: Vec<(Tenant, Arc<RoleRecord>)>,
+    /// The owners that they are.
+    pub owners: Vec<OwnerRef>,
 }
 
 /// A right that is given.
@@ -220,6 +222,8 @@ pub enum Given {
     Credd(Reach, CreddGrant),
     /// Permissions of a tenant's own services.
     Tenant(Tenant, Grant),
+    /// A permission on what is an owner's, as that owner.
+    Owner(OwnerRef, Permission),
 }
 
 impl fmt::Display for Given {
@@ -228,6 +232,13 @@ impl fmt::Display for Given {
             Self::Credd(Reach::All, grant) => write!(f, "`{grant}` on all tenants"),
             Self::Credd(reach, grant) => write!(f, "`{grant}` on the tenant {reach}"),
             Self::Tenant(tenant, grant) => write!(f, "`{grant}` in the tenant {tenant}"),
+            Self::Owner(OwnerRef { tenant, name }, permission) => {
+                let permission = permission.name();
+                write!(
+                    f,
+                    "`{permission}` on what the owner {name} of the tenant {tenant} has"
+                )
+            }
         }
     }
 }
@@ -252,6 +263,13 @@ impl Rights {
                 gives_any
                     || own.any(|(_, role)| tenant_grants(role).iter().any(|own| covers(own, grant)))
             }
+            Given::Owner(owner, permission) => {
+                let mut held = self.held.iter();
+                self.owners.contains(owner)
+                    || held.any(|held| {
+                        held.reach.has(owner.tenant.as_str()) && held.permissions.has(*permission)
+                    })
+            }
         }
     }
 }
@@ -260,7 +278,7 @@ impl Rights {
 mod tests {
     use super::*;
     use crate::domain::directory::DirectoryAction;
-    use crate::domain::names::{Description, Principal, Reason};
+    use crate::domain::names::{Description, Owner, Principal, Reason};
     use crate::domain::time::Timestamp;
 
     fn tenant(name: &str) -> Tenant {
@@ -349,7 +367,7 @@ mod tests {
                 held("acme", &["credd.credentials.*", "credd.verify"]),
                 held("*", &["credd.watch"]),
             ],
-            own: Vec::new(),
+            ..Rights::default()
         };
         for (given, covered) in [
             (credd("acme", "credd.credentials.issue"), true),
@@ -372,16 +390,42 @@ mod tests {
         let owner = Rights {
             held: vec![held("acme", &["credd.owners.put"])],
             own: vec![(tenant("acme"), record(Permissions::Tenant(grants.to_vec())))],
+            ..Rights::default()
         };
         assert!(owner.cover(&in_tenant("acme", "feeds:read")));
         assert!(!owner.cover(&in_tenant("acme", "*:read")));
         assert!(!owner.cover(&in_tenant("other", "feeds:read")));
         let giver = Rights {
             held: vec![held("acme", &["credd.permissions.give"])],
-            own: Vec::new(),
+            ..Rights::default()
         };
         assert!(giver.cover(&in_tenant("acme", "*:*")));
         assert!(!giver.cover(&in_tenant("other", "feeds:read")));
         assert!(!giver.cover(&credd("acme", "credd.verify")));
+    }
+
+    #[test]
+    fn what_an_owner_may_is_given_by_the_owner_and_by_who_may_do_it_in_the_tenant() {
+        let jo = |of: &str| OwnerRef {
+            tenant: tenant(of),
+            name: Owner::parse("jo").unwrap(),
+        };
+        let owner = Rights {
+            owners: vec![jo("acme")],
+            ..Rights::default()
+        };
+        let clerk = Rights {
+            held: vec![held("acme", &["credd.credentials.rotate"])],
+            ..Rights::default()
+        };
+        for (tenant, permission, of_owner, of_clerk) in [
+            ("acme", Permission::Rotate, true, true),
+            ("acme", Permission::Reveal, true, false),
+            ("other", Permission::Rotate, false, false),
+        ] {
+            let given = Given::Owner(jo(tenant), permission);
+            let covered = (owner.cover(&given), clerk.cover(&given));
+            assert_eq!(covered, (of_owner, of_clerk), "{given}");
+        }
     }
 }

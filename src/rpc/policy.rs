@@ -98,7 +98,7 @@ pub fn access(path: &str) -> Option<Access> {
 pub fn load(path: &str) -> Load {
     match path.rsplit_once('/').map_or("", |(_, rpc)| rpc) {
         "Verify" => Load::Verdict,
-        "VerifyStream" | "Watch" | "ListEvents" | "Backup" => Load::Stream,
+        "VerifyStream" | "Watch" | "ListEvents" | "Backup" | "ServerReflectionInfo" => Load::Stream,
         // They read all of the log, and wait for each other.
         "VerifyChain" | "EraseEvents" => Load::Reading,
         rpc if rpc.starts_with("List") => Load::Reading,
@@ -108,6 +108,8 @@ pub fn load(path: &str) -> Load {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use prost::Message as _;
 
     use super::*;
@@ -119,6 +121,7 @@ mod tests {
         let set =
             prost_types::FileDescriptorSet::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap();
         let mut rpcs = 0;
+        let mut of_owners = BTreeSet::new();
         for file in &set.file {
             for service in &file.service {
                 for method in &service.method {
@@ -128,11 +131,16 @@ mod tests {
                         access.is_some_and(|access| access != Access::Open),
                         "{path}"
                     );
+                    if let Some(Access::OwnerOr(permission)) = access {
+                        of_owners.insert(permission);
+                    }
                     rpcs += 1;
                 }
             }
         }
         assert_eq!(rpcs, 48);
+        // What who is made an owner is given.
+        assert_eq!(of_owners, BTreeSet::from(Permission::OF_OWNERS));
         for service in [
             "CredentialService",
             "VerificationService",

@@ -14,7 +14,7 @@ use crate::caller::Caller;
 use crate::calls::{Held, issue_request, put_role, reason};
 use crate::clocked::{Clocked, Disk};
 use crate::requests::keys;
-use crate::rights::{Everybody, Right, Rights, may_give};
+use crate::rights::{Everybody, Right, Rights, is_of_new_secret, may_give};
 use crate::signer::now;
 use crate::state::Everything;
 use crate::support::channel;
@@ -228,7 +228,8 @@ impl Round {
         for (name, after) in &self.everybody {
             let none = Rights::new();
             let earlier = before.get(name).unwrap_or(&none);
-            for right in after.difference(earlier) {
+            let gained = after.difference(earlier);
+            for right in gained.filter(|right| !is_of_new_secret(&before, right)) {
                 gave = true;
                 assert!(
                     may(right),

@@ -6,7 +6,7 @@ use prost::Message as _;
 use tonic::{Code, Status};
 
 use crate::caller::{Caller, ON_BEHALF_OF};
-use crate::calls::{fields, put_role, reason};
+use crate::calls::{Held, fields, issue, issue_request, put_owner, put_role, reason};
 use crate::requests::Names;
 use crate::signer::principal;
 use crate::support::raw::rpcs;
@@ -232,7 +232,7 @@ async fn nobody_calls_in_the_name_of_who_is_disabled() {
         principals: vec!["credd:ursula".to_owned()],
         ..Default::default()
     };
-    crate::calls::put_owner(&world.admin, spare).await;
+    put_owner(&world.admin, spare).await;
     let theirs = world.issue("acme", &names.spare_owner).await;
     let lock = "CredentialService/Lock";
     let ursula = portal.clone().on_behalf_of("credd:ursula");
@@ -354,4 +354,66 @@ async fn in_whose_name_is_said_once_and_well_by_who_may() {
     }
     drop((all, portal, nobody, twice));
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_made_an_owner_is_given_what_an_owner_may_do() {
+    let world = World::start().await;
+    let admin = &world.admin;
+    let kept = issue(admin, "acme", "keeper", "misp").await;
+    let owner = |name: &str| v1::PutOwnerRequest {
+        tenant: "acme".to_owned(),
+        name: name.to_owned(),
+        principals: vec!["credd:mallory".to_owned()],
+        ..Default::default()
+    };
+    let refusal = |refused: Result<(), Status>| refused.unwrap_err().message().to_owned();
+
+    // By the right to put owners alone nobody is made one.
+    put_role(admin, "credd", "clerk", &["credd.owners.put"]).await;
+    admin.bind("credd:mallory", "clerk", "acme").await;
+    let mallory = world.bearer("mallory", "mallory").await;
+    let mut directory = mallory.directory();
+    let put = directory.put_owner(owner("new")).await.map(|_| ());
+    let refused = refusal(put);
+    assert!(refused.contains("credd.credentials.issue"), "{refused}");
+
+    // An administrator sees no secret again, and gives nobody the right to, itself
+    // among them, by an owner that has one; by another it does.
+    admin.bind("credd:mallory", "administrator", "acme").await;
+    let put = directory.put_owner(owner("keeper")).await.map(|_| ());
+    let refused = refusal(put);
+    assert!(refused.contains("credd.credentials.reveal"), "{refused}");
+    directory.put_owner(owner("new")).await.unwrap();
+
+    // Nor by a secret of whom the owner is known as.
+    let put = v1::PutOwnerRequest {
+        principals: vec!["credd:keeper-login".to_owned()],
+        ..owner("keeper")
+    };
+    put_owner(admin, put).await;
+    admin.bind("credd:mallory", "administrator", "credd").await;
+    let login = issue_request("credd", "keeper-login", "api-token");
+    let issued = mallory.credentials().issue(login.clone()).await;
+    let refused = refusal(issued.map(|_| ()));
+    assert!(refused.contains("credd.credentials.reveal"), "{refused}");
+
+    // Who may reveal may give it, and that is what they are given.
+    let issued = admin.issue(login).await.unwrap();
+    let token = Held::of(issued.credential.as_ref(), issued.secret).secret();
+    let keeper = world.nobody("the keeper").bearing(&token);
+    assert_eq!(reveal(&keeper, &kept.id).await.unwrap(), kept.secret());
+    assert!(reveal(&mallory, &kept.id).await.is_err());
+    drop((keeper, mallory, directory));
+    world.stop().await;
+}
+
+/// The secret of a credential that is shown again.
+async fn reveal(caller: &Caller, id: &str) -> Result<String, Status> {
+    let request = v1::RevealRequest {
+        credential_id: id.to_owned(),
+        reason: "a test".to_owned(),
+    };
+    let shown = caller.credentials().reveal(request).await?.into_inner();
+    Ok(Held::of(shown.credential.as_ref(), shown.secret).secret())
 }

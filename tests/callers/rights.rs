@@ -23,11 +23,43 @@ pub(crate) type Rights = BTreeSet<Right>;
 /// credential and their number.
 pub(crate) type Everybody = BTreeMap<String, Rights>;
 
-/// Whether somebody may give a right: it is theirs, or they may give any of that
-/// tenant's.
+/// What an owner may do with what is the owner's, but for seeing secrets again.
+const AS_OWNER: [&str; 9] = [
+    "credd.credentials.issue",
+    "credd.credentials.read",
+    "credd.credentials.update",
+    "credd.credentials.rotate",
+    "credd.credentials.lock",
+    "credd.credentials.revoke",
+    "credd.credentials.report-leak",
+    "credd.owners.put",
+    "credd.owners.read",
+];
+
+/// Whether somebody may give a right: it is theirs, there or in the whole tenant, or
+/// they may give any of that tenant's.
 pub(crate) fn may_give(own: &Rights, right: &Right) -> bool {
     let gives_any = (right.0.clone(), Permission::GiveAny.name().to_owned());
-    own.contains(right) || (!right.1.starts_with("credd.") && own.contains(&gives_any))
+    let (tenant, _) = right.0.split_once('/').unwrap_or((&right.0, ""));
+    own.contains(right)
+        || own.contains(&(tenant.to_owned(), right.1.clone()))
+        || (!right.1.starts_with("credd.") && own.contains(&gives_any))
+}
+
+/// The name of the secret that a credential has now.
+fn secret(credential: &v1::Credential) -> String {
+    let secrets = credential.secrets.iter();
+    let number = secrets.map(|secret| secret.generation).max().unwrap();
+    format!("{} {number}", credential.id)
+}
+
+/// Whether it is a right to see a secret again that nobody had before: who made it has
+/// it anyway.
+pub(crate) fn is_of_new_secret(before: &Everybody, (place, _): &Right) -> bool {
+    let mut parts = place.splitn(3, '/').skip(2);
+    parts
+        .next()
+        .is_some_and(|secret| !before.contains_key(secret))
 }
 
 impl Everything {
@@ -39,10 +71,7 @@ impl Everything {
             .collect();
         for credential in &self.credentials {
             if credential.state() != v1::CredentialState::Revoked {
-                let secrets = credential.secrets.iter();
-                let number = secrets.map(|secret| secret.generation).max().unwrap();
-                let name = format!("{} {number}", credential.id);
-                all.insert(name, self.of_credential(credential));
+                all.insert(secret(credential), self.of_credential(credential));
             }
         }
         all
@@ -76,6 +105,7 @@ impl Everything {
             let owners: Vec<_> = self.owners.iter().filter(of).collect();
             for owner in owners {
                 all.extend(self.of_owner(owner, &[]));
+                all.extend(self.as_owner(owner));
                 let caller = format!("credd:{}", owner.name);
                 if owner.tenant == "credd" && !known.contains(&caller) {
                     all.extend(self.on_credd(&caller, &[]));
@@ -103,6 +133,22 @@ impl Everything {
             }
         }
         all
+    }
+
+    /// What an owner may do with what is the owner's: also to see each secret again
+    /// that is kept for that.
+    fn as_owner(&self, owner: &v1::Owner) -> Rights {
+        let v1::Owner { tenant, name, .. } = owner;
+        let place = format!("{tenant}/{name}");
+        let always = AS_OWNER.iter();
+        let always = always.map(|right| (place.clone(), (*right).to_owned()));
+        let kept = self.credentials.iter().filter(|one| {
+            let is_theirs = one.tenant == *tenant && one.owner == *name;
+            is_theirs && one.viewable && one.state() != v1::CredentialState::Revoked
+        });
+        let reveal = "credd.credentials.reveal";
+        let kept = kept.map(|one| (format!("{place}/{}", secret(one)), reveal.to_owned()));
+        always.chain(kept).collect()
     }
 
     fn of_owner(&self, owner: &v1::Owner, named: &[String]) -> Rights {

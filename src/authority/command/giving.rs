@@ -84,8 +84,8 @@ fn rights_of_principal(
 }
 
 /// What a principal has through itself and through those owners that count, of its
-/// roles on credd those that `narrowed_to` lets through. Who is an owner of credd's own tenant can give its credentials new
-/// secrets, and so has all that the owner has.
+/// roles on credd those that `narrowed_to` lets through. Who is an owner of credd's own
+/// tenant can give its credentials new secrets, and so has all that the owner has.
 fn rights_through(
     view: &dyn View,
     principal: &Principal,
@@ -105,6 +105,7 @@ fn rights_through(
         }
         let owners = view.owners_of(&principal).into_iter();
         for owner in owners.filter(|owner| counts(owner)) {
+            rights.owners.push(owner.clone());
             if owner.tenant.is_credd() {
                 let other = Principal::credd(&owner.name);
                 if !known.contains(&other) {
@@ -128,15 +129,26 @@ fn roles_of(view: &dyn View, owner: &OwnerRef) -> Vec<(Tenant, Arc<RoleRecord>)>
         .collect()
 }
 
+/// What who is an owner may do with what is the owner's: see a secret again, if there is
+/// one to see.
+fn as_owner<'a>(view: &dyn View, owner: &'a OwnerRef) -> impl Iterator<Item = Given> + use<'a> {
+    let shows_any = view.shows_any(owner);
+    let all = Permission::OF_OWNERS.into_iter();
+    all.filter(move |permission| *permission != Permission::Reveal || shows_any)
+        .map(|permission| Given::Owner(owner.clone(), permission))
+}
+
 /// All of somebody's rights.
-fn all_of(rights: &Rights) -> Vec<Given> {
+fn all_of(view: &dyn View, rights: &Rights) -> Vec<Given> {
     let held = rights.held.iter();
     let held = held.flat_map(|held| on_credd(&held.reach, &held.record));
     let own = rights.own.iter().flat_map(|(tenant, role)| {
         let grants = tenant_grants(role).iter();
         grants.map(|grant| Given::Tenant(tenant.clone(), grant.clone()))
     });
-    held.chain(own).collect()
+    let owners = rights.owners.iter();
+    let as_owners = owners.flat_map(|owner| as_owner(view, owner));
+    held.chain(own).chain(as_owners).collect()
 }
 
 /// What a record gives that the one before it did not.
@@ -195,7 +207,7 @@ fn given_by_secret(view: &dyn View, credential: &Credential) -> Vec<Given> {
     if tenant.is_credd() {
         let principal = Principal::credd(&credential.owner);
         let narrowed_to = |role: &Role| names(credential, role);
-        return all_of(&rights_of_principal(view, &principal, narrowed_to));
+        return all_of(view, &rights_of_principal(view, &principal, narrowed_to));
     }
     let owner = OwnerRef {
         tenant: tenant.clone(),
@@ -222,16 +234,15 @@ fn given_by_owner(view: &dyn View, owner: &OwnerRef, after: &OwnerRecord) -> Vec
     let is_new = |role: &&Role| before.is_none_or(|before| !before.roles.contains(role));
     let roles = after.roles.iter().filter(|role| is_joined || is_new(role));
     let in_tenant = roles.flat_map(|role| in_tenant(view, &owner.tenant, role));
-    let through_it = if is_joined && owner.tenant.is_credd() {
-        all_of(&rights_of_principal(
-            view,
-            &Principal::credd(&owner.name),
-            |_| true,
-        ))
-    } else {
-        Vec::new()
-    };
-    in_tenant.chain(through_it).collect()
+    let mut given: Vec<_> = in_tenant.collect();
+    if is_joined {
+        given.extend(as_owner(view, owner));
+    }
+    if is_joined && owner.tenant.is_credd() {
+        let through_it = rights_of_principal(view, &Principal::credd(&owner.name), |_| true);
+        given.extend(all_of(view, &through_it));
+    }
+    given
 }
 
 fn given_by_role(view: &dyn View, role: &RoleRef, after: &RoleRecord) -> Vec<Given> {

@@ -103,6 +103,22 @@ permissions! {
     Watch = "credd.watch",
 }
 
+impl Permission {
+    /// What an owner may do with what is the owner's, without a role.
+    pub const OF_OWNERS: [Self; 10] = [
+        Self::Issue,
+        Self::Read,
+        Self::Update,
+        Self::Rotate,
+        Self::Reveal,
+        Self::Lock,
+        Self::Revoke,
+        Self::ReportLeak,
+        Self::PutOwners,
+        Self::ReadOwners,
+    ];
+}
+
 /// A set of permissions that guard credd.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PermissionSet(u64);

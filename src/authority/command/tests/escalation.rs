@@ -67,6 +67,26 @@ fn of_owner(world: &World, owner: &OwnerRef, named: impl Fn(&Role) -> bool) -> A
         .collect()
 }
 
+/// What an owner may do with what is the owner's. Nothing here can be shown again.
+fn as_owner(owner: &OwnerRef) -> All {
+    let own = |name: &&str| {
+        let place = format!("{}/{}", owner.tenant, owner.name);
+        (place, format!("credd.{name}"))
+    };
+    let all = [
+        "credentials.issue",
+        "credentials.read",
+        "credentials.update",
+        "credentials.rotate",
+        "credentials.lock",
+        "credentials.revoke",
+        "credentials.report-leak",
+        "owners.put",
+        "owners.read",
+    ];
+    all.iter().map(own).collect()
+}
+
 /// What a principal has, or will have once owners are enabled again.
 fn of_principal(world: &World, principal: &str, named: impl Fn(&Role) -> bool) -> All {
     through(world, principal, named, |_| true)
@@ -97,6 +117,7 @@ fn through(
         let owners = world.owners_of(&known[at]).into_iter();
         for owner in owners.filter(|owner| counts(owner)) {
             all.extend(of_owner(world, &owner, |_| true));
+            all.extend(as_owner(&owner));
             let caller = Principal::credd(&owner.name);
             if owner.tenant.is_credd() && !known.contains(&caller) {
                 all.extend(world.held(&caller).iter().flat_map(on_credd));
@@ -151,11 +172,13 @@ fn caller(principal: &str, credential: Option<CredentialId>) -> Caller {
     }
 }
 
-/// Whether somebody may give a right: it is theirs, or they may give any of that
-/// tenant's.
+/// Whether somebody may give a right: it is theirs, there or in the whole tenant, or
+/// they may give any of that tenant's.
 fn may_give(own: &All, (place, name): &Right) -> bool {
     let gives_any = (place.clone(), Permission::GiveAny.name().to_owned());
+    let (tenant, _) = place.split_once('/').unwrap_or((place, ""));
     own.contains(&(place.clone(), name.clone()))
+        || own.contains(&(tenant.to_owned(), name.clone()))
         || (!name.starts_with("credd.") && own.contains(&gives_any))
 }
 

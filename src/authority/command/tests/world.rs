@@ -277,6 +277,13 @@ impl View for World {
         all.cloned().map(Known::Committed).collect()
     }
 
+    fn shows_any(&self, owner: &OwnerRef) -> bool {
+        let mut all = self.credentials.values().map(|stored| &stored.credential);
+        all.any(|one| {
+            owner_ref_of(one) == *owner && one.state != State::Revoked && one.sealed.is_some()
+        })
+    }
+
     fn count_of_tenant(&self, tenant: &Tenant) -> u64 {
         let all = self.credentials.values().map(|stored| &stored.credential);
         let live = all.filter(|one| one.tenant == *tenant && one.state != State::Revoked);
