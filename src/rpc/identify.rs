@@ -15,9 +15,9 @@ use tonic::body::Body;
 use super::peer::Peer;
 use super::{Shared, status};
 use crate::authority::Authority;
-use crate::authority::caller::{KnownBy, Party};
+use crate::authority::caller::{KnownBy, Party, Trust};
 use crate::authority::entry::Entry;
-use crate::domain::jwt::{JwtCaller, JwtProblem, is_compact};
+use crate::domain::jwt::{JwtProblem, is_compact};
 use crate::domain::names::Principal;
 use crate::domain::time::Timestamp;
 
@@ -27,19 +27,27 @@ pub trait Tokens: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`JwtProblem`]; if it is for want of keys, [`Tokens::caller`] may have
+    /// [`JwtProblem`]; if it is for want of keys, [`Tokens::named`] may have
     /// another answer.
-    fn caller_now(&self, token: &str) -> Result<JwtCaller, JwtProblem>;
+    fn named_now(&self, token: &str) -> Result<Named, JwtProblem>;
 
     /// The same; waits for keys to be fetched, if that is needed.
-    fn caller<'a>(&'a self, token: &'a str) -> Checking<'a>;
+    fn named<'a>(&'a self, token: &'a str) -> Checking<'a>;
+}
 
-    /// Until when such a caller is one.
-    fn good_until(&self, caller: &JwtCaller) -> Timestamp;
+/// Whom a token names.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Who it is.
+    pub principal: Principal,
+    /// Until when the token is good.
+    pub until: Timestamp,
+    /// Whether its key is its issuer's still.
+    pub trust: Trust,
 }
 
 /// A token that is being checked.
-pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<JwtCaller, JwtProblem>> + Send + 'a>>;
+pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<Named, JwtProblem>> + Send + 'a>>;
 
 /// Who calls, and the entry of the credential by which that is known.
 pub(super) type Identified = (Party, Option<Arc<Entry>>);
@@ -71,12 +79,11 @@ pub(super) fn identify(
         return Ok(Identity::Known((party, Some(entry))));
     }
     let tokens = shared.tokens().ok_or_else(status::unauthenticated)?;
-    match tokens.caller_now(token) {
+    match tokens.named_now(token) {
         Err(problem) if problem.is_for_want_of_keys() => Ok(Identity::Awaited(token.to_owned())),
         outcome => {
-            let caller = outcome.map_err(|problem| status::bad_token(&problem))?;
-            let party = of_token(authority, &**tokens, &caller);
-            Ok(Identity::Known((party, None)))
+            let named = outcome.map_err(|problem| status::bad_token(&problem))?;
+            Ok(Identity::Known((of_token(authority, named), None)))
         }
     }
 }
@@ -88,15 +95,21 @@ pub(super) fn identify(
 /// UNAUTHENTICATED.
 pub(super) async fn await_identity(shared: &Shared, token: &str) -> Result<Identified, Status> {
     let tokens = shared.tokens().ok_or_else(status::unauthenticated)?;
-    let caller = tokens.caller(token).await;
-    let caller = caller.map_err(|problem| status::bad_token(&problem))?;
-    let party = of_token(shared.authority()?, &**tokens, &caller);
-    Ok((party, None))
+    let named = tokens.named(token).await;
+    let named = named.map_err(|problem| status::bad_token(&problem))?;
+    Ok((of_token(shared.authority()?, named), None))
 }
 
-fn of_token(authority: &Authority, tokens: &dyn Tokens, caller: &JwtCaller) -> Party {
-    let until = tokens.good_until(caller);
-    authority.party(caller.principal().clone(), KnownBy::Until(until))
+fn of_token(authority: &Authority, named: Named) -> Party {
+    let Named {
+        principal,
+        until,
+        trust,
+    } = named;
+    Party {
+        trust: Some(trust),
+        ..authority.party(principal, KnownBy::Until(until))
+    }
 }
 
 fn of_connection(authority: &Authority, request: &Request<Body>) -> Result<Party, Status> {

@@ -30,9 +30,10 @@ use tokio_util::sync::CancellationToken;
 pub use self::http::{InvalidUrl, JwksUrl};
 use self::issuer::Issuer;
 use super::supervise::Supervisor;
+use crate::authority::caller::Trust;
 use crate::domain::jwt::{IssuerRules, JwtCaller, JwtProblem, Unverified};
 use crate::domain::time::{Clock, Timestamp};
-use crate::rpc::identify::{Checking, Tokens};
+use crate::rpc::identify::{Checking, Named, Tokens};
 
 /// Somebody whose tokens name callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +170,8 @@ impl Issuers {
     /// Starts to fetch the keys: a task for each issuer, until `stopping`.
     pub fn start(&self, supervisor: &mut Supervisor, stopping: &CancellationToken) {
         for issuer in self.issuers.values() {
-            let fetching = Arc::clone(issuer).keep_fresh(stopping.clone());
+            let clock = Arc::clone(&self.clock);
+            let fetching = Arc::clone(issuer).keep_fresh(clock, stopping.clone());
             supervisor.task("issuer keys", async move {
                 fetching.await;
                 Ok(())
@@ -184,6 +186,10 @@ impl Issuers {
     ///
     /// [`JwtProblem`] says what keeps the token from being believed.
     pub async fn caller(&self, token: &str) -> Result<JwtCaller, JwtProblem> {
+        self.check(token).await.map(|(caller, _)| caller)
+    }
+
+    async fn check(&self, token: &str) -> Result<(JwtCaller, Trust), JwtProblem> {
         let (token, issuer) = self.issuer_of(token)?;
         match issuer.check(&token, self.clock.now()) {
             Err(problem) if problem.is_for_want_of_keys() => {
@@ -202,8 +208,29 @@ impl Issuers {
     ///
     /// [`JwtProblem`] says what keeps the token from being believed.
     pub fn caller_now(&self, token: &str) -> Result<JwtCaller, JwtProblem> {
+        self.check_now(token).map(|(caller, _)| caller)
+    }
+
+    fn check_now(&self, token: &str) -> Result<(JwtCaller, Trust), JwtProblem> {
         let (token, issuer) = self.issuer_of(token)?;
         issuer.check(&token, self.clock.now())
+    }
+
+    /// Until when such a caller is one, while the key of its token is its issuer's.
+    #[must_use]
+    pub fn good_until(&self, caller: &JwtCaller) -> Timestamp {
+        let issuer = self.issuers.get(caller.issuer());
+        issuer.map_or(caller.expires_at(), |issuer| {
+            caller.good_until(issuer.rules())
+        })
+    }
+
+    fn named(&self, (caller, trust): (JwtCaller, Trust)) -> Named {
+        Named {
+            until: self.good_until(&caller),
+            principal: caller.principal().clone(),
+            trust,
+        }
     }
 
     /// What there is to say of each issuer, in no order.
@@ -220,19 +247,12 @@ impl Issuers {
 }
 
 impl Tokens for Issuers {
-    fn caller_now(&self, token: &str) -> Result<JwtCaller, JwtProblem> {
-        self.caller_now(token)
+    fn named_now(&self, token: &str) -> Result<Named, JwtProblem> {
+        self.check_now(token).map(|checked| self.named(checked))
     }
 
-    fn caller<'a>(&'a self, token: &'a str) -> Checking<'a> {
-        Box::pin(self.caller(token))
-    }
-
-    fn good_until(&self, caller: &JwtCaller) -> Timestamp {
-        let issuer = self.issuers.get(caller.issuer());
-        issuer.map_or(caller.expires_at(), |issuer| {
-            caller.good_until(issuer.rules())
-        })
+    fn named<'a>(&'a self, token: &'a str) -> Checking<'a> {
+        Box::pin(async { self.check(token).await.map(|checked| self.named(checked)) })
     }
 }
 

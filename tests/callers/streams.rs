@@ -13,7 +13,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::caller::Caller;
 use crate::calls::{Held, number, put_role, rotate, rotate_request};
 use crate::pki::{Authority, Wanted, uri};
-use crate::signer::{now, principal};
+use crate::signer::{Signer, now, principal};
 use crate::support::{soon, until};
 use crate::world::World;
 
@@ -367,6 +367,25 @@ async fn the_streams_of_who_is_known_for_a_time_end_with_it() {
         let lost_at = revision(&world).await;
         streams.end(&world, lost_at).await;
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_streams_of_a_token_end_with_the_key_that_it_was_signed_with() {
+    let world = World::start().await;
+    world
+        .admin
+        .bind(&principal("jane"), "verifier", "acme")
+        .await;
+    let jane = world.nobody("a token");
+    let jane = jane.bearing(&world.signer.token("jane", 3600));
+    let streams = Streams::start(&world, jane).await;
+    // Its issuer shows another from now on.
+    Signer::new().publish(&world.keys());
+    let (caller, held) = (streams.caller.clone(), streams.held.clone());
+    until("the key to be dropped", || is_refused(&caller, &held)).await;
+    let lost_at = revision(&world).await;
+    streams.end(&world, lost_at).await;
     world.stop().await;
 }
 

@@ -1,6 +1,8 @@
 //! A server with two tenants that are alike, and callers of every kind.
 
 use std::cell::Cell;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use credd::proto::v1;
 use credd::server::tls::TlsSettings;
@@ -45,7 +47,9 @@ impl World {
             require_client_certificate: false,
             ..pki.settings()
         };
-        let issuer = signer.publish(&pki.volume.path("jwks.json"));
+        let mut issuer = signer.publish(&pki.volume.path("jwks.json"));
+        // As often as may be.
+        issuer.refresh = Duration::from_secs(10);
         let server = TlsServer::start_with(settings, |mut config| {
             config.jwt_issuers.push(issuer);
             config
@@ -91,6 +95,11 @@ impl World {
             }
         })
         .await;
+    }
+
+    /// Where the keys are of who signs tokens.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.pki.volume.path("jwks.json")
     }
 
     pub(crate) async fn stop(self) {

@@ -8,6 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::algorithm::Algorithm;
+use super::key::Key;
 use super::key_set::KeySet;
 use super::problem::{Claim, JwtProblem, Part};
 use super::rules::IssuerRules;
@@ -173,7 +174,7 @@ impl<'a> Unverified<'a> {
         if !rules.allows(self.algorithm) {
             return Err(JwtProblem::AlgorithmNotAllowed(self.algorithm));
         }
-        let key = keys.find(self.key_id.as_deref(), self.algorithm)?;
+        let key = self.key(keys)?;
         if !key.verifies(self.algorithm, self.signed, &self.signature) {
             return Err(JwtProblem::Signature);
         }
@@ -193,6 +194,15 @@ impl<'a> Unverified<'a> {
             }
         }
         Ok(caller)
+    }
+
+    /// The key that it says it was signed with.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeySet::find`].
+    pub fn key<'k>(&self, keys: &'k KeySet) -> Result<&'k Key, JwtProblem> {
+        keys.find(self.key_id.as_deref(), self.algorithm)
     }
 
     /// RFC 7519 section 4.1.3: one text, or several.

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::fetch::{FetchError, fetch};
 use super::{IssuerSettings, IssuerStatus, Limits};
-use crate::domain::jwt::{IssuerRules, JwtCaller, JwtProblem, KeySet, Unverified};
-use crate::domain::time::Timestamp;
+use crate::authority::caller::Trust;
+use crate::domain::jwt::{IssuerRules, JwtCaller, JwtProblem, Key, KeySet, Unverified};
+use crate::domain::time::{Clock, Timestamp};
 
 /// An issuer.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub(super) struct Issuer {
 #[derive(Debug)]
 struct Known {
     keys: KeySet,
+    /// Whether they are the issuer's still, in their order: asked by who is known by a
+    /// token for longer than one call.
+    trusts: Vec<Trust>,
     /// When the fetch began: they are at least as fresh.
     since: Instant,
 }
@@ -63,18 +67,22 @@ impl Issuer {
         &self.settings.rules
     }
 
-    /// Holds a token against the rules and the keys that are known.
+    /// Holds a token against the rules and the keys that are known: who presents it,
+    /// and whether its key is the issuer's still.
     pub(super) fn check(
         &self,
         token: &Unverified<'_>,
         now: Timestamp,
-    ) -> Result<JwtCaller, JwtProblem> {
+    ) -> Result<(JwtCaller, Trust), JwtProblem> {
         let known = self.known.load();
         let known = known.as_ref().ok_or(JwtProblem::NoKeys)?;
         if known.since.elapsed() >= self.limits.max_age {
             return Err(JwtProblem::NoKeys);
         }
-        token.check(self.rules(), &known.keys, now)
+        let caller = token.check(self.rules(), &known.keys, now)?;
+        let key = token.key(&known.keys)?;
+        let trust = known.trust_in(key).ok_or(JwtProblem::UnknownKey)?;
+        Ok((caller, trust.clone()))
     }
 
     /// Waits until the fetch that goes on has ended, or the one that this asks for;
@@ -102,10 +110,14 @@ impl Issuer {
     }
 
     /// Fetches the keys, again and again, until `stopping`.
-    pub(super) async fn keep_fresh(self: Arc<Self>, stopping: CancellationToken) {
+    pub(super) async fn keep_fresh(
+        self: Arc<Self>,
+        clock: Arc<dyn Clock>,
+        stopping: CancellationToken,
+    ) {
         let mut pace = Pace::new(&self.settings, &self.limits);
         let mut progress = self.progress.subscribe();
-        while let Some(outcome) = stopping.run_until_cancelled(self.fetch()).await {
+        while let Some(outcome) = stopping.run_until_cancelled(self.fetch(&*clock)).await {
             self.tell(&outcome, pace.is_failing);
             let pause = pace.after(outcome.is_ok());
             tokio::select! {
@@ -129,8 +141,8 @@ impl Issuer {
     }
 
     /// Fetches the keys once; returns those that are new.
-    async fn fetch(&self) -> Result<Option<Arc<Known>>, FetchError> {
-        let since = Instant::now();
+    async fn fetch(&self, clock: &dyn Clock) -> Result<Option<Arc<Known>>, FetchError> {
+        let (since, begun_at) = (Instant::now(), clock.now());
         self.progress.send_modify(|progress| {
             progress.wanted = false;
             progress.began = Some(since);
@@ -141,9 +153,26 @@ impl Issuer {
             Err(_) => Err(FetchError::TooSlow(self.limits.fetch_time)),
         };
         let outcome = outcome.map(|keys| {
-            let new = Arc::new(Known { keys, since });
+            let trust_in = |key| {
+                let known = self.known.load();
+                let trust = known.as_ref().and_then(|known| known.trust_in(key));
+                trust.cloned().unwrap_or_default()
+            };
+            let trusts: Vec<_> = keys.keys().iter().map(trust_in).collect();
+            let until = begun_at.checked_add(self.limits.max_age);
+            for trust in &trusts {
+                trust.set(Some(until.unwrap_or(Timestamp::MAX)));
+            }
+            let new = Arc::new(Known {
+                keys,
+                trusts,
+                since,
+            });
             let old = self.known.swap(Some(Arc::clone(&new)));
-            let is_same = old.is_some_and(|old| old.keys == new.keys);
+            let is_same = old.is_some_and(|old| {
+                old.trust_no_other_than(&new);
+                old.keys == new.keys
+            });
             (!is_same).then_some(new)
         });
         let count = if outcome.is_ok() {
@@ -182,6 +211,24 @@ impl Issuer {
                     %error,
                     "the keys of an issuer can't be fetched: those that are known stay for a while"
                 );
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Whether a key is the issuer's still; `None`: it is none of these.
+    fn trust_in(&self, key: &Key) -> Option<&Trust> {
+        let at = self.keys.keys().iter().position(|known| known == key)?;
+        self.trusts.get(at)
+    }
+
+    /// Says of those of these keys that are not among others that they are the issuer's
+    /// no more.
+    fn trust_no_other_than(&self, others: &Self) {
+        for (key, trust) in self.keys.keys().iter().zip(&self.trusts) {
+            if others.trust_in(key).is_none() {
+                trust.set(None);
             }
         }
     }

@@ -1,7 +1,6 @@
 mod http;
 mod keeping;
 
-use crate::rpc::identify::Tokens as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
