@@ -19,7 +19,7 @@ mod verifier;
 pub use chain::{ChainNumber, Entry, Hash, Head, NotAHash, Payload, SALT_BYTES};
 pub use event::{
     ADDRESS_BYTES, DETAILS_BYTES, Event, KnownBy, MOST_CREDENTIALS, MOST_ERASED, OK,
-    REQUEST_ID_BYTES, RETIRED_SECRET, Subject, USES, bounded, redacted,
+    REQUEST_ID_BYTES, RETIRED_SECRET, Subject, USES, bounded, holds_secret, redacted,
 };
 pub use filter::{Filter, Named};
 pub use verifier::{Broken, Flaw, Verified, Verifier};

@@ -258,6 +258,7 @@ fn profile_name(text: &str) -> Result<(), InvalidText> {
 }
 
 fn display_name(text: &str) -> Result<(), InvalidText> {
+    no_secret(text)?;
     require(
         text.is_empty() || is_plain(text, 128),
         "must be at most 128 characters without control characters and without space at either end",
@@ -265,6 +266,7 @@ fn display_name(text: &str) -> Result<(), InvalidText> {
 }
 
 fn group(text: &str) -> Result<(), InvalidText> {
+    no_secret(text)?;
     require(
         is_plain(text, 64),
         "must be 1 to 64 characters without control characters and without space at either end",
@@ -288,12 +290,15 @@ fn principal_name(text: &str) -> Result<(), InvalidText> {
         || text
             .split_once('#')
             .is_some_and(|(issuer, subject)| issuer.len() > "jwt:".len() && !subject.is_empty());
+    // As certificates name it: it would be nobody's otherwise.
+    let is_lower = !text.starts_with("dns:") || !text.bytes().any(|byte| byte.is_ascii_uppercase());
     require(
         has_form
             && names_subject
+            && is_lower
             && text.len() <= 256
             && text.bytes().all(|byte| byte.is_ascii_graphic()),
-        "must be `credd:OWNER`, `jwt:ISSUER#SUBJECT`, `spiffe://...` or `dns:NAME` of at most 256 visible ASCII characters",
+        "must be `credd:OWNER`, `jwt:ISSUER#SUBJECT`, `spiffe://...` or, in lower case, `dns:name` of at most 256 visible ASCII characters",
     )
 }
 
@@ -310,6 +315,7 @@ fn attribute_key(text: &str) -> Result<(), InvalidText> {
 }
 
 fn attribute_value(text: &str) -> Result<(), InvalidText> {
+    no_secret(text)?;
     require(
         text.len() <= 256 && !text.chars().any(char::is_control),
         "must be at most 256 bytes of UTF-8 without control characters",
@@ -339,6 +345,7 @@ fn owner(text: &str) -> Result<(), InvalidText> {
 }
 
 fn label(text: &str) -> Result<(), InvalidText> {
+    no_secret(text)?;
     require(
         is_plain(text, 128),
         "must be 1 to 128 characters without control characters and without space at either end",
@@ -346,13 +353,23 @@ fn label(text: &str) -> Result<(), InvalidText> {
 }
 
 fn description(text: &str) -> Result<(), InvalidText> {
+    no_secret(text)?;
     require(
         text.len() <= 1024 && !text.chars().any(|c| c.is_control() && c != '\n'),
         "must be at most 1,024 bytes of UTF-8 without control characters but line feeds",
     )
 }
 
+/// What people write stands in the store, in logs and in answers, where no secret may.
+fn no_secret(text: &str) -> Result<(), InvalidText> {
+    require(
+        !super::audit::holds_secret(text),
+        "must not hold a secret of credd's",
+    )
+}
+
 fn reason(text: &str) -> Result<(), InvalidText> {
+    no_secret(text)?;
     require(
         text.len() <= 256 && !text.chars().any(char::is_control),
         "must be at most 256 bytes of UTF-8 without control characters",
@@ -412,5 +429,15 @@ mod tests {
         assert!(Reason::parse("").is_ok());
         assert!(Reason::parse("two\nlines").is_err());
         assert!(Reason::parse(&"x".repeat(257)).is_err());
+    }
+
+    #[test]
+    fn no_text_of_people_holds_a_secret() {
+        let secret = format!("creddt_{}", "x".repeat(40));
+        let text = format!("found {secret} in a wiki");
+        assert!(Reason::parse(&text).is_err() && Description::parse(&text).is_err());
+        assert!(Label::parse(&text).is_err() && DisplayName::parse(&text).is_err());
+        assert!(Group::parse(&text).is_err() && AttributeValue::parse(&text).is_err());
+        assert!(Reason::parse("found creddt_x in a wiki").is_ok());
     }
 }

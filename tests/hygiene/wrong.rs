@@ -77,6 +77,11 @@ async fn issuing(client: &Client, secret: &str, all: &mut Statuses) {
         ("request_id", broken(&|r| r.request_id = s())),
         ("reason", broken(&|r| r.reason = secret.repeat(4))),
         (
+            "a secret in the reason",
+            broken(&|r| r.reason = format!("of {secret}")),
+        ),
+        ("label", broken(&|r| r.label = format!("for {secret}"))),
+        (
             "store id",
             broken(&|r| {
                 r.expected_revision = Some(v1::Revision {

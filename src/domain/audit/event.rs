@@ -220,6 +220,13 @@ pub fn bounded(text: String, bytes: usize) -> String {
     text
 }
 
+/// Whether something looks like a secret that credd made, in a text.
+#[must_use]
+pub fn holds_secret(text: &str) -> bool {
+    // Few texts have the mark of one at all.
+    text.contains('_') && redacted(text.to_owned()) != text
+}
+
 /// A text in which `[redacted]` stands for whatever looks like a secret that credd
 /// made, or like the beginning of one: what people type into the wrong field must
 /// not stay in a log that nobody can change.
