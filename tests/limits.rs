@@ -11,14 +11,17 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use calls::{fields, issue_request, jo, put_owner, reason, refused};
 use credd::proto::v1;
+use credd::rpc::limits::STRANGERS;
 use credd::server::config::Limits;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use support::{Server, config, soon};
+use support::{Server, channel, config, soon, until};
 use tokio_stream::StreamExt as _;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
 
@@ -205,6 +208,65 @@ async fn no_caller_keeps_others_out_by_its_connections_even_once_it_is_none() {
     let verdict = soon("a verdict", other.verdict(&good)).await;
     assert_eq!(verdict, v1::Verdict::Active);
     assert_eq!(admin.verdict(&good).await, v1::Verdict::Active);
+    drop((held, other));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_have_so_many_streams_and_callers_have_theirs_beside_them() {
+    let server = start(|_| ()).await;
+    let (mut held, mut channels) = (Vec::new(), Vec::new());
+    let refused = loop {
+        // A connection has so many streams.
+        if held.len() % 100 == 0 {
+            channels.push(channel(server.address).await);
+        }
+        let mut client = HealthClient::new(channels.last().unwrap().clone());
+        let watch = client.watch(HealthCheckRequest::default());
+        match soon("an answer", watch).await {
+            Ok(answers) => held.push(answers.into_inner()),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(says_when_to_come_again(&refused));
+    assert_eq!(held.len(), STRANGERS);
+    // Neither a question about health nor a stream of a caller is one of them.
+    let mut client = HealthClient::new(channels[0].clone());
+    client.check(HealthCheckRequest::default()).await.unwrap();
+    server
+        .admin
+        .watch(v1::WatchRequest::default())
+        .await
+        .unwrap();
+    drop(held.pop());
+    until("a place", async || {
+        let mut client = HealthClient::new(channels[0].clone());
+        client.watch(HealthCheckRequest::default()).await.is_ok()
+    })
+    .await;
+    drop((held, channels, client));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_nobodys_once_who_has_it_is_refused() {
+    let server = start(|limits| limits.max_connections = 4).await;
+    let admin = &server.admin;
+    let (_, good) = admin.issue_token("acme").await;
+    let mut held = Vec::new();
+    for name in ["one", "two", "three"] {
+        let (id, token) = admin.issue_verifier(name).await;
+        let client = server.client(&token).await;
+        client.verify_token(&good).await.unwrap();
+        admin.revoke(&id).await.unwrap();
+        let refused = client.verify_token(&good).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated);
+        held.push(client);
+    }
+    let other = soon("a connection", server.another_admin()).await;
+    let verdict = soon("a verdict", other.verdict(&good)).await;
+    assert_eq!(verdict, v1::Verdict::Active);
     drop((held, other));
     server.stop().await;
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderMap, Request, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -96,18 +97,22 @@ where
                 let (shared, mut inner) = (Arc::clone(&self.shared), self.take_inner());
                 Box::pin(async move { run(&shared, &mut inner, request, admitted, place).await })
             }
-            Ok(Entrance::Open) => {
+            Ok(Entrance::Open(place)) => {
                 let ending = self.shared.ending.clone();
                 let answer = self.inner.call(request);
                 Box::pin(async move {
                     let answer = refine(answer.await?);
-                    Ok(answer.map(|body| Body::new(EndsWhenStopping::new(body, &ending))))
+                    Ok(answer.map(|body| {
+                        let body = Body::new(EndsWhenStopping::new(body, &ending));
+                        Body::new(Placed::new(body, place))
+                    }))
                 })
             }
-            Ok(Entrance::Awaited(token, needs)) => {
+            Ok(Entrance::Awaited(token, needs, waiting)) => {
                 let (shared, mut inner) = (Arc::clone(&self.shared), self.take_inner());
                 Box::pin(async move {
                     let known = await_identity(&shared, &token).await;
+                    drop(waiting);
                     let admitted = known
                         .map_err(Refused::from)
                         .and_then(|known| let_in(&shared, known, needs, &request));
@@ -203,11 +208,11 @@ pub const ON_BEHALF_OF: &str = "credd-on-behalf-of";
 /// How a request gets in.
 enum Entrance {
     /// Its RPC needs no caller.
-    Open,
+    Open(Option<OwnedSemaphorePermit>),
     /// Its caller may call the RPC somewhere.
     Admitted(Admitted, Place),
     /// Who the caller is shows once the keys for this token have been fetched.
-    Awaited(String, Needs),
+    Awaited(String, Needs, OwnedSemaphorePermit),
 }
 
 /// What an RPC needs of its caller.
@@ -245,6 +250,11 @@ impl Refused {
     /// The answer, once the audit log was told of it.
     fn noted(self, shared: &Shared, request: &Request<Body>) -> Status {
         let Self { status, caller } = self;
+        if status.code() == Code::Unauthenticated
+            && let Some(peer) = request.extensions().get::<Peer>()
+        {
+            peer.let_in.refuse();
+        }
         noting::refused(shared, request, caller.as_deref(), &status);
         status
     }
@@ -254,7 +264,10 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Refused> 
     let access = access(request.uri().path()).ok_or_else(status::unimplemented)?;
     check_metadata(request.headers())?;
     let (permission, owners_may) = match access {
-        Access::Open => return Ok(Entrance::Open),
+        Access::Open => {
+            let place = shared.limits.open_place(load(request.uri().path()))?;
+            return Ok(Entrance::Open(place));
+        }
         Access::Needs(permission) => (permission, false),
         Access::OwnerOr(permission) => (permission, true),
     };
@@ -268,7 +281,10 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Refused> 
             let (admitted, place) = let_in(shared, known, needs, request)?;
             Ok(Entrance::Admitted(admitted, place))
         }
-        Identity::Awaited(token) => Ok(Entrance::Awaited(token, needs)),
+        Identity::Awaited(token) => {
+            let waiting = shared.limits.unknown_place()?;
+            Ok(Entrance::Awaited(token, needs, waiting))
+        }
     }
 }
 

@@ -62,6 +62,10 @@ pub struct Limits {
     places: Arc<Places>,
     running: Arc<Semaphore>,
     reading: Arc<Semaphore>,
+    /// For streams of RPCs that need no caller.
+    open: Arc<Semaphore>,
+    /// For calls of which it shows later whose they are.
+    unknown: Arc<Semaphore>,
     rates: Option<Rates>,
 }
 
@@ -168,6 +172,9 @@ pub struct Turn {
     _held: Option<OwnedSemaphorePermit>,
 }
 
+/// The most streams at once of RPCs that need no caller, such as those of health; and the
+/// most calls that wait for the keys by which their tokens are checked.
+pub const STRANGERS: usize = 1024;
 /// How long to wait before one asks again where there was no place.
 const NO_PLACE: Duration = Duration::from_millis(100);
 /// How many calls that manage credd run at a time for each core, where nothing is
@@ -195,6 +202,8 @@ impl Limits {
             places: Arc::new(Places::new(concurrent, streams)),
             running: turns_of(turns.map_or(TURNS_PER_CORE * cores, NonZeroUsize::get)),
             reading: turns_of(cores / 2),
+            open: turns_of(STRANGERS),
+            unknown: turns_of(STRANGERS),
             rates: rate.map(|rate| {
                 let quota = Quota::per_second(rate).allow_burst(burst);
                 RateLimiter::hashmap_with_clock(quota, MonotonicClock)
@@ -254,6 +263,26 @@ impl Limits {
         })
     }
 
+    /// A place for a call of an RPC that needs no caller; `None`: it is over so soon that
+    /// it needs none.
+    ///
+    /// # Errors
+    ///
+    /// `RESOURCE_EXHAUSTED` (`OVERLOADED`) if there is none.
+    pub fn open_place(&self, load: Load) -> Result<Option<OwnedSemaphorePermit>, Status> {
+        let is_long = load == Load::Stream;
+        is_long.then(|| stranger_place(&self.open)).transpose()
+    }
+
+    /// A place for a call that waits until it shows whose it is.
+    ///
+    /// # Errors
+    ///
+    /// `RESOURCE_EXHAUSTED` (`OVERLOADED`) if there is none.
+    pub fn unknown_place(&self) -> Result<OwnedSemaphorePermit, Status> {
+        stranger_place(&self.unknown)
+    }
+
     /// Runs a call when it is its turn, if that is for calls that load credd so.
     pub async fn run<T>(&self, load: Load, call: impl Future<Output = T>) -> T {
         match load {
@@ -296,6 +325,11 @@ impl Limits {
 tokio::task_local! {
     /// The turn of the call that this task runs.
     static RUNNING: Cell<Option<Turn>>;
+}
+
+fn stranger_place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Status> {
+    let place = Arc::clone(places).try_acquire_owned();
+    place.map_err(|_| status::overloaded(NO_PLACE))
 }
 
 async fn turn(turns: &Arc<Semaphore>) -> Turn {

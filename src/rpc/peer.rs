@@ -23,8 +23,9 @@ pub struct Peer {
     pub let_in: LetIn,
 }
 
-/// Whether a call was let in over a connection: until then it is a stranger's. It may
-/// have to give way to another. Clones are about the same.
+/// Whether the last call over a connection was let in, as far as it was known whose it
+/// was: until one is, it is a stranger's. It may have to give way to another. Clones are
+/// about the same.
 #[derive(Clone, Debug, Default)]
 pub struct LetIn(Arc<AtomicU64>);
 
@@ -40,11 +41,20 @@ fn let_in(caller: Option<Symbol>) -> u64 {
 }
 
 impl LetIn {
-    /// Says that one was, and whose, if callers are told apart. The first is heard,
-    /// and nobody once the connection gives way.
+    /// Says that one was, and whose, if callers are told apart. The first is heard
+    /// since a call was refused, and nobody once the connection gives way.
     pub fn set(&self, caller: Option<Symbol>) {
         if self.0.load(Ordering::Relaxed) == STRANGER {
             self.change(STRANGER, let_in(caller));
+        }
+    }
+
+    /// Says that a call came of which nobody knows whose it is: the connection is a
+    /// stranger's until another is let in.
+    pub fn refuse(&self) {
+        let state = self.0.load(Ordering::Relaxed);
+        if state & LET_IN != 0 {
+            self.change(state, STRANGER);
         }
     }
 

@@ -14,7 +14,6 @@ use tokio::time::timeout;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::limits::Place;
 use super::status;
 
 /// How long a request may take to arrive.
@@ -65,15 +64,15 @@ pub async fn once_received<T>(answer: impl Future<Output = T>) -> Result<(T, boo
 
 /// The body of an answer whose call has its place until the client has read it, or is
 /// gone.
-pub struct Placed {
+pub struct Placed<P> {
     body: Body,
-    _place: Place,
+    _place: P,
 }
 
-impl Placed {
+impl<P> Placed<P> {
     /// This body, with the place of its call.
     #[must_use]
-    pub const fn new(body: Body, place: Place) -> Self {
+    pub const fn new(body: Body, place: P) -> Self {
         Self {
             body,
             _place: place,
@@ -81,7 +80,7 @@ impl Placed {
     }
 }
 
-impl http_body::Body for Placed {
+impl<P: Unpin> http_body::Body for Placed<P> {
     type Data = Bytes;
     type Error = Status;
 

@@ -30,7 +30,7 @@ const FEW: usize = 64;
 /// When all are taken, one is closed for the next. Once in a second, while
 /// strangers have less than a quarter of the places, it is the newest of a caller who has
 /// more than a fair share of them, were there one caller more; else the oldest of a
-/// stranger: one over which no call was ever let in. So no number of connections keeps
+/// stranger: one over which no call was let in, or none since one was refused. So no number of connections keeps
 /// others out, and who has many loses few of them. If there is none, the next waits until
 /// another ends.
 #[derive(Debug)]
@@ -39,7 +39,8 @@ pub struct Acceptor {
     places: Arc<Semaphore>,
     /// How many places there are.
     all: usize,
-    /// Those over which no call was let in when that was looked at, the oldest first.
+    /// Those over which no call was let in when that was looked at, or the last was
+    /// refused, the oldest first.
     strangers: VecDeque<Open>,
     /// The others, likewise.
     known: VecDeque<Open>,
@@ -159,15 +160,15 @@ impl Acceptor {
         self.known.remove(at)
     }
 
-    /// Forgets those that have ended, and looks who was let in.
+    /// Forgets those that have ended, and looks who was let in. Who was refused since is
+    /// the first to give way.
     fn look(&mut self) {
-        self.known.retain(|open| !open.has_ended());
-        let (strangers, known) = std::mem::take(&mut self.strangers)
-            .into_iter()
+        let known = std::mem::take(&mut self.known).into_iter();
+        let strangers = std::mem::take(&mut self.strangers);
+        (self.known, self.strangers) = known
+            .chain(strangers)
             .filter(|open| !open.has_ended())
-            .partition(|open| !open.let_in.is_set());
-        self.strangers = strangers;
-        self.known.append(&mut { known });
+            .partition(|open| open.let_in.is_set());
     }
 
     async fn permit(&self) -> OwnedSemaphorePermit {
@@ -298,6 +299,24 @@ mod tests {
     async fn strangers_have_a_quarter_of_the_places_before_they_give_way_to_each_other() {
         gives_way(&[0, 1, 1, 1, 1, 1, 1, 1], 7).await;
         gives_way(&[0, 0, 1, 1, 1, 1, 1, 1], 0).await;
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_is_a_stranger_again() {
+        let (mut acceptor, mut places, _clients) = taken(&[1, 2, 3, 4]).await;
+        places[2].let_in().refuse();
+        let next = tokio::spawn(async move { acceptor.next().await });
+        soon(places[2].gives_way()).await;
+        drop(places.remove(2));
+        soon(next).await.unwrap();
+        // Until it is let in again; and whoever gives way stays so.
+        places[0].let_in().refuse();
+        places[0].let_in().set(Some(Symbol::from_number(1)));
+        assert!(places[0].let_in().is_set());
+        assert!(places[1].let_in().give_way(Some(Symbol::from_number(2))));
+        places[1].let_in().refuse();
+        places[1].let_in().set(Some(Symbol::from_number(2)));
+        assert!(!places[1].let_in().is_set());
     }
 
     #[tokio::test]
