@@ -234,17 +234,20 @@ async fn roles_and_bindings_of_the_file_hold_while_it_serves() {
 }
 
 #[test]
-fn no_token_is_made_where_an_administrator_is_bound() {
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().join("data");
-    let text = format!(
-        "[store]\ndata_dir = {data:?}\ndisk_reserve_mib = 16\n\
-         [[bindings]]\nprincipal = \"credd:root\"\nrole = \"administrator\"\ntenant = \"*\"\n"
-    );
-    let path = file(&directory, &text);
-    let Ended { status, output } = run(&["init"], &path);
-    assert!(status.success(), "{output}");
-    assert!(data.join("store").exists() && !data.join("admin.token").exists());
+fn no_token_is_made_where_an_administrator_is_bound_who_needs_none() {
+    for (principal, is_made) in [("dns:root.example", false), ("credd:root", true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        let text = format!(
+            "[store]\ndata_dir = {data:?}\ndisk_reserve_mib = 16\n\
+             [[bindings]]\nprincipal = \"{principal}\"\nrole = \"administrator\"\ntenant = \"*\"\n"
+        );
+        let path = file(&directory, &text);
+        let Ended { status, output } = run(&["init"], &path);
+        assert!(status.success(), "{output}");
+        assert!(data.join("store").exists());
+        assert_eq!(data.join("admin.token").exists(), is_made, "{principal}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,7 +49,7 @@ pub async fn first(
         let credd = directory.tenant(Tenant::CREDD, index.names());
         let has_callers =
             credd.is_some_and(|credd| index.listing(|listing| listing.has_tenant(credd)));
-        has_callers || directory.configures_administrator() || is_bound(directory)
+        has_callers || is_bound(directory)
     });
     if is_administered {
         return Ok(None);
@@ -167,6 +167,7 @@ mod tests {
     use super::*;
     use crate::authority::Parts;
     use crate::authority::command::Quotas;
+    use crate::authority::directory::Configured;
     use crate::authority::feed::Feed;
     use crate::authority::hub::RingSize;
     use crate::authority::sessions::LeaseSettings;
@@ -176,8 +177,18 @@ mod tests {
     use crate::domain::time::SystemClock;
     use crate::store::memory::MemoryStore;
 
-    /// Whether a first administrator is made where these are bound.
-    async fn is_made(bound: &[&str]) -> bool {
+    /// One of an administrator of everything.
+    fn binding(principal: &str) -> Binding {
+        Binding {
+            reach: Reach::All,
+            principal: PrincipalName::parse(principal).unwrap(),
+            role: Role::trusted(Role::ADMINISTRATOR.into()),
+        }
+    }
+
+    /// Whether a first administrator is made where these are bound, and these by the
+    /// configuration.
+    async fn is_made(bound: &[&str], configured: &[&str]) -> bool {
         let store = Arc::new(MemoryStore::new(StoreId::from_bytes([1; 16])));
         let key = [(KeyVersion(1), Zeroizing::new([7; 32]))];
         let loaded = Feed::load(Arc::clone(&store) as _, RingSize::default()).unwrap();
@@ -194,11 +205,7 @@ mod tests {
         thread::spawn(move || workers.committer.run());
         for principal in bound {
             let bind = DirectoryCommand {
-                what: What::PutBinding(Binding {
-                    reach: Reach::All,
-                    principal: PrincipalName::parse(principal).unwrap(),
-                    role: Role::trusted(Role::ADMINISTRATOR.into()),
-                }),
+                what: What::PutBinding(binding(principal)),
                 reason: Reason::trusted("".into()),
                 by: Principal::system(),
                 expected: None,
@@ -206,6 +213,13 @@ mod tests {
             let bound = authority.change_directory(bind, How::BY_CREDD).await;
             bound.unwrap();
         }
+        let index = authority.index();
+        let bindings = configured.iter().map(|principal| binding(principal));
+        let configured = Configured {
+            bindings: bindings.collect(),
+            ..Configured::default()
+        };
+        index.directory().configure(configured, index.names());
         let directory = tempfile::tempdir().unwrap();
         let directory = DataDir::new(directory.path().to_owned());
         directory.create().unwrap();
@@ -214,10 +228,14 @@ mod tests {
 
     #[tokio::test]
     async fn none_is_made_where_somebody_administers_credd_without_a_credential() {
-        assert!(is_made(&[]).await);
+        assert!(is_made(&[], &[]).await);
         // A start that was interrupted before the credential was issued.
-        assert!(is_made(&["credd:admin"]).await);
-        assert!(!is_made(&["dns:admin.example"]).await);
-        assert!(!is_made(&["credd:admin", "jwt:https://issuer.test#jo"]).await);
+        assert!(is_made(&["credd:admin"], &[]).await);
+        assert!(!is_made(&["dns:admin.example"], &[]).await);
+        assert!(!is_made(&["credd:admin", "jwt:https://issuer.test#jo"], &[]).await);
+        assert!(!is_made(&[], &["dns:admin.example"]).await);
+        // It names somebody who has no credential yet.
+        assert!(is_made(&[], &["credd:admin"]).await);
+        assert!(is_made(&[], &["credd:jo"]).await);
     }
 }

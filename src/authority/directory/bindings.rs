@@ -131,16 +131,6 @@ impl Directory {
             .collect()
     }
 
-    /// Whether the configuration names somebody who can administer credd.
-    #[must_use]
-    pub fn configures_administrator(&self) -> bool {
-        let known = self.bindings.read();
-        let mut configured = known.configured.iter();
-        configured.any(|binding| {
-            binding.reach == Reach::All && binding.role.as_str() == Role::ADMINISTRATOR
-        })
-    }
-
     /// Whether a binding names a role of credd's own tenant.
     #[must_use]
     pub fn role_is_bound(&self, role: &str) -> bool {

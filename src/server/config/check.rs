@@ -1,6 +1,7 @@
 //! From rows to a configuration: what settings must have to do with each other.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::problem::{Place, Problem, Problems};
@@ -116,6 +117,20 @@ fn check_listen(server: &Server, given: &Given, tls: &Given, problems: &mut Vec<
             "listen",
             "is not a loopback address, and plaintext would show secrets to whoever sees the traffic: \
              give tls.certificate and tls.key, or listen on loopback, or allow it with server.allow_plaintext (--allow-plaintext)",
+        ));
+    }
+    let is_same = |one: Option<SocketAddr>, other| one == Some(other) && other.port() != 0;
+    if is_same(server.metrics_listen, server.listen) {
+        problems.push(given.problem("metrics_listen", "must be another address than listen"));
+    }
+    if is_same(server.health_listen, server.listen) {
+        problems.push(given.problem("health_listen", "must be another address than listen"));
+    }
+    let metrics = server.metrics_listen;
+    if metrics.is_some_and(|metrics| is_same(server.health_listen, metrics)) {
+        problems.push(given.problem(
+            "health_listen",
+            "must be another address than metrics_listen",
         ));
     }
 }

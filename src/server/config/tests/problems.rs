@@ -113,6 +113,18 @@ fn sections_are_checked_against_each_other() {
             "f:2:1: server.listen: is not a loopback",
         ),
         (
+            "[server]\nlisten = \"127.0.0.1:1\"\nmetrics_listen = \"127.0.0.1:1\"",
+            "f:3:1: server.metrics_listen: must be another address than listen",
+        ),
+        (
+            "[server]\nhealth_listen = \"127.0.0.1:7420\"",
+            "f:2:1: server.health_listen: must be another address than listen",
+        ),
+        (
+            "[server]\nmetrics_listen = \"[::1]:1\"\nhealth_listen = \"[::1]:1\"",
+            "f:3:1: server.health_listen: must be another address than metrics_listen",
+        ),
+        (
             "[tls]\ncertificate = \"c\"",
             "f:2:1: tls.certificate: needs tls.key",
         ),
@@ -230,6 +242,7 @@ fn what_goes_together_is_not_refused() {
         "[server]\nlisten = \"0.0.0.0:1\"\nallow_plaintext = true".to_owned(),
         "[server]\nlisten = \"0.0.0.0:1\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"".to_owned(),
         "[server]\nlisten = \"127.8.0.1:1\"\nmetrics_listen = \"0.0.0.0:2\"".to_owned(),
+        "[server]\nlisten = \"127.0.0.1:0\"\nhealth_listen = \"127.0.0.1:0\"".to_owned(),
         issuer("jwks_file = \"f\"") + &binding("jwt:https://a#b"),
         binding("dns:a") + &binding("dns:b"),
     ] {
