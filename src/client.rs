@@ -110,7 +110,7 @@ struct Kept {
 struct Covered {
     /// Which token names who is told.
     token: u64,
-    /// Of whose changes; `None`: the server does not say.
+    /// Of whose changes, and to whom; `None`: the server does not say.
     coverage: Option<v1::Coverage>,
 }
 
@@ -349,14 +349,16 @@ impl Kept {
     }
 
     /// Whether what is known of changes would show that an answer is good no longer,
-    /// which was given to who has this token, about a question of this tenant. What the
-    /// asker may do changes too: who is told must be the same.
+    /// which was given to who has this token, about a question of this tenant, or of any
+    /// that it may ask about. What the asker may do changes too: who is told must be the
+    /// same.
     fn covers(&self, token: u64, tenant: &str, answer: &Answer) -> bool {
         let identity = answer.identity.as_ref();
-        let tenant = identity.map_or(tenant, |identity| &identity.tenant);
+        let of = identity.map(|identity| identity.tenant.as_str());
         let covered = self.covered.lock();
         let coverage = covered.coverage.as_ref();
-        covered.token == token && coverage.is_none_or(|coverage| facts::covers(coverage, tenant))
+        covered.token == token
+            && coverage.is_none_or(|coverage| facts::covers(coverage, tenant, of))
     }
 }
 

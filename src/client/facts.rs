@@ -150,10 +150,25 @@ fn dependencies(
     Some(about.map(|about| hashes.subject(about)).collect())
 }
 
-/// Whether a tenant is among those of whose changes a stream tells.
-pub(super) fn covers(coverage: &v1::Coverage, tenant: &str) -> bool {
-    let v1::Coverage { all, tenants } = coverage;
-    *all || tenants.iter().any(|covered| covered == tenant)
+/// Whether a stream tells of whatever changes an answer: to a question about this
+/// tenant, or, if it names none, about any; and, if the answer is about somebody, of
+/// this tenant.
+pub(super) fn covers(coverage: &v1::Coverage, asked: &str, of: Option<&str>) -> bool {
+    let v1::Coverage {
+        all,
+        tenants,
+        verifies_all,
+        verifies,
+    } = coverage;
+    let tells_of = |tenant: &str| *all || tenants.iter().any(|told| told == tenant);
+    let may_ask = |tenant: &str| *verifies_all || verifies.iter().any(|it| it == tenant);
+    let has = |tenant: &str| tells_of(tenant) && may_ask(tenant);
+    let is_covered = if asked.is_empty() {
+        *all || !*verifies_all && verifies.iter().all(|tenant| tells_of(tenant))
+    } else {
+        has(asked)
+    };
+    is_covered && of.is_none_or(has)
 }
 
 /// What an answer weighs: its texts, and what holds each of them.

@@ -196,19 +196,28 @@ pub fn revision(store: StoreId, revision: Revision) -> v1::Revision {
     }
 }
 
-/// Of whose changes a stream tells; the same for the same tenants, in whatever order.
+/// Of whose changes a stream tells, and what its caller may ask about; the same for the
+/// same tenants, in whatever order.
 #[must_use]
-pub fn coverage(tenants: &Tenants) -> v1::Coverage {
+pub fn coverage(told: &Tenants, asks: &Tenants) -> v1::Coverage {
+    v1::Coverage {
+        all: *told == Tenants::All,
+        tenants: named(told),
+        verifies_all: *asks == Tenants::All,
+        verifies: named(asks),
+    }
+}
+
+/// The names of tenants, in order and each once; none where they are all.
+#[must_use]
+pub fn named(tenants: &Tenants) -> Vec<String> {
     let mut named: Vec<_> = match tenants {
         Tenants::All => Vec::new(),
         Tenants::Of(tenants) => tenants.iter().map(ToString::to_string).collect(),
     };
     named.sort_unstable();
     named.dedup();
-    v1::Coverage {
-        all: *tenants == Tenants::All,
-        tenants: named,
-    }
+    named
 }
 
 /// A time on the wire.

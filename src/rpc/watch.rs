@@ -128,8 +128,8 @@ struct Session {
     subscription: Subscription,
     /// The tenants that its caller may ask about.
     asks: Tenants,
-    /// Whether it was told where the stream begins.
-    is_opened: bool,
+    /// What of that was said last; `None`: where the stream begins was not told yet.
+    told_to_ask: Option<Tenants>,
     leases: Leases,
     /// What was not answered yet.
     renewal: Option<v1::Renewal>,
@@ -156,7 +156,7 @@ pub fn messages(
         authority,
         call,
         subscription,
-        is_opened: false,
+        told_to_ask: None,
         leases: Leases::new(session),
         renewal,
         requests: Some(requests),
@@ -176,7 +176,7 @@ impl Source for Session {
 impl Session {
     async fn message(&mut self) -> Item {
         let message = loop {
-            if self.is_opened
+            if self.told_to_ask.is_some()
                 && let Some(renewal) = self.renewal.take()
                 && let Some(earlier) = self.renew(renewal)?
             {
@@ -202,9 +202,12 @@ impl Session {
         let message = message.map_err(|error| status::of_log(&error))?;
         self.check()?;
         let mut response = response(&message, self.authority.store(), self.authority.index());
-        if !self.is_opened {
-            self.is_opened = true;
-            response.coverage = Some(convert::coverage(self.subscription.tenants()));
+        // Whoever keeps an answer about a tenant must see that it may ask no more,
+        // by what the next stream says: it must know that it could.
+        if self.told_to_ask.as_ref() != Some(&self.asks) {
+            let told = self.subscription.tenants();
+            response.coverage = Some(convert::coverage(told, &self.asks));
+            self.told_to_ask = Some(self.asks.clone());
         }
         if message.resumable {
             let revision = message.position.revision.number();

@@ -20,6 +20,7 @@ mod failover;
 mod fake;
 mod processes;
 mod race;
+mod reach;
 mod real;
 mod relay;
 mod resets;

@@ -284,14 +284,16 @@ impl Source {
         };
     }
 
-    /// What of a coverage is asked for here.
+    /// What of a coverage is asked for here. What may be asked about is as it is.
     fn within(&self, coverage: Option<v1::Coverage>) -> Option<v1::Coverage> {
-        let v1::Coverage { all, mut tenants } = coverage?;
-        if all {
-            return Some(convert::coverage(&self.tenants));
+        let mut coverage = coverage?;
+        if coverage.all {
+            coverage.all = self.tenants == Tenants::All;
+            coverage.tenants = convert::named(&self.tenants);
+        } else {
+            coverage.tenants.retain(|tenant| self.tenants.has(tenant));
         }
-        tenants.retain(|tenant| self.tenants.has(tenant));
-        Some(v1::Coverage { all, tenants })
+        Some(coverage)
     }
 
     /// What of a message of the ring is for this stream. What is left out becomes a
