@@ -465,6 +465,39 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_covered_where_all_is_told_that_decides_it() {
+        let some = |tenants: &[&str]| tenants.iter().copied().map(str::to_owned).collect();
+        let coverage = |told: Option<&[&str]>, asks: Option<&[&str]>| v1::Coverage {
+            all: told.is_none(),
+            tenants: told.map(some).unwrap_or_default(),
+            verifies_all: asks.is_none(),
+            verifies: asks.map(some).unwrap_or_default(),
+        };
+        let (acme, both): (&[_], &[_]) = (&["acme"], &["acme", "globex"]);
+        for (told, asks, asked, of, is_covered) in [
+            (None, None, "", None, true),
+            (None, None, "", Some("acme"), true),
+            (None, Some(acme), "", None, true),
+            (None, Some(acme), "globex", None, false),
+            (None, Some(acme), "", Some("globex"), false),
+            (Some(acme), Some(acme), "", None, true),
+            (Some(acme), Some(acme), "acme", Some("acme"), true),
+            (Some(acme), Some(both), "", None, false),
+            (Some(acme), Some(both), "", Some("acme"), false),
+            (Some(acme), Some(both), "acme", Some("acme"), true),
+            (Some(acme), Some(both), "globex", None, false),
+            (Some(acme), None, "", None, false),
+            (Some(acme), None, "acme", None, true),
+            (Some(both), Some(acme), "", None, true),
+            (Some(both), Some(acme), "globex", None, false),
+        ] {
+            let coverage = coverage(told, asks);
+            let text = format!("{coverage:?}, {asked:?}, {of:?}");
+            assert_eq!(covers(&coverage, asked, of), is_covered, "{text}");
+        }
+    }
+
+    #[test]
     fn an_event_of_an_unknown_kind_may_have_touched_anything() {
         let events = vec![v1::Event { subject: None }];
         assert_eq!(touched(&hashes(), &v1::Commit { events }), None);
