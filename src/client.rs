@@ -326,6 +326,23 @@ impl Client {
         upstream.watch(request).await
     }
 
+    /// Profiles as an authority lists them for who this client is.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ListProfiles`; UNAVAILABLE where the one that is followed can't be
+    /// asked (`AUTHORITY_UNREACHABLE`), or refuses (`REFUSED_BY_AUTHORITY`); and
+    /// `RESOURCE_EXHAUSTED` where too many questions are under way.
+    pub async fn list_profiles(
+        &self,
+        request: v1::ListProfilesRequest,
+    ) -> Result<v1::ListProfilesResponse, Status> {
+        let _place = ask::place(self)?;
+        let upstream = self.upstreams.get(self.upstreams.current());
+        let listed = self.upstreams.list_profiles(upstream, request).await;
+        listed.map_err(ask::of_one_followed)
+    }
+
     /// The answer to a question, from the cache or by asking; as
     /// `VerificationService.Verify` gives it.
     ///

@@ -3,7 +3,8 @@
 //!
 //! It serves `VerificationService` by the authority's very contract: `Verify` and
 //! `VerifyStream` from what it keeps, or by asking ([`crate::client`]); `Watch` by
-//! passing on what it follows ([`relay`]), so that a sidecar may follow a sidecar.
+//! passing on what it follows ([`relay`]), so that a sidecar may follow a sidecar. For
+//! that it lists the profiles too that its own token lets it read ([`profiles`]).
 //!
 //! | state | answers |
 //! | --- | --- |
@@ -22,6 +23,7 @@
 pub mod ext_authz;
 mod listen;
 mod metrics;
+pub mod profiles;
 pub mod relay;
 mod run;
 pub mod service;

@@ -185,7 +185,8 @@ async fn ask_only(client: &Client, request: &v1::VerifyRequest) -> Result<Verifi
     }
 }
 
-fn place(client: &Client) -> Result<tokio::sync::SemaphorePermit<'_>, Status> {
+/// A place among the questions that are under way.
+pub(super) fn place(client: &Client) -> Result<tokio::sync::SemaphorePermit<'_>, Status> {
     client.places.try_acquire().map_err(|_| {
         client.counts.overloaded.add();
         status::overloaded(NO_PLACE)
@@ -210,6 +211,16 @@ fn unreachable(status: Status) -> Status {
     }
     tracing::debug!(code = ?status.code(), error = status.message(), "no authority answers");
     of_the_way("AUTHORITY_UNREACHABLE", "no authority can be asked now")
+}
+
+/// Of a call to the one that is followed: what is not about the call says that nobody
+/// could be asked.
+pub(super) fn of_one_followed(status: Status) -> Status {
+    if is_of_the_way(status.code()) {
+        unreachable(status)
+    } else {
+        of_the_caller(status)
+    }
 }
 
 /// A status that is about the question; what is about who asks on its behalf is not

@@ -10,7 +10,6 @@ use tonic::Status;
 use super::upstreams::{Upstream, Upstreams};
 use crate::domain::header::{HeaderRule, HeaderRules};
 use crate::proto::v1;
-use crate::proto::v1::directory_service_client::DirectoryServiceClient;
 use crate::rpc::convert;
 
 /// The headers of all profiles.
@@ -49,16 +48,15 @@ impl Headers {
         upstream: &Upstream,
     ) -> Result<(), Status> {
         self.profiles.lock().meanwhile = Some(Vec::new());
-        let mut client = DirectoryServiceClient::new(upstream.unary());
         let mut known = BTreeMap::new();
         let mut page_token = String::new();
         loop {
-            let request = upstreams.request(v1::ListProfilesRequest {
+            let request = v1::ListProfilesRequest {
                 tenant: String::new(),
                 page_size: PAGE,
                 page_token,
-            });
-            let page = client.list_profiles(request).await?.into_inner();
+            };
+            let page = upstreams.list_profiles(upstream, request).await?;
             let v1::ListProfilesResponse {
                 profiles,
                 next_page_token,

@@ -19,6 +19,7 @@ use super::connect::channel;
 use super::machine::Network;
 use super::token::Token;
 use crate::proto::v1;
+use crate::proto::v1::directory_service_client::DirectoryServiceClient;
 use crate::proto::v1::verification_service_client::VerificationServiceClient;
 
 /// All who can be asked.
@@ -46,6 +47,8 @@ pub(super) struct Upstream {
 const ATTEMPT: Duration = Duration::from_secs(1);
 /// How long a stream may take to begin.
 const BEGIN: Duration = Duration::from_secs(5);
+/// How long a list may take.
+const LIST: Duration = Duration::from_secs(5);
 /// How often all of them are tried for one question.
 const ROUNDS: usize = 2;
 
@@ -159,6 +162,23 @@ impl Upstreams {
             }
         }
         Err(last)
+    }
+
+    /// Lists profiles, by one of them.
+    ///
+    /// # Errors
+    ///
+    /// Its status; `DEADLINE_EXCEEDED` where it does not answer in five seconds.
+    pub(super) async fn list_profiles(
+        &self,
+        upstream: &Upstream,
+        message: v1::ListProfilesRequest,
+    ) -> Result<v1::ListProfilesResponse, Status> {
+        let mut client = DirectoryServiceClient::new(upstream.unary());
+        let late = |_| Status::deadline_exceeded("no list came in time");
+        let list = client.list_profiles(self.request(message));
+        let response = timeout(LIST, list).await.map_err(late)?;
+        Ok(response?.into_inner())
     }
 
     async fn attempt(

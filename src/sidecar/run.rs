@@ -23,6 +23,7 @@ use tower::util::MapRequestLayer;
 use super::ext_authz::ExtAuthz;
 use super::listen::{self, Listeners, Socket};
 use super::metrics::Sidecar as Metrics;
+use super::profiles::Profiles;
 use super::relay::Relay;
 use super::service::Verification;
 use crate::client::{Client, Config, Machine};
@@ -125,6 +126,7 @@ pub async fn run(
     let checks = AuthorizationServer::new(checks).max_decoding_message_size(CHECK_BYTES);
     let routes = Routes::new(health_service.clone())
         .add_service(service)
+        .add_service(Profiles::new(client.clone()))
         .add_service(checks);
     report(&reporter, false).await;
     reporter
