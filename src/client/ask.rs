@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::answer::{Served, Verified};
 use super::facts;
 use super::flights::{Landing, Turn};
-use super::upstreams::{is_of_another_store, is_of_the_way};
+use super::upstreams::{is_behind, is_of_another_store, is_of_the_way};
 use super::{Client, Kept, verified};
 use crate::domain::cache::{At, Miss, Question, QuestionKey, State};
 use crate::proto::v1;
@@ -161,12 +161,18 @@ impl Asker<'_> {
             self.kept.stale.bound(tenant)
         };
         let now = self.kept.machine.now();
-        let stale = self.kept.cache.lock().find_stale(self.key, bound, now);
+        let mut cache = self.kept.cache.lock();
+        let stale = cache.find_stale(self.key, self.least, bound, now);
+        drop(cache);
         if let Some(hit) = stale {
             self.client.counts.served_stale.add();
             return Ok(verified(hit, Served::Stale));
         }
         self.client.counts.refused_stale.add();
+        // Not where it is what was applied here that the authority has not reached.
+        if self.least.is_some() && is_behind(&status) {
+            return Err(status);
+        }
         Err(unreachable(status))
     }
 }
@@ -179,6 +185,9 @@ async fn ask_only(client: &Client, request: &v1::VerifyRequest) -> Result<Verifi
         Ok(response) => Ok(asked(Arc::new(response))),
         Err(status) if is_of_the_way(status.code()) => {
             client.counts.unanswered.add();
+            if is_behind(&status) {
+                return Err(status);
+            }
             Err(unreachable(status))
         }
         Err(status) => Err(of_the_caller(status)),

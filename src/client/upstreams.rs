@@ -45,6 +45,9 @@ pub(super) struct Upstream {
 
 /// How long one may take to answer before the next is tried.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// The same, where it may have to wait for the revision that is asked for: an authority
+/// waits for a second, and then says that it is behind.
+const ATTEMPT_AS_OF: Duration = Duration::from_millis(1500);
 /// How long a stream may take to begin.
 const BEGIN: Duration = Duration::from_secs(5);
 /// How long a list may take.
@@ -124,8 +127,14 @@ impl Upstreams {
         message: &v1::VerifyRequest,
     ) -> Result<v1::VerifyResponse, Status> {
         let begin = Instant::now();
+        let most = if message.min_revision.is_some() {
+            ATTEMPT_AS_OF
+        } else {
+            ATTEMPT
+        };
         let mut last = Status::unavailable("nobody could be reached");
         for round in 0..ROUNDS {
+            let mut failed_otherwise = false;
             for offset in 0..self.all.len() {
                 let left = self.patience.saturating_sub(begin.elapsed());
                 if left.is_zero() {
@@ -136,7 +145,7 @@ impl Upstreams {
                 if upstream.is_down() {
                     continue;
                 }
-                let outcome = self.attempt(upstream, message, left.min(ATTEMPT)).await;
+                let outcome = self.attempt(upstream, message, left.min(most)).await;
                 upstream.note(&outcome);
                 match outcome {
                     Ok(response) => {
@@ -147,13 +156,19 @@ impl Upstreams {
                     }
                     Err(status) if status.code() == Code::Unauthenticated => {
                         self.token.doubt();
+                        failed_otherwise = true;
                         last = status;
                     }
                     Err(status) if is_of_the_way(status.code()) || is_of_another_store(&status) => {
+                        failed_otherwise |= !is_behind(&status);
                         last = status;
                     }
                     Err(status) => return Err(status),
                 }
+            }
+            // It has been waited for already.
+            if is_behind(&last) && !failed_otherwise {
+                return Err(last);
             }
             if round + 1 < ROUNDS {
                 // A connection was lost, and the next attempt makes another.
@@ -261,12 +276,22 @@ pub(super) const fn is_of_the_way(code: Code) -> bool {
     )
 }
 
+/// Whether one could not answer because it has not reached the revision that was asked
+/// for.
+pub(super) fn is_behind(status: &Status) -> bool {
+    has_reason(status, "BEHIND")
+}
+
 /// Whether one refused to answer because its store is another than that whose revision
 /// was asked for.
 pub(super) fn is_of_another_store(status: &Status) -> bool {
+    has_reason(status, "OTHER_STORE")
+}
+
+fn has_reason(status: &Status, reason: &str) -> bool {
     let details = status.get_error_details();
     let info = details.error_info();
-    info.is_some_and(|info| info.reason == "OTHER_STORE")
+    info.is_some_and(|info| info.reason == reason)
 }
 
 #[cfg(test)]

@@ -76,6 +76,14 @@ pub struct At {
     pub revision: Revision,
 }
 
+impl At {
+    /// Whether what is true as of here is as of that revision or a later one.
+    #[must_use]
+    pub fn is_as_of(self, least: Self) -> bool {
+        self.store == least.store && self.revision >= least.revision
+    }
+}
+
 /// What a cache may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
@@ -294,9 +302,7 @@ impl<A: Clone> Cache<A> {
             return Err(Miss::Expired);
         }
         let at = followed.check(entry)?;
-        if let Some(least) = least
-            && (least.store != at.store || least.revision > at.revision)
-        {
+        if least.is_some_and(|least| !at.is_as_of(least)) {
             return Err(Miss::Behind);
         }
         entry.note(now, &mut self.uses);
@@ -309,11 +315,13 @@ impl<A: Clone> Cache<A> {
 
     /// The entry of a question that nobody can be asked, although the lease has run
     /// out: for as much longer as `bound` says of the answer. It may be out of date, but
-    /// by no change that is known, and no expiry is passed that is known.
+    /// by no change that is known, and no expiry is passed that is known; and it is as of
+    /// `least` or a later revision.
     #[must_use]
     pub fn find_stale(
         &mut self,
         key: QuestionKey,
+        least: Option<At>,
         bound: impl FnOnce(&A) -> Option<Duration>,
         now: Moment,
     ) -> Option<Hit<A>> {
@@ -330,6 +338,9 @@ impl<A: Clone> Cache<A> {
             return None;
         }
         let at = followed.check(entry).ok()?;
+        if least.is_some_and(|least| !at.is_as_of(least)) {
+            return None;
+        }
         entry.note(now, &mut self.uses);
         Some(Hit {
             answer: entry.fact.answer.clone(),

@@ -25,5 +25,6 @@ mod real;
 mod relay;
 mod resets;
 mod sidecar;
+mod stale;
 mod tls;
 mod world;

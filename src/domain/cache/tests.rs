@@ -234,7 +234,7 @@ fn clocks_that_part_and_a_refusal_drop_everything() {
         assert!(cache.is_empty());
         assert!(!cache.granted(unanswered.sequence, Some(SECOND * 10)));
         let now = at(3_600_003);
-        let stale = cache.find_stale(key("t"), |_| Some(SECOND * 1000), now);
+        let stale = cache.find_stale(key("t"), None, |_| Some(SECOND * 1000), now);
         assert_eq!(stale, None);
         cache.keep(key("t"), &asking, fact(1, rev(5), &[]), now);
         assert!(cache.is_empty());
@@ -300,7 +300,11 @@ fn staleness_is_bounded_and_knows_what_is_known() {
     let says = Says::Forbidden { valid_for: LONGEST };
     kept(&mut cache, "forbidden", Fact { says, ..full });
     let bound = |_: &u32| Some(SECOND * 90);
-    let mut stale = |token, millis| cache.find_stale(key(token), bound, at(millis)).is_some();
+    let mut stale = |token, millis| {
+        cache
+            .find_stale(key(token), None, bound, at(millis))
+            .is_some()
+    };
     // The lease ends at 9,900.
     for (token, good, over) in [
         ("full", 99_899, 99_900),
@@ -312,10 +316,19 @@ fn staleness_is_bounded_and_knows_what_is_known() {
     }
     assert!(!stale("forbidden", 20_000));
     assert!(!stale("none", 20_000));
-    let hit = cache.find_stale(key("full"), bound, at(20_000));
-    assert_eq!(hit.unwrap().valid_for, Duration::ZERO);
+    let hit = cache.find_stale(key("full"), None, bound, at(20_000));
+    let hit = hit.unwrap();
+    assert_eq!(hit.valid_for, Duration::ZERO);
+    let later = At {
+        revision: Revision::new(hit.at.revision.number() + 1),
+        ..hit.at
+    };
+    for (least, is_given) in [(hit.at, true), (later, false)] {
+        let found = cache.find_stale(key("full"), Some(least), bound, at(20_000));
+        assert_eq!(found.is_some(), is_given, "{least:?}");
+    }
     cache.apply(Revision::new(6), [acme]);
-    assert_eq!(cache.find_stale(key("full"), bound, at(20_000)), None);
+    assert_eq!(cache.find_stale(key("full"), None, bound, at(20_000)), None);
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! Answers that may be out of date, where that is allowed.
+
+use credd::client::{Client, Served};
+use credd::domain::cache::State;
+use credd::proto::v1;
+use credd::proto::v1::Verdict;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::support::{until, verify_token_request};
+use crate::world::{LEASE, World, is_in, live, told, with_staleness};
+
+/// A question about a token, to be answered as of a revision or a later one.
+fn as_of(revision: v1::Revision, token: &str) -> v1::VerifyRequest {
+    v1::VerifyRequest {
+        min_revision: Some(revision),
+        ..verify_token_request(token)
+    }
+}
+
+fn reason(status: &Status) -> Option<String> {
+    let details = status.get_error_details();
+    details.error_info().map(|info| info.reason.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_older_than_the_revision_asked_for() {
+    let world = World::start().await;
+    let strict = world.follower().await;
+    let lax = Client::connect(with_staleness(world.config(), LEASE * 600)).unwrap();
+    live(&lax).await;
+    let (_, token) = world.server.admin.issue_token("acme").await;
+    for client in [&strict, &lax] {
+        until("an answer to be kept", || async {
+            told(client, &token).await == (Verdict::Active, Served::Cached)
+        })
+        .await;
+    }
+    let reached = world.server.admin.verify_token(&token).await.unwrap();
+    let reached = reached.revision.unwrap();
+    let later = v1::Revision {
+        number: reached.number + 1000,
+        ..reached.clone()
+    };
+    for client in [&strict, &lax] {
+        let behind = client.verify(&as_of(later.clone(), &token)).await;
+        let behind = behind.unwrap_err();
+        assert_eq!(behind.code(), Code::Unavailable);
+        assert_eq!(reason(&behind).as_deref(), Some("BEHIND"));
+    }
+
+    world.server.stop().await;
+    is_in(&lax, State::Stale).await;
+    let refused = lax.verify(&as_of(later, &token)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    let given = lax.verify(&as_of(reached, &token)).await.unwrap();
+    assert_eq!(given.served, Served::Stale);
+    assert!(given.is_active());
+}
