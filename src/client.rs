@@ -65,7 +65,7 @@ mod upstreams;
 pub(crate) use backoff::jittered;
 
 pub use address::{Address, NotAnAddress};
-pub use answer::{Served, Verified};
+pub use answer::{SERVED, STALE, Served, Verified};
 pub use config::{CacheConfig, Config, ConfigError, StalePolicy, TlsFiles};
 pub use counts::{Count, Counts, Misses};
 pub use follow::{Follower, Observer};

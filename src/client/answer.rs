@@ -21,6 +21,11 @@ pub struct Verified {
     pub served: Served,
 }
 
+/// The metadata of an answer that may be out of date; its value is [`STALE`].
+pub const SERVED: &str = "credd-served";
+/// What stands there.
+pub const STALE: &str = "stale";
+
 /// Where an answer is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Served {
@@ -29,7 +34,8 @@ pub enum Served {
     /// Of the cache, while its lease holds.
     Cached,
     /// Of the cache, although nobody can be asked and its lease has run out, because
-    /// the operator allows it for the tenant. A change may have been missed.
+    /// the operator allows it for the tenant; or of one who was asked and says so of its
+    /// own. A change may have been missed.
     Stale,
 }
 

@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::answer::{Served, Verified};
 use super::facts;
 use super::flights::{Landing, Turn};
-use super::upstreams::{is_behind, is_of_another_store, is_of_the_way};
+use super::upstreams::{Said, is_behind, is_of_another_store, is_of_the_way};
 use super::{Client, Kept, verified};
 use crate::domain::cache::{At, Miss, Question, QuestionKey, State};
 use crate::proto::v1;
@@ -129,8 +129,9 @@ impl Asker<'_> {
             outcome = client.upstreams.verify(&message).await;
         }
         match outcome {
-            Ok(response) => {
-                let response = Arc::new(response);
+            Ok(said) if said.is_stale => Ok(stale(client, said)),
+            Ok(said) => {
+                let response = Arc::new(said.response);
                 if !kept.covers(client.upstreams.token(), &request.tenant, &response) {
                     // Nor is anybody to keep it who follows this process.
                     return Ok(Verified {
@@ -182,7 +183,8 @@ async fn ask_only(client: &Client, request: &v1::VerifyRequest) -> Result<Verifi
     client.counts.asked.add();
     let outcome = client.upstreams.verify(request).await;
     match outcome {
-        Ok(response) => Ok(asked(Arc::new(response))),
+        Ok(said) if said.is_stale => Ok(stale(client, said)),
+        Ok(said) => Ok(asked(Arc::new(said.response))),
         Err(status) if is_of_the_way(status.code()) => {
             client.counts.unanswered.add();
             if is_behind(&status) {
@@ -209,6 +211,16 @@ fn asked(response: Arc<v1::VerifyResponse>) -> Verified {
         valid_for: valid_for.unwrap_or_default(),
         served: Served::Asked,
         response,
+    }
+}
+
+/// An answer that may be out of date by what is said of it: nobody is to keep it.
+fn stale(client: &Client, said: Said) -> Verified {
+    client.counts.served_stale.add();
+    Verified {
+        valid_for: Duration::ZERO,
+        served: Served::Stale,
+        ..asked(Arc::new(said.response))
     }
 }
 

@@ -38,7 +38,8 @@ pub struct Counts {
     pub unanswered: Count,
     /// Such that were refused for it.
     pub refused_stale: Count,
-    /// Such that were answered with what may be out of date.
+    /// Such that were answered with what may be out of date, of here or, as it says, of
+    /// one who was asked.
     pub served_stale: Count,
     /// Questions that were refused because too many were under way.
     pub overloaded: Count,

@@ -13,6 +13,7 @@ use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::address::Address;
+use super::answer::SERVED;
 use super::backoff::Backoff;
 use super::config::Config;
 use super::connect::channel;
@@ -41,6 +42,14 @@ pub(super) struct Upstream {
     watch: Channel,
     /// While it can't be reached: until when nobody tries.
     down: Mutex<(Backoff, Option<Instant>)>,
+}
+
+/// What one who was asked says.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) response: v1::VerifyResponse,
+    /// It says itself that it may be out of date.
+    pub(super) is_stale: bool,
 }
 
 /// How long one may take to answer before the next is tried.
@@ -122,10 +131,7 @@ impl Upstreams {
     /// # Errors
     ///
     /// The last status of one who could not answer, or the first of one who could.
-    pub(super) async fn verify(
-        &self,
-        message: &v1::VerifyRequest,
-    ) -> Result<v1::VerifyResponse, Status> {
+    pub(super) async fn verify(&self, message: &v1::VerifyRequest) -> Result<Said, Status> {
         let begin = Instant::now();
         let most = if message.min_revision.is_some() {
             ATTEMPT_AS_OF
@@ -152,7 +158,10 @@ impl Upstreams {
                         if offset > 0 {
                             self.prefer(number);
                         }
-                        return Ok(response.into_inner());
+                        return Ok(Said {
+                            is_stale: response.metadata().contains_key(SERVED),
+                            response: response.into_inner(),
+                        });
                     }
                     Err(status) if status.code() == Code::Unauthenticated => {
                         self.token.doubt();

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::relay::{self, Relay};
 use super::verifier::{Served, Verified};
-use crate::client::Client;
+use crate::client::{Client, SERVED, STALE};
 use crate::proto::v1;
 use crate::proto::v1::verification_service_server::VerificationService;
 use crate::proto::v1::verify_stream_response::Outcome;
@@ -29,8 +29,6 @@ pub struct Verification {
     stopping: CancellationToken,
 }
 
-/// The metadata of an answer that may be out of date; its value is `stale`.
-pub const SERVED: &str = "credd-served";
 /// How long a Watch waits for its first message.
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 /// How many questions of a stream are under way at once.
@@ -100,7 +98,7 @@ fn response(verified: Verified) -> Response<v1::VerifyResponse> {
     let served = verified.served;
     let mut response = Response::new(verified.into_message());
     if served == Served::Stale {
-        let stale: MetadataValue<Ascii> = MetadataValue::from_static("stale");
+        let stale: MetadataValue<Ascii> = MetadataValue::from_static(STALE);
         response.metadata_mut().insert(SERVED, stale);
     }
     response

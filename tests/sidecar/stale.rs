@@ -7,6 +7,7 @@ use credd::proto::v1::Verdict;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::sidecar::Sidecar;
 use crate::support::{until, verify_token_request};
 use crate::world::{LEASE, World, is_in, live, told, with_staleness};
 
@@ -56,4 +57,33 @@ async fn no_answer_is_older_than_the_revision_asked_for() {
     let given = lax.verify(&as_of(reached, &token)).await.unwrap();
     assert_eq!(given.served, Served::Stale);
     assert!(given.is_active());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_marked_as_such_behind_another_sidecar_too() {
+    let world = World::start().await;
+    let relay = Sidecar::ready(with_staleness(world.config(), LEASE * 600)).await;
+    let near = Sidecar::ready(relay.follower()).await;
+    let client = Client::connect(relay.follower()).unwrap();
+    live(&client).await;
+    let (_, token) = world.server.admin.issue_token("acme").await;
+    let request = || verify_token_request(&token);
+    let answer = near.client().verify(request()).await.unwrap();
+    assert_eq!(answer.into_inner().verdict(), Verdict::Active);
+    world.server.stop().await;
+    until("the relay to say what may be out of date", || async {
+        let answer = relay.client().verify(request()).await.unwrap();
+        answer.metadata().contains_key("credd-served")
+    })
+    .await;
+    let answer = near.client().verify(request()).await.unwrap();
+    let mark = answer.metadata().get("credd-served");
+    assert_eq!(mark.unwrap(), "stale");
+    assert_eq!(answer.into_inner().verdict(), Verdict::Active);
+
+    let (verdict, served) = told(&client, &token).await;
+    assert_eq!((verdict, served), (Verdict::Active, Served::Stale));
+    assert_eq!(client.counts().served_stale.get(), 1);
+    near.stop().await;
+    relay.stop().await;
 }
