@@ -23,6 +23,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 const STORE: &str = "11111111-1111-4111-8111-111111111111";
+/// How many parts a snapshot has.
+const PARTS: usize = 256;
 const CREDENTIAL: &str = "01a223a9-d260-7000-bd81-73693e7ccd2b";
 
 /// One credential, whatever is presented, and what was asked.
@@ -38,6 +40,7 @@ struct State {
     gate: Semaphore,
     is_held: AtomicBool,
     holds_streams: AtomicBool,
+    holds_resumed: AtomicBool,
     is_deaf: AtomicBool,
     is_ending: AtomicBool,
     renewals: AtomicUsize,
@@ -58,6 +61,7 @@ impl Default for Fake {
             gate: Semaphore::new(0),
             is_held: AtomicBool::new(false),
             holds_streams: AtomicBool::new(false),
+            holds_resumed: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             renewals: AtomicUsize::new(0),
@@ -122,10 +126,16 @@ impl Fake {
         self.0.holds_streams.store(true, Ordering::SeqCst);
     }
 
+    /// From now on streams that are to be taken up wait for their beginning.
+    pub(crate) fn hold_resumed(&self) {
+        self.0.holds_resumed.store(true, Ordering::SeqCst);
+    }
+
     /// Those that wait are given, and others at once.
     pub(crate) fn release(&self) {
         self.0.is_held.store(false, Ordering::SeqCst);
         self.0.holds_streams.store(false, Ordering::SeqCst);
+        self.0.holds_resumed.store(false, Ordering::SeqCst);
         self.0.gate.add_permits(1000);
     }
 
@@ -185,6 +195,18 @@ fn response(number: u64, message: Message) -> v1::WatchResponse {
         fenced: matches!(message, Message::Commit(_)),
         message: Some(message),
         coverage: None,
+    }
+}
+
+/// A part of what is denied, of 32 KiB.
+fn part(number: u64) -> v1::WatchResponse {
+    let part = v1::SnapshotPart {
+        disabled_tenants: vec!["t".repeat(32 << 10)],
+        ..Default::default()
+    };
+    v1::WatchResponse {
+        resume_token: String::new(),
+        ..response(number, Message::SnapshotPart(part))
     }
 }
 
@@ -263,9 +285,18 @@ impl VerificationService for Fake {
         if self.0.reads_no_token.load(Ordering::SeqCst) {
             return Err(Status::invalid_argument("`resume_token` can't be read"));
         }
+        if self.0.holds_resumed.load(Ordering::SeqCst) && !first.resume_token.is_empty() {
+            self.0.gate.acquire().await.unwrap().forget();
+        }
         let state = Arc::clone(&self.0);
         let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
+            if first.snapshot {
+                let now = *state.revision.borrow();
+                for _ in 0..PARTS {
+                    let _ = sender.send(Ok(part(now))).await;
+                }
+            }
             let (mut now, mut cut) = (state.revision.subscribe(), state.cut.subscribe());
             cut.mark_unchanged();
             let begin = first.resume_token.parse();

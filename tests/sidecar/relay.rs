@@ -261,3 +261,49 @@ async fn a_fence_does_not_return_while_one_that_follows_a_sidecar_has_a_lease_an
     relay.stop().await;
     world.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_says_how_far_the_stream_is_also_while_its_relay_finds_its_way_back() {
+    let (fake, address) = Fake::start().await;
+    let relay = Sidecar::ready(config(address)).await;
+    let (requests, outgoing) = mpsc::channel(4);
+    requests.send(v1::WatchRequest::default()).await.unwrap();
+    let stream = relay.client().watch(ReceiverStream::new(outgoing)).await;
+    let mut messages = stream.unwrap().into_inner();
+    let first = soon("a message", messages.message()).await;
+    let reached = first.unwrap().unwrap().revision;
+
+    // The relay begins anew, and the stream waits for what the authority says of its
+    // place.
+    let begun = fake.watches();
+    fake.read_no_token(true);
+    fake.cut();
+    until("a token to be refused", || async { fake.watches() > begun }).await;
+    let begun = fake.watches();
+    fake.hold_resumed();
+    fake.read_no_token(false);
+    until("both streams to be begun", || async {
+        fake.watches() >= begun + 2
+    })
+    .await;
+    let renewal = v1::Renewal {
+        sequence: 1,
+        applied: reached.clone(),
+        ..Default::default()
+    };
+    let renewal = v1::WatchRequest {
+        renewal: Some(renewal),
+        ..Default::default()
+    };
+    requests.send(renewal).await.unwrap();
+    let grant = loop {
+        let message = soon("a grant", messages.message()).await;
+        let message = message.unwrap().unwrap();
+        if let Some(v1::watch_response::Message::Grant(_)) = message.message {
+            break message;
+        }
+    };
+    assert_eq!(grant.revision, reached);
+    fake.release();
+    relay.stop().await;
+}

@@ -49,6 +49,8 @@ struct Source {
     next_heartbeat: Instant,
     /// Up to where messages were told or filtered out; `None`: nowhere yet.
     position: Option<At>,
+    /// How far it was where it has no position now.
+    left_at: Option<At>,
     /// Up to where it knows that it has everything.
     told: Revision,
     /// Where it could be taken up.
@@ -109,6 +111,7 @@ pub fn messages(
         next_heartbeat: Instant::now() + heartbeat,
         told: position.map_or(Revision::ZERO, |at| at.revision),
         position,
+        left_at: None,
         token,
         request: first,
         coverage: None,
@@ -165,7 +168,7 @@ impl Session {
         let epoch = self.source.epoch();
         let grant = self.leases.renew(&self.relay, epoch, renewal)?;
         Ok(v1::WatchResponse {
-            revision: self.source.position.map(wire),
+            revision: self.source.reached().map(wire),
             resume_token: String::new(),
             fenced: false,
             coverage: None,
@@ -205,6 +208,7 @@ impl Source {
                     if message.coverage.is_some() {
                         self.coverage.clone_from(&message.coverage);
                     }
+                    self.left_at = Some(reached);
                     if !message.resume_token.is_empty() {
                         // Not within a snapshot, which is not complete.
                         self.position = Some(reached);
@@ -268,8 +272,15 @@ impl Source {
     /// The ring leads on no more: whether the history does is the authority's to say.
     fn lost(&mut self) {
         self.request.resume_token.clone_from(&self.token);
+        self.left_at = self.reached();
         self.position = None;
         self.way = Way::Begin;
+    }
+
+    /// How far it is: as of its last message, or of what was left out since; `None`:
+    /// there was none yet.
+    fn reached(&self) -> Option<At> {
+        self.position.or(self.left_at)
     }
 
     /// Goes on with the ring of this epoch. If that tells of the changes of others than
