@@ -178,6 +178,7 @@ impl Follower {
             outgoing,
             token,
             period: NO_LEASE,
+            renewed_at: Instant::now(),
             renew_at: None,
             unanswered: None,
             has_begun: false,
@@ -198,7 +199,9 @@ struct Session<'a> {
     token: u64,
     /// How long after a renewal the next one is due.
     period: Duration,
-    /// When it is; `None`: not before the first message.
+    /// When the last one was sent.
+    renewed_at: Instant,
+    /// When the next one is due; `None`: not before the first message.
     renew_at: Option<Instant>,
     /// Since when a renewal is not answered.
     unanswered: Option<Instant>,
@@ -379,6 +382,7 @@ impl Session<'_> {
         if is_awaited {
             // One that is about to end is not asked about without a pause.
             self.period = lease.map_or(NO_LEASE, |lease| (lease / 3).max(LEAST_PERIOD));
+            self.renew_at = Some(self.renewed_at + jittered(self.period));
         }
         if is_awaited && lease.is_some() {
             self.backoff.reset();
@@ -393,6 +397,7 @@ impl Session<'_> {
     /// handed over.
     fn renew(&mut self) {
         let now = Instant::now();
+        self.renewed_at = now;
         self.renew_at = Some(now + jittered(self.period));
         self.unanswered.get_or_insert(now);
         let Ok(room) = self.outgoing.try_reserve() else {

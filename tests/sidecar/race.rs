@@ -144,6 +144,16 @@ async fn one_whose_renewals_are_not_heard_connects_anew_although_it_is_told_of_c
     panic!("it holds on to a stream that does not hear it");
 }
 
+#[tokio::test(start_paused = true)]
+async fn no_lease_is_asked_for_anew_before_a_part_of_the_first_one_is_over() {
+    let fake = Fake::default();
+    let client = follower_in_process(&fake);
+    live(&client).await;
+    // It is good for a minute. After a longer silence there would be another stream.
+    sleep(Duration::from_secs(8)).await;
+    assert_eq!((fake.renewals(), fake.watches()), (1, 1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_whose_place_is_not_understood_begins_anew_with_nothing() {
     let (fake, address) = Fake::start().await;
