@@ -96,6 +96,10 @@ const SILENCE: Duration = Duration::from_secs(10);
 const LONGEST_LEASE: Duration = Duration::from_mins(10);
 /// How often a lease is asked for while there is none.
 const NO_LEASE: Duration = Duration::from_secs(1);
+/// After how long without one another address is tried, if there is another: this one
+/// is not told of changes itself, or can't do what it should. No lease is refused for
+/// that long where all is well.
+const LEASELESS: Duration = Duration::from_secs(10);
 /// How often it is asked for at most.
 const LEAST_PERIOD: Duration = Duration::from_millis(20);
 /// How soon there is another renewal if more uses wait than one can report.
@@ -180,6 +184,7 @@ impl Follower {
             period: NO_LEASE,
             renewed_at: Instant::now(),
             renew_at: None,
+            lease_ends_at: None,
             unanswered: None,
             has_begun: false,
         };
@@ -203,6 +208,8 @@ struct Session<'a> {
     renewed_at: Instant,
     /// When the next one is due; `None`: not before the first message.
     renew_at: Option<Instant>,
+    /// When the lease ends that this stream had last; if none, when it began.
+    lease_ends_at: Option<Instant>,
     /// Since when a renewal is not answered.
     unanswered: Option<Instant>,
     has_begun: bool,
@@ -256,6 +263,9 @@ impl Session<'_> {
                 () = at(self.unanswered.map(|since| since + SILENCE)) => {
                     return Status::deadline_exceeded("the authority answers no renewal");
                 }
+                () = at(self.leaves_at()) => {
+                    return Status::unavailable("no lease is granted here");
+                }
                 () = at(list_at), if self.has_begun && listing.is_none() => (),
                 listed = done(&mut listing) => {
                     listing = None;
@@ -267,6 +277,14 @@ impl Session<'_> {
                 }
             }
         }
+    }
+
+    /// When this address is left for another one, unless there is a lease before; `None`:
+    /// there is no other.
+    fn leaves_at(&self) -> Option<Instant> {
+        let since = self.lease_ends_at?;
+        let has_others = self.follower.upstreams.count() > 1;
+        has_others.then_some(since + LEASELESS)
     }
 
     /// Applies a message, tells it on, and acknowledges it if somebody waits for that.
@@ -293,6 +311,7 @@ impl Session<'_> {
         let is_first = !self.has_begun;
         if is_first {
             self.has_begun = true;
+            self.lease_ends_at = Some(Instant::now());
             let (follower, number) = (self.follower, self.number);
             follower
                 .following
@@ -384,7 +403,8 @@ impl Session<'_> {
             self.period = lease.map_or(NO_LEASE, |lease| (lease / 3).max(LEAST_PERIOD));
             self.renew_at = Some(self.renewed_at + jittered(self.period));
         }
-        if is_awaited && lease.is_some() {
+        if is_awaited && let Some(lease) = lease {
+            self.lease_ends_at = Some(self.renewed_at + lease);
             self.backoff.reset();
         }
         if waiting >= USES_AT_ONCE {

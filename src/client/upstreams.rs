@@ -90,6 +90,11 @@ impl Upstreams {
         &self.all[number % self.all.len()]
     }
 
+    /// How many there are.
+    pub(super) const fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// The one that is followed, or answered last.
     pub(super) fn current(&self) -> usize {
         self.current.load(Ordering::Relaxed)

@@ -1,12 +1,13 @@
 //! One authority at two addresses, as behind two load balancers: where the one that is
 //! followed goes away, the other takes its place.
 
+use credd::client::{Client, Served};
 use credd::proto::v1::Verdict;
 
 use crate::real::{Authority, Sidecar};
 use crate::support::until;
 use crate::way::Way;
-use crate::world::revoke_everywhere;
+use crate::world::{World, live, revoke_everywhere, told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_goes_on_at_another_address_and_a_fence_meanwhile_waits_for_it() {
@@ -55,4 +56,34 @@ async fn a_session_goes_on_at_another_address_and_a_fence_meanwhile_waits_for_it
     }
     sidecar.stop(&[&kept]);
     authority.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_gets_no_lease_where_it_is_connected_goes_to_another_address() {
+    let world = World::start().await;
+    let mut way = Way::to(world.server.address).await;
+    let mut config = world.config();
+    config.addresses = vec![way.url().parse().unwrap()];
+    let relay = crate::sidecar::Sidecar::ready(config).await;
+    let mut config = world.config();
+    config.addresses = relay.follower().addresses;
+    config.addresses.push(world.address());
+    let client = Client::connect(config).unwrap();
+    live(&client).await;
+    let (_, token) = world.server.admin.issue_token("acme").await;
+
+    // The relay answers the client, and has no lease to give.
+    way.close().await;
+    until("no lease", || async {
+        client
+            .cached(&crate::support::verify_token_request(&token))
+            .is_none()
+    })
+    .await;
+    until("a lease of the authority", || async {
+        client.counts().sessions.get() == 2 && told(&client, &token).await.1 == Served::Cached
+    })
+    .await;
+    relay.stop().await;
+    world.server.stop().await;
 }
