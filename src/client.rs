@@ -312,7 +312,8 @@ impl Client {
     }
 
     /// A stream of changes as the authority gives it, which asks for no lease: of the
-    /// one that is followed.
+    /// one that is followed. All these share a connection, which is not that by which
+    /// this client follows: where many are not read, none of them goes on.
     ///
     /// # Errors
     ///
@@ -323,7 +324,7 @@ impl Client {
     ) -> Result<Streaming<v1::WatchResponse>, Status> {
         let upstream = self.upstreams.get(self.upstreams.current());
         let request = self.upstreams.request(tokio_stream::once(first));
-        upstream.watch(request).await
+        upstream.watch_for_others(request).await
     }
 
     /// Profiles as an authority lists them for who this client is.

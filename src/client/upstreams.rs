@@ -40,6 +40,9 @@ pub(super) struct Upstream {
     unary: Vec<Channel>,
     turn: AtomicUsize,
     watch: Channel,
+    /// For the streams of others: those who do not read theirs hold up nobody but each
+    /// other.
+    passing: Channel,
     /// While it can't be reached: until when nobody tries.
     down: Mutex<(Backoff, Option<Instant>)>,
 }
@@ -74,6 +77,7 @@ impl Upstreams {
                 unary: std::iter::repeat_with(connection).take(count).collect(),
                 turn: AtomicUsize::new(0),
                 watch: connection(),
+                passing: connection(),
                 down: Mutex::default(),
             }
         };
@@ -237,10 +241,15 @@ impl Upstream {
         &self,
         request: Request<impl Stream<Item = v1::WatchRequest> + Send + 'static>,
     ) -> Result<Streaming<v1::WatchResponse>, Status> {
-        let mut client = VerificationServiceClient::new(self.watch.clone());
-        let late = |_| Status::deadline_exceeded("the stream did not begin in time");
-        let response = timeout(BEGIN, client.watch(request)).await.map_err(late)?;
-        Ok(response?.into_inner())
+        watch(&self.watch, request).await
+    }
+
+    /// Begins a stream of changes for somebody else, over a connection for those.
+    pub(super) async fn watch_for_others(
+        &self,
+        request: Request<impl Stream<Item = v1::WatchRequest> + Send + 'static>,
+    ) -> Result<Streaming<v1::WatchResponse>, Status> {
+        watch(&self.passing, request).await
     }
 
     /// Whether it was unreachable a moment ago: to ask it again at once would be one
@@ -269,6 +278,16 @@ impl Upstream {
     pub(super) fn is_back(&self) {
         self.note(&Ok(()));
     }
+}
+
+async fn watch(
+    connection: &Channel,
+    request: Request<impl Stream<Item = v1::WatchRequest> + Send + 'static>,
+) -> Result<Streaming<v1::WatchResponse>, Status> {
+    let mut client = VerificationServiceClient::new(connection.clone());
+    let late = |_| Status::deadline_exceeded("the stream did not begin in time");
+    let response = timeout(BEGIN, client.watch(request)).await.map_err(late)?;
+    Ok(response?.into_inner())
 }
 
 /// Whether no connection could be made: nobody answered.

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,8 @@ pub use stream::messages;
 pub struct Relay {
     machine: Machine,
     state: Mutex<State>,
+    /// Places for streams of the authority's that are passed on.
+    places: Arc<Semaphore>,
     /// Rung when there is another message.
     bell: watch::Sender<()>,
     /// Rung when somebody may wait for more than was acknowledged.
@@ -95,6 +97,8 @@ struct Lost;
 
 /// How many messages the ring holds at most, and how many events in all of them.
 const RING: (usize, usize) = (4096, 65_536);
+/// How many streams of the authority's are passed on at once: until they reach the ring.
+const STREAMS: usize = 64;
 /// How many messages a stream takes at once.
 const TAKE: usize = 64;
 /// The longest lease: the own one is shorter, and bounds it.
@@ -116,6 +120,7 @@ impl Relay {
                 awaited: Revision::ZERO,
                 reported: Revision::ZERO,
             }),
+            places: Arc::new(Semaphore::new(STREAMS)),
             bell: watch::Sender::new(()),
             awaits: Notify::new(),
             client: OnceLock::new(),

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::fake::Fake;
 use crate::race::config;
@@ -305,5 +306,69 @@ async fn a_grant_says_how_far_the_stream_is_also_while_its_relay_finds_its_way_b
     };
     assert_eq!(grant.revision, reached);
     fake.release();
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_do_not_read_keep_no_news_from_the_relay() {
+    let (fake, address) = Fake::start().await;
+    let relay = Sidecar::ready(config(address)).await;
+    let begun = fake.watches();
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        let (requests, outgoing) = mpsc::channel(1);
+        // The authority's to say, and more than fits on the way.
+        let first = v1::WatchRequest {
+            snapshot: true,
+            ..v1::WatchRequest::default()
+        };
+        requests.send(first).await.unwrap();
+        let stream = relay.client().watch(ReceiverStream::new(outgoing)).await;
+        unread.push((requests, stream.unwrap()));
+    }
+    until("the streams", || async { fake.watches() == begun + 8 }).await;
+    // Long enough for what fits.
+    sleep(Duration::from_secs(1)).await;
+    let revision = fake.revoke();
+    until("the relay to acknowledge", || async {
+        fake.acknowledged() == revision
+    })
+    .await;
+    drop(unread);
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_streams_are_asked_of_the_authority_at_once_and_no_more() {
+    let (fake, address) = Fake::start().await;
+    let relay = Sidecar::ready(config(address)).await;
+    let begun = fake.watches();
+    fake.hold_streams();
+    let first = || v1::WatchRequest {
+        snapshot: true,
+        ..v1::WatchRequest::default()
+    };
+    let watch = async || {
+        let stream = relay.client().watch(tokio_stream::once(first())).await;
+        stream.unwrap().into_inner()
+    };
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        streams.push(watch().await);
+    }
+    until("the streams", || async { fake.watches() == begun + 64 }).await;
+    let refused = soon("an answer", watch().await.message()).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.get_error_details().retry_info().is_some());
+    assert_eq!(fake.watches(), begun + 64);
+
+    // Where one has gone there is room.
+    streams.pop();
+    fake.release();
+    until("another stream", || async {
+        soon("an answer", watch().await.message()).await.is_ok()
+    })
+    .await;
     relay.stop().await;
 }

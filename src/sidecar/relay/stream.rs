@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
@@ -61,15 +61,22 @@ struct Source {
     taken: VecDeque<Arc<v1::WatchResponse>>,
 }
 
-type Upstream = Box<Streaming<v1::WatchResponse>>;
+/// A stream of the authority's, with the place that it takes.
+struct Upstream {
+    messages: Streaming<v1::WatchResponse>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// How long one is to wait who finds no place for such a stream.
+const NO_PLACE: Duration = Duration::from_secs(1);
 
 enum Way {
     /// A stream of the authority's is to be begun.
     Begin,
     /// It is being begun.
-    Beginning(Pin<Box<dyn Future<Output = Result<Upstream, Status>> + Send>>),
+    Beginning(Pin<Box<dyn Future<Output = Result<Box<Upstream>, Status>> + Send>>),
     /// Such a stream, until it reaches the ring.
-    Upstream(Upstream),
+    Upstream(Box<Upstream>),
     /// The ring of this epoch.
     Ring(u64),
     /// The ring, of which the first thing is to be said: where the stream begins.
@@ -189,19 +196,31 @@ impl Source {
                         ..self.request.clone()
                     };
                     let client = self.relay.client().ok_or_else(status::starting)?.clone();
-                    let begin = async move { Ok(Box::new(client.watch(request).await?)) };
+                    let place = Arc::clone(&self.relay.places).try_acquire_owned();
+                    let place = place.map_err(|_| status::overloaded(NO_PLACE))?;
+                    let begin = async move {
+                        let messages = client.watch(request).await?;
+                        Ok(Box::new(Upstream {
+                            messages,
+                            _place: place,
+                        }))
+                    };
                     self.way = Way::Beginning(Box::pin(begin));
                 }
                 Way::Beginning(begin) => {
-                    let stream = begin.await.map_err(not_of_the_caller)?;
-                    self.way = Way::Upstream(stream);
+                    let upstream = begin.await.map_err(not_of_the_caller)?;
+                    self.way = Way::Upstream(upstream);
                 }
-                Way::Upstream(stream) => {
+                Way::Upstream(upstream) => {
                     if let Some(epoch) = self.position.and_then(|at| self.relay.covers(at)) {
                         self.enter(epoch);
                         continue;
                     }
-                    let message = stream.message().await.map_err(not_of_the_caller)?;
+                    let message = upstream
+                        .messages
+                        .message()
+                        .await
+                        .map_err(not_of_the_caller)?;
                     let message = message.ok_or_else(|| self.stopped())?;
                     let reached = at(&message).ok_or_else(|| self.stopped())?;
                     self.told = reached.revision;
