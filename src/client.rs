@@ -281,7 +281,7 @@ impl Client {
         let condition = self.condition();
         match condition.state {
             Some(State::Live) | None => true,
-            Some(State::Syncing | State::Stale) if condition.is_connected => true,
+            _ if self.following.is_there() => true,
             Some(State::Stale) => {
                 let ends_at = condition.lease_ends_at.zip(kept.stale.longest());
                 ends_at.is_some_and(|(end, bound)| self.machine.now().boot < end + bound)

@@ -45,6 +45,9 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub(super) struct Following {
     is_connected: AtomicBool,
+    /// It let its caller follow when it was tried last, if only for a moment: who may ask
+    /// about more than it may be told of gets no lease.
+    is_there: AtomicBool,
     /// By the time since the start of the machine, in milliseconds; 0: never.
     heard_at: AtomicU64,
     upstream: AtomicUsize,
@@ -53,6 +56,11 @@ pub(super) struct Following {
 impl Following {
     pub(super) fn is_connected(&self) -> bool {
         self.is_connected.load(Ordering::Relaxed)
+    }
+
+    /// Whether the authority can be asked, as far as is known.
+    pub(super) fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Relaxed)
     }
 
     /// How long ago the authority said something; `None`: it never did.
@@ -128,6 +136,9 @@ impl Follower {
             };
             self.kept.cache.lock().disconnected();
             let was_connected = self.following.is_connected.swap(false, Ordering::Relaxed);
+            // Who may ask about more than it is told of follows for a moment at a time.
+            let is_there = was_connected && end.code() == Code::PermissionDenied;
+            self.following.is_there.store(is_there, Ordering::Relaxed);
             let address = &self.upstreams.get(number).address;
             let (code, error) = (end.code(), end.message());
             if was_connected {
@@ -317,6 +328,7 @@ impl Session<'_> {
                 .following
                 .is_connected
                 .store(true, Ordering::Relaxed);
+            follower.following.is_there.store(true, Ordering::Relaxed);
             follower.following.upstream.store(number, Ordering::Relaxed);
             follower.upstreams.prefer(number);
             self.upstream.is_back();

@@ -1,7 +1,11 @@
 //! What the caller may ask about, and be told of, that follows.
 
+use std::time::Duration;
+
 use credd::client::{Client, Served};
 use credd::proto::v1::Verdict;
+use tokio::time::sleep;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::calls::put_role;
 use crate::sidecar::Sidecar;
@@ -112,5 +116,33 @@ async fn what_is_invalid_is_kept_for_who_may_ask_about_some_tenants_only() {
         told(&client, "nothing").await == (Verdict::Invalid, Served::Cached)
     })
     .await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_ask_about_more_than_it_is_told_of_is_ready_while_it_answers() {
+    let world = World::start().await;
+    part(&world, "acme", "*").await;
+    let (_, token) = world.server.admin.issue_token("acme").await;
+    let sidecar = Sidecar::ready(world.config()).await;
+    let mut client = sidecar.client();
+    // The authority refuses it leases, time and again.
+    for _ in 0..100 {
+        let answer = client.verify(verify_token_request(&token)).await.unwrap();
+        assert_eq!(answer.into_inner().verdict(), Verdict::Active);
+        assert_eq!(sidecar.health("").await, Some(ServingStatus::Serving));
+        sleep(Duration::from_millis(20)).await;
+    }
+    let (address, directory) = (world.server.address, world.server.stop().await);
+    until("nobody to answer", || async {
+        sidecar.health("").await == Some(ServingStatus::NotServing)
+    })
+    .await;
+    let world = World::start_again(directory, address).await;
+    until("it to be ready again", || async {
+        sidecar.health("").await == Some(ServingStatus::Serving)
+    })
+    .await;
+    sidecar.stop().await;
     world.server.stop().await;
 }
