@@ -220,50 +220,6 @@ async fn a_stream_that_is_to_be_begun_at_the_authority_is_begun_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fence_does_not_return_while_one_that_follows_a_sidecar_has_a_lease_and_is_behind() {
-    use credd::client::Machine;
-    use credd::domain::lease::{Drift, Holder, Sequence};
-    use v1::watch_response::Message;
-
-    let machine = Machine::default();
-    let world = World::start().await;
-    let relay = Sidecar::ready(world.config()).await;
-    let (requests, outgoing) = mpsc::channel(16);
-    requests.send(v1::WatchRequest::default()).await.unwrap();
-    let outgoing = ReceiverStream::new(outgoing);
-    let stream = relay.client().watch(outgoing).await.unwrap();
-    let mut stream = stream.into_inner();
-    let first = soon("a message", stream.message()).await.unwrap().unwrap();
-    let applied = first.revision.unwrap();
-    let mut holder = Holder::new(Drift::STATED);
-    // It asks until it gets one, and acknowledges nothing after that.
-    while holder.ends_at().is_none() {
-        let Sequence(sequence) = holder.send(machine.now().boot);
-        let renewal = v1::Renewal {
-            sequence,
-            applied: Some(applied.clone()),
-            ..Default::default()
-        };
-        let request = v1::WatchRequest {
-            renewal: Some(renewal),
-            ..Default::default()
-        };
-        requests.send(request).await.unwrap();
-        let message = soon("a grant", stream.message()).await.unwrap().unwrap();
-        if let Some(Message::Grant(grant)) = message.message {
-            let lease = grant.lease.map(|it| Duration::try_from(it).unwrap());
-            holder.answered(Sequence(grant.sequence), lease);
-        }
-    }
-    let (id, _) = world.server.admin.issue_token("acme").await;
-    let fence = revoke_everywhere(&world.server.admin, &id).await;
-    assert!(!holder.holds(machine.now().boot), "it could still say yes");
-    assert_eq!(fence.acknowledged, 1, "the relay outlived it");
-    relay.stop().await;
-    world.server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_grant_says_how_far_the_stream_is_also_while_its_relay_finds_its_way_back() {
     let (fake, address) = Fake::start().await;
     let relay = Sidecar::ready(config(address)).await;
