@@ -1,7 +1,7 @@
 //! What the process does from its start to its end.
 
 use super::administrator;
-use super::config::Settings;
+use super::config::{Fence, Settings};
 use super::data_dir::DataDir;
 use super::incoming;
 use super::listeners::Listeners;
@@ -71,9 +71,14 @@ pub fn recover(settings: &Settings) -> Result<(), Failure> {
 ///
 /// [`RestoreError`](super::restore::RestoreError); whatever else keeps it from that.
 pub fn restore(settings: &Settings, given: &Given) -> Result<(), Failure> {
-    // Of what is configured nothing is looked at: only what is stored is restored.
+    // Of what is configured nothing is looked at: only what is stored is restored. And
+    // leases may have been longer after the backup than it tells: the first fences wait
+    // for the longest that there can be, which is on record as one of this process.
     let settings = Settings {
         configured: Configured::default(),
+        fence: Fence {
+            lease_ms: Fence::LONGEST_MS,
+        },
         ..settings.clone()
     };
     let (opened, steps) = restore::prepare(&settings, given)?;

@@ -133,7 +133,7 @@ section! {
     Fence = "fence" {
         /// How long a lease is, in milliseconds. The server itself says no more that
         /// anything is good when it could not write to its store for so long.
-        lease_ms: u64 = 10_000, flag("fence-lease-ms"), range(200..=300_000);
+        lease_ms: u64 = 10_000, flag("fence-lease-ms"), range(200..=Fence::LONGEST_MS);
     }
 }
 
@@ -346,6 +346,9 @@ impl Retention {
 }
 
 impl Fence {
+    /// The longest that a lease may be, in milliseconds.
+    pub const LONGEST_MS: u64 = 300_000;
+
     /// What leases are measured by.
     #[must_use]
     pub fn leases(&self) -> LeaseSettings {
