@@ -52,8 +52,12 @@ pub(super) async fn verify(
         Err(miss) => miss,
     };
     client.counts.misses.add(miss);
-    // Without a lease nobody may have an answer that was asked for before.
-    if miss == Miss::NotLive {
+    // Without a lease nobody may have an answer that was asked for before. And nobody
+    // else is to wait for a revision that is not here yet, or to be told that there is
+    // none.
+    let applied = || kept.cache.lock().applied();
+    let is_ahead = least.is_some_and(|least| !applied().is_some_and(|at| at.is_as_of(least)));
+    if miss == Miss::NotLive || is_ahead {
         return asker.ask().await;
     }
     match kept.flights.turn(asker.key) {

@@ -60,6 +60,31 @@ async fn no_answer_is_older_than_the_revision_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_is_not_there_yet_holds_up_nobody_who_asks_without() {
+    let world = World::start().await;
+    let client = world.follower().await;
+    let (_, token) = world.server.admin.issue_token("acme").await;
+    let reached = world.server.admin.verify_token(&token).await.unwrap();
+    let later = v1::Revision {
+        number: u64::MAX,
+        ..reached.revision.unwrap()
+    };
+    let asked = client.counts().asked.get();
+    let waiting = {
+        let (client, request) = (client.clone(), as_of(later, &token));
+        tokio::spawn(async move { client.verify(&request).await })
+    };
+    until("it to be asked", || async {
+        client.counts().asked.get() > asked
+    })
+    .await;
+    assert_eq!(told(&client, &token).await.0, Verdict::Active);
+    let behind = waiting.await.unwrap().unwrap_err();
+    assert_eq!(reason(&behind).as_deref(), Some("BEHIND"));
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_is_marked_as_such_behind_another_sidecar_too() {
     let world = World::start().await;
     let relay = Sidecar::ready(with_staleness(world.config(), LEASE * 600)).await;
