@@ -24,6 +24,9 @@ const FILES: &[&str] = &[
 /// tells of itself by reflection.
 const ENVOY_FILES: &[&str] = &["proto/envoy/service/auth/v3/external_auth.proto"];
 
+/// What is asked of etcd.
+const ETCD_FILES: &[&str] = &["proto/etcd/etcdserverpb/rpc.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
 
@@ -41,6 +44,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(false)
         .btree_map(".envoy")
         .include_file("envoy.rs")
+        .skip_debug(messages_with_secrets(&compiler.descriptor_pool()))
+        .compile_fds(compiler.file_descriptor_set())?;
+
+    let compiler = compile(ETCD_FILES, "etcd_descriptor.bin")?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .bytes(".")
+        .include_file("etcd.rs")
         .skip_debug(messages_with_secrets(&compiler.descriptor_pool()))
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())

@@ -45,6 +45,20 @@ pub mod envoy {
     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("envoy_descriptor");
 }
 
+pub use self::etcd::{etcdserverpb, mvccpb};
+
+/// What is used of etcd's own contract; see `proto/etcd`.
+mod etcd {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated code"
+    )]
+    tonic::include_proto!("etcd");
+}
+
 /// The encoded descriptors of the contract, for reflection and for the tests
 /// that walk them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("credd_descriptor");

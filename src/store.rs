@@ -19,6 +19,7 @@ use crate::domain::revision::{Position, Revision, StoreId};
 use crate::domain::time::Timestamp;
 
 mod digest;
+pub mod etcd;
 pub mod memory;
 pub mod sled;
 
@@ -61,11 +62,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The identity of this history.
     fn id(&self) -> StoreId;
 
+    /// How large a batch may be.
+    fn limits(&self) -> Limits {
+        Limits::NONE
+    }
+
     /// Writes a batch and returns the revision of its commit, once it is
     /// durable.
     ///
     /// A batch without writes is refused with [`StoreError::Invalid`], as is
-    /// one that writes a key twice. Guards may name keys that are not written.
+    /// one that writes a key twice, or is larger than [`limits`](Store::limits)
+    /// allow. Guards may name keys that are not written.
     ///
     /// # Errors
     ///
@@ -193,6 +200,55 @@ impl Batch {
             invalid("it writes a key twice".to_owned())
         }
     }
+
+    /// Whether the batch is no larger than these limits.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] if it is.
+    pub fn check_limits(&self, limits: &Limits) -> Result<(), StoreError> {
+        let value = |write: &Write| write.value.as_ref().map_or(0, Bytes::len);
+        let writes = self.writes.iter();
+        let bytes = writes
+            .map(|write| write.key.len() + value(write))
+            .sum::<usize>()
+            + self
+                .guards
+                .iter()
+                .map(|guard| guard.key.len())
+                .sum::<usize>();
+        for (what, size, limit) in [
+            ("writes", self.writes.len(), limits.writes),
+            ("guards", self.guards.len(), limits.guards),
+            ("bytes", bytes, limits.bytes),
+        ] {
+            if size > limit {
+                let text = format!("it has {size} {what}, more than {limit}");
+                return Err(StoreError::Invalid(text));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How large a [`Batch`] may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most writes.
+    pub writes: usize,
+    /// The most guards.
+    pub guards: usize,
+    /// The most bytes of keys and values, those of guards among them.
+    pub bytes: usize,
+}
+
+impl Limits {
+    /// As large as the machine can bear.
+    pub const NONE: Self = Self {
+        writes: usize::MAX,
+        guards: usize::MAX,
+        bytes: usize::MAX,
+    };
 }
 
 /// A condition on one key.

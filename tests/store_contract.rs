@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod store_support;
+#[path = "support/tool.rs"]
+mod tool;
 
-use std::sync::Barrier;
+use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -17,9 +19,10 @@ use credd::store::{
     Batch, Entry, KeyRange, MAX_KEY_BYTES, MAX_VALUE_BYTES, PageLimit, StoreError, Write, chain,
 };
 use store_support::{
-    AGES, Engine, Memory, Sled, UNLIMITED, absent, assert_consistent, batch, changes, commit,
-    commit_each, delete, head, key, put, scan_all, store_id, unchanged, value,
+    AGES, Engine, Etcd, Memory, SHORT, Sled, UNLIMITED, absent, assert_consistent, batch, changes,
+    commit, commit_each, delete, head, key, put, scan_all, store_id, unchanged, value,
 };
+use tool::tool;
 
 fn an_empty_store_is_at_the_start<E: Engine>() {
     let engine = E::fresh();
@@ -149,7 +152,8 @@ fn any_bytes_within_the_limits_are_kept<E: Engine>() {
 
 fn a_commit_may_be_far_larger_than_a_value<E: Engine>() {
     let engine = E::fresh();
-    let writes: Vec<_> = (0..400)
+    let most = engine.store().limits().writes.min(400);
+    let writes: Vec<_> = (0..most)
         .map(|n| put(&format!("key-{n:03}"), &"v".repeat(MAX_VALUE_BYTES - n)))
         .collect();
     commit(engine.store(), writes.clone());
@@ -157,7 +161,7 @@ fn a_commit_may_be_far_larger_than_a_value<E: Engine>() {
     let engine = engine.restarted();
     let log = changes(engine.store(), Revision::ZERO).unwrap();
     assert_eq!(log.commits[0].writes, writes);
-    assert_eq!(scan_all(engine.store()).len(), 403);
+    assert_eq!(scan_all(engine.store()).len(), most + 3);
     commit(engine.store(), writes);
     engine
         .store()
@@ -223,9 +227,14 @@ fn changes_are_the_commits_whole_and_in_order<E: Engine>() {
     for ((millis, writes), commit) in (5..).zip(batches).zip(log.commits) {
         let revision = commit.position.revision;
         let at = Timestamp::from_millis(millis);
+        assert!(revision > expected.revision);
         let chain = chain(&expected.chain, revision, at, &writes);
-        expected = Position { revision, chain };
-        assert_eq!((commit.position, commit.at), (expected, at));
+        expected = commit.position;
+        // Who keeps no count keeps no hashes.
+        if store.contents().unwrap().is_some() {
+            assert_eq!(expected, Position { revision, chain });
+        }
+        assert_eq!(commit.at, at);
         assert_eq!(commit.writes, writes);
     }
     assert_eq!(head(store), expected);
@@ -526,13 +535,17 @@ fn commits_and_changes_go_on_while_the_log_is_compacted<E: Engine>() {
 
     let engine = E::fresh();
     let store = engine.store();
+    let last = OnceLock::new();
     thread::scope(|scope| {
-        let writer = scope.spawn(|| commit_each(store, 0..COMMITS));
+        let writer = scope.spawn(|| {
+            commit_each(store, 0..COMMITS);
+            last.set(commit(store, [put("last", "1")])).unwrap();
+        });
         let reader = scope.spawn(|| {
             let mut reached = Position::START;
-            while reached.revision < Revision::new(COMMITS.into()) {
-                match store.changes(reached.revision, UNLIMITED, AGES) {
-                    Ok(page) => reached = page.commits.last().unwrap().position,
+            while last.get().is_none_or(|last| reached.revision < *last) {
+                match store.changes(reached.revision, UNLIMITED, SHORT) {
+                    Ok(page) => reached = page.commits.last().map_or(page.from, |it| it.position),
                     Err(StoreError::Compacted { floor }) => {
                         assert!(floor.revision > reached.revision);
                         reached = floor;
@@ -590,6 +603,9 @@ macro_rules! contract {
         $(
             #[test]
             fn $promise() {
+                if <$engine>::TOOL.is_some_and(|it| tool(it).is_none()) {
+                    return;
+                }
                 super::$promise::<$engine>();
             }
         )*
@@ -598,3 +614,4 @@ macro_rules! contract {
 
 contract!(memory: Memory);
 contract!(sled: Sled);
+contract!(etcd: Etcd);

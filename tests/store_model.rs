@@ -5,12 +5,16 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod store_support;
+#[path = "support/tool.rs"]
+mod tool;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use credd::domain::revision::Revision;
 use credd::domain::time::Timestamp;
+use credd::store::memory::MemoryStore;
 use credd::store::{
     Batch, Expect, Guard, KeyRange, MAX_VALUE_BYTES, PageLimit, Store, StoreError, Write,
 };
@@ -18,7 +22,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use store_support::{Engine, Memory, Sled, UNLIMITED, assert_consistent, scan_all};
+use store_support::counted::{Counted, none_yet};
+use store_support::{Engine, Etcd, Memory, Sled, UNLIMITED, assert_consistent, scan_all, store_id};
+use tool::tool;
 
 /// A step, told without reference to the state, so that leaving out others
 /// keeps its sense.
@@ -231,6 +237,36 @@ proptest! {
             };
             prop_assert_eq!(answer, operation.apply(oracle.store(), oracle.store()));
             prop_assert_eq!(everything(engine.store()), everything(oracle.store()));
+        }
+        assert_consistent(engine.store());
+    }
+}
+
+proptest! {
+    // Each case takes a second.
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn etcd_does_what_the_oracle_does(operations in vec(operation(), 1..40)) {
+        if tool("CREDD_TEST_ETCD").is_none() {
+            return Ok(());
+        }
+        let oracle = Counted::new(Arc::new(MemoryStore::new(store_id())), &none_yet());
+        let mut engine = Etcd::fresh();
+        let numbers = none_yet();
+        for operation in operations {
+            if let Operation::Restart = operation {
+                engine = engine.restarted();
+            }
+            let counted = Counted::new(engine.shared(), &numbers);
+            // The oracle goes last: guards and places are told by its state.
+            let answer = operation.apply(&counted, &oracle);
+            prop_assert_eq!(answer, operation.apply(&oracle, &oracle));
+            prop_assert_eq!(everything(&counted), everything(&oracle));
         }
         assert_consistent(engine.store());
     }

@@ -9,7 +9,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,10 @@ pub mod metrics;
 pub mod process;
 pub mod program;
 pub mod raw;
+mod tool;
+
+#[allow(unused_imports, reason = "each suite uses a part of it")]
+pub use tool::tool;
 
 /// How long anything may take that a test waits for, before it is taken for
 /// stuck.
@@ -435,17 +439,4 @@ pub async fn serving(address: SocketAddr) {
         }
     })
     .await;
-}
-
-/// A tool that a suite needs, from this environment variable; `None`: the suite
-/// is skipped. With `CREDD_TEST_REQUIRE_TOOLS=1` a tool that is missing is a
-/// failure.
-pub fn tool(variable: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable).map(PathBuf::from);
-    let required = std::env::var_os("CREDD_TEST_REQUIRE_TOOLS").is_some_and(|value| value == "1");
-    assert!(path.is_some() || !required, "{variable} is not set");
-    if path.is_none() {
-        eprintln!("skipped: {variable} names no tool");
-    }
-    path
 }
