@@ -149,7 +149,7 @@ impl Upstreams {
         };
         let mut last = Status::unavailable("nobody could be reached");
         for round in 0..ROUNDS {
-            let mut failed_otherwise = false;
+            let (mut failed_otherwise, mut stale) = (false, None);
             for offset in 0..self.all.len() {
                 let left = self.patience.saturating_sub(begin.elapsed());
                 if left.is_zero() {
@@ -163,12 +163,16 @@ impl Upstreams {
                 let outcome = self.attempt(upstream, message, left.min(most)).await;
                 upstream.note(&outcome);
                 match outcome {
+                    // Another may know better.
+                    Ok(response) if response.metadata().contains_key(SERVED) => {
+                        stale.get_or_insert(response.into_inner());
+                    }
                     Ok(response) => {
                         if offset > 0 {
                             self.prefer(number);
                         }
                         return Ok(Said {
-                            is_stale: response.metadata().contains_key(SERVED),
+                            is_stale: false,
                             response: response.into_inner(),
                         });
                     }
@@ -183,6 +187,12 @@ impl Upstreams {
                     }
                     Err(status) => return Err(status),
                 }
+            }
+            if let Some(response) = stale {
+                return Ok(Said {
+                    is_stale: true,
+                    response,
+                });
             }
             // It has been waited for already.
             if is_behind(&last) && !failed_otherwise {

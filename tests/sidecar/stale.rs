@@ -1,6 +1,6 @@
 //! Answers that may be out of date, where that is allowed.
 
-use credd::client::{Client, Served};
+use credd::client::{Client, Config, Served};
 use credd::domain::cache::State;
 use credd::proto::v1;
 use credd::proto::v1::Verdict;
@@ -9,7 +9,8 @@ use tonic_types::StatusExt as _;
 
 use crate::sidecar::Sidecar;
 use crate::support::{until, verify_token_request};
-use crate::world::{LEASE, World, is_in, live, told, with_staleness};
+use crate::way::Way;
+use crate::world::{LEASE, World, is_in, live, revoke_everywhere, told, with_staleness};
 
 /// A question about a token, to be answered as of a revision or a later one.
 fn as_of(revision: v1::Revision, token: &str) -> v1::VerifyRequest {
@@ -111,4 +112,39 @@ async fn it_is_marked_as_such_behind_another_sidecar_too() {
     assert_eq!(client.counts().served_stale.get(), 1);
     near.stop().await;
     relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_no_answer_where_another_address_has_a_better_one() {
+    let world = World::start().await;
+    let mut way = Way::to(world.server.address).await;
+    let through = |mut config: Config| {
+        config.addresses = vec![way.url().parse().unwrap()];
+        config
+    };
+    let relay = Sidecar::ready(with_staleness(through(world.config()), LEASE * 600)).await;
+    let mut config = world.config();
+    config.addresses.splice(..0, relay.follower().addresses);
+    let client = Client::connect(config).unwrap();
+    live(&client).await;
+    let (id, token) = world.server.admin.issue_token("acme").await;
+    let ask = || async { relay.client().verify(verify_token_request(&token)).await };
+    assert_eq!(ask().await.unwrap().into_inner().verdict(), Verdict::Active);
+    way.close().await;
+    until("the relay to say what may be out of date", || async {
+        let answer = ask().await;
+        answer.is_ok_and(|answer| answer.metadata().contains_key("credd-served"))
+    })
+    .await;
+    revoke_everywhere(&world.server.admin, &id).await;
+    let answered = ask().await.unwrap().into_inner();
+    assert_eq!(
+        answered.verdict(),
+        Verdict::Active,
+        "the relay does not know"
+    );
+    assert_eq!(told(&client, &token).await.0, Verdict::Revoked);
+    drop(client);
+    relay.stop().await;
+    world.server.stop().await;
 }
