@@ -68,8 +68,9 @@ fn rights_of(view: &dyn View, party: &Party) -> Rights {
             credential.is_some_and(|credential| names(credential, role))
         }
     };
+    // Of credd's own those alone who have a credential that could be given a new secret.
     rights_through(view, &party.principal, narrowed_to, |owner| {
-        view.is_able(owner)
+        view.is_able(owner) && (!owner.tenant.is_credd() || view.count_of_owner(owner) > 0)
     })
 }
 

@@ -446,6 +446,37 @@ fn put_credd_role(grant: &str) -> Command {
 }
 
 #[test]
+fn what_an_owner_of_credd_has_is_had_by_who_could_give_it_a_secret() {
+    let mut world = World::new();
+    let put = |owner: OwnerRef, principals: &[&str]| {
+        directory_command(What::PutOwner(PutOwner {
+            owner,
+            principals: principals
+                .iter()
+                .map(|name| PrincipalName::parse(name).unwrap())
+                .collect(),
+            ..owner_of("jo")
+        }))
+    };
+    world.bind("dns:cat", Role::ADMINISTRATOR, "globex");
+    for (owner, principal) in [
+        (owner_ref(Tenant::CREDD, "ann"), "dns:cat"),
+        (owner_ref("acme", "jo"), "credd:ann"),
+    ] {
+        world.run(&put(owner, &[principal])).unwrap();
+    }
+    // Nobody can be this caller of credd's, nor give a secret by which to be it.
+    let join = put(owner_ref("acme", "jo"), &["credd:ann", "dns:cat"]);
+    assert!(exceeds(&world, &join).is_some());
+    world.issue(Issue {
+        tenant: Tenant::credd(),
+        owner: Owner::parse("ann").unwrap(),
+        ..new(1)
+    });
+    assert_eq!(exceeds(&world, &join), None);
+}
+
+#[test]
 fn a_role_on_credd_is_given_wherever_it_is_or_will_be_bound() {
     let mut world = World::new();
     world.bind("dns:cat", Role::ADMINISTRATOR, "credd");
