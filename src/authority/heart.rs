@@ -85,14 +85,23 @@ impl Heart {
         left.saturating_sub(length * 2 / 3)
     }
 
-    /// Waits for so long, and on while other commits renew the lease; `false`: there is
-    /// nothing to beat for.
+    /// Waits for so long, and on while other commits renew the lease, but not once there
+    /// is less to say of leases of before; `false`: there is nothing to beat for.
     async fn pause(&self, first: Duration) -> bool {
+        let earlier_run_for = self.sessions.earlier_run_for();
+        let earlier = async {
+            match earlier_run_for {
+                Some(left) => sleep(left).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(earlier);
         let mut wait = first;
         loop {
             tokio::select! {
                 () = self.ending.cancelled() => return false,
                 () = sleep(wait) => (),
+                () = &mut earlier => return true,
             }
             wait = self.until_next();
             if wait.is_zero() {

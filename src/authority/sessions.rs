@@ -198,6 +198,14 @@ impl Sessions {
         }
     }
 
+    /// For how long leases of a process before this one may run yet, of which the store
+    /// is to tell as long; `None`: they are over.
+    pub(super) fn earlier_run_for(&self) -> Option<Duration> {
+        let (_, until) = self.before?;
+        let now = self.now();
+        (now < until).then(|| until.since(now))
+    }
+
     /// Notes what the store says of the process that works on it.
     pub(super) fn registered(&self, node: &Node) {
         if node.incarnation == self.incarnation {

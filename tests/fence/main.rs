@@ -8,6 +8,7 @@ mod crowded;
 mod every;
 #[path = "../support/in_process.rs"]
 mod in_process;
+mod longest;
 mod renewals;
 #[path = "../support/session.rs"]
 mod session;
