@@ -282,6 +282,7 @@ fn is_plain(text: &str, most: usize) -> bool {
 }
 
 fn principal_name(text: &str) -> Result<(), InvalidText> {
+    no_secret(text)?;
     let forms = ["credd:", "jwt:", "spiffe://", "dns:"];
     let has_form = forms
         .iter()
@@ -323,6 +324,7 @@ fn attribute_value(text: &str) -> Result<(), InvalidText> {
 }
 
 fn public_name(text: &str) -> Result<(), InvalidText> {
+    no_secret(text)?;
     require(
         (1..=128).contains(&text.len())
             && text
@@ -333,6 +335,7 @@ fn public_name(text: &str) -> Result<(), InvalidText> {
 }
 
 fn owner(text: &str) -> Result<(), InvalidText> {
+    no_secret(text)?;
     let bytes = text.as_bytes();
     require(
         (1..=128).contains(&bytes.len())
@@ -438,6 +441,8 @@ mod tests {
         assert!(Reason::parse(&text).is_err() && Description::parse(&text).is_err());
         assert!(Label::parse(&text).is_err() && DisplayName::parse(&text).is_err());
         assert!(Group::parse(&text).is_err() && AttributeValue::parse(&text).is_err());
+        assert!(Owner::parse(&secret).is_err() && PublicName::parse(&secret).is_err());
+        assert!(PrincipalName::parse(&format!("credd:{secret}")).is_err());
         assert!(Reason::parse("found creddt_x in a wiki").is_ok());
     }
 }
