@@ -12,7 +12,7 @@ use crate::support::{token_request, until};
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_no_longer_than_leases_that_may_run_however_much_is_written() {
     let store = Arc::new(MemoryStore::new(StoreId::from_random([3; 16])));
-    let (long, short) = (Duration::from_secs(2), Duration::from_millis(200));
+    let (long, short) = (Duration::from_secs(4), Duration::from_secs(2));
     let before = InProcess::start_leasing(Arc::clone(&store) as _, long).await;
     before.stop().await.unwrap();
     let server = InProcess::start_leasing(store, short).await;
