@@ -208,17 +208,14 @@ impl EtcdStore {
         self.runtime.block_on(head(&self.connection, &self.layout))
     }
 
-    /// Has the log wait for all that is committed now, of which something may come after
-    /// a revision.
-    fn expect_head(&self, after: i64) -> Result<(), StoreError> {
+    /// The same, which a revision must not lie beyond.
+    fn head_from(&self, revision: Revision) -> Result<i64, StoreError> {
         let head = self.head()?.max(self.history.created);
-        if after > head {
-            return Err(StoreError::Ahead {
-                head: self.history.position(head),
-            });
+        let position = self.history.position(head);
+        if revision > position.revision {
+            return Err(StoreError::Ahead { head: position });
         }
-        self.log.expect(head);
-        Ok(())
+        Ok(head)
     }
 
     fn page(&self, after: i64, commits: log::Commits, limit: PageLimit) -> Changes {
@@ -271,11 +268,12 @@ impl Store for EtcdStore {
         wait: Duration,
     ) -> Result<Changes, StoreError> {
         let until = Instant::now().checked_add(wait);
+        let asked = after;
         let after = self.history.etcd(after);
         // Others commit too, and what they have is to be told by now.
         let mut is_checked = wait.is_zero();
         if is_checked {
-            self.expect_head(after)?;
+            self.log.expect(self.head_from(asked)?);
         }
         loop {
             match self.log.after(after, is_checked.then_some(until)) {
@@ -294,7 +292,7 @@ impl Store for EtcdStore {
                     return Ok(self.page(after, commits, limit));
                 }
                 Found::Unknown => {
-                    self.expect_head(after)?;
+                    self.log.expect(self.head_from(asked)?);
                     is_checked = true;
                 }
             }
@@ -335,13 +333,8 @@ impl Store for EtcdStore {
     }
 
     fn compact(&self, through: Revision) -> Result<(), StoreError> {
+        self.head_from(through)?;
         let through = self.history.etcd(through);
-        let head = self.head()?.max(self.history.created);
-        if through > head {
-            return Err(StoreError::Ahead {
-                head: self.history.position(head),
-            });
-        }
         if !self.may_compact || through <= self.history.created {
             return Ok(());
         }
