@@ -53,8 +53,8 @@ fn secret(credential: &v1::Credential) -> String {
     format!("{} {number}", credential.id)
 }
 
-/// Whether it is a right to see a secret again that nobody had before: who made it has
-/// it anyway.
+/// Whether it is a right to see a secret again that was made just now. Who is an owner has
+/// it with what is made later, too.
 pub(crate) fn is_of_new_secret(before: &Everybody, (place, _): &Right) -> bool {
     let mut parts = place.splitn(3, '/').skip(2);
     parts

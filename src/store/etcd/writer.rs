@@ -13,7 +13,8 @@ use crate::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUn
 use crate::proto::etcdserverpb::request_op::Request as Operation;
 use crate::proto::etcdserverpb::response_op::Response as Outcome;
 use crate::proto::etcdserverpb::{
-    Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse,
+    Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, ResponseOp, TxnRequest,
+    TxnResponse,
 };
 use crate::proto::mvccpb::KeyValue;
 use crate::proto::store::EtcdNodeRecord;
@@ -47,8 +48,8 @@ pub(super) async fn identify(
 ) -> Result<Option<(StoreId, i64, u64)>, StoreError> {
     let key = layout.id();
     let create = TxnRequest {
-        compare: vec![modified(&key, 0)],
-        success: vec![put(&key, new.as_bytes())],
+        compare: vec![modified(key.clone(), 0)],
+        success: vec![put(key.clone(), Bytes::copy_from_slice(new.as_bytes()))],
         failure: Vec::new(),
     };
     loop {
@@ -120,12 +121,9 @@ impl Writer {
         } = batch;
         let compare: Vec<_> = guards.iter().map(|it| holds(layout, it)).collect();
         let writing = writes.iter().map(|it| write(layout, it));
-        let log = put(&layout.log(), &log::record(*at, writes));
+        let log = put(layout.log(), log::record(*at, writes).into());
         let success: Vec<_> = writing.chain([log]).collect();
-        let failure: Vec<_> = guards
-            .iter()
-            .map(|it| look(&layout.data(&it.key)))
-            .collect();
+        let failure: Vec<_> = guards.iter().map(|it| look(layout.data(&it.key))).collect();
         loop {
             let attempt = self.attempt(
                 connection,
@@ -165,10 +163,10 @@ impl Writer {
         let record = EtcdNodeRecord {
             operation: self.operation,
         };
-        compare.push(modified(&self.key, self.revision));
+        compare.push(modified(self.key.clone(), self.revision));
         // What is put last ends the events of a commit: this comes first.
-        success.insert(0, put(&self.key, &record.encode_to_vec()));
-        failure.push(look(&self.key));
+        success.insert(0, put(self.key.clone(), record.encode_to_vec().into()));
+        failure.push(look(self.key.clone()));
         let request = TxnRequest {
             compare,
             success,
@@ -243,7 +241,7 @@ fn is_full(status: &Status) -> bool {
     status.code() == Code::ResourceExhausted && status.message().contains("space exceeded")
 }
 
-fn found(outcome: &crate::proto::etcdserverpb::ResponseOp) -> Option<&KeyValue> {
+fn found(outcome: &ResponseOp) -> Option<&KeyValue> {
     match outcome.response.as_ref()? {
         Outcome::ResponseRange(range) => range.kvs.first(),
         Outcome::ResponsePut(_) | Outcome::ResponseDeleteRange(_) => None,
@@ -251,11 +249,11 @@ fn found(outcome: &crate::proto::etcdserverpb::ResponseOp) -> Option<&KeyValue> 
 }
 
 /// Whether a key was written last by the transaction of a revision; 0: it is not there.
-fn modified(key: &[u8], revision: i64) -> Compare {
+fn modified(key: Bytes, revision: i64) -> Compare {
     Compare {
         result: CompareResult::Equal.into(),
         target: CompareTarget::Mod.into(),
-        key: key.to_vec().into(),
+        key,
         target_union: Some(TargetUnion::ModRevision(revision)),
     }
 }
@@ -271,31 +269,28 @@ fn holds(layout: &Layout, guard: &Guard) -> Compare {
             Ok(revision) => revision,
         },
     };
-    modified(&layout.data(&guard.key), revision)
+    modified(layout.data(&guard.key), revision)
 }
 
 fn write(layout: &Layout, write: &Write) -> RequestOp {
     let key = layout.data(&write.key);
     match &write.value {
-        Some(value) => put(&key, value),
+        Some(value) => put(key, value.clone()),
         None => operation(Operation::RequestDeleteRange(DeleteRangeRequest {
-            key: key.to_vec().into(),
+            key,
             range_end: Bytes::new(),
         })),
     }
 }
 
-fn put(key: &[u8], value: &[u8]) -> RequestOp {
-    operation(Operation::RequestPut(PutRequest {
-        key: key.to_vec().into(),
-        value: value.to_vec().into(),
-    }))
+fn put(key: Bytes, value: Bytes) -> RequestOp {
+    operation(Operation::RequestPut(PutRequest { key, value }))
 }
 
-/// Reads a key, and needs its value of a process alone; so does all of it.
-fn look(key: &[u8]) -> RequestOp {
+/// Reads a key.
+fn look(key: Bytes) -> RequestOp {
     operation(Operation::RequestRange(RangeRequest {
-        key: key.to_vec().into(),
+        key,
         ..RangeRequest::default()
     }))
 }
