@@ -171,6 +171,7 @@ fn start(runtime: &Runtime, store: Arc<dyn Store>) -> Arc<Authority> {
         audit,
         rekeys: _,
         heart,
+        follower: _,
     } = workers;
     let thread = std::thread::Builder::new().name("committer".to_owned());
     thread.spawn(|| committer.run().unwrap()).unwrap();

@@ -28,6 +28,8 @@ pub mod committer;
 pub mod directory;
 pub mod entry;
 pub mod feed;
+pub mod follower;
+pub mod freshness;
 pub mod heart;
 pub mod hub;
 pub mod impact;
@@ -57,6 +59,8 @@ use backup::Backups;
 use command::Quotas;
 use committer::{Commands, Committer};
 use feed::Feed;
+use follower::Follower;
+use freshness::Freshness;
 use heart::Heart;
 use hub::{Hub, LogError, LogReader};
 use index::Index;
@@ -83,7 +87,10 @@ pub struct Authority {
     rekeys: Rekeys,
     keys: Arc<Keys>,
     sessions: Arc<Sessions>,
-    /// Ends the heart with the authority.
+    /// Whether other processes commit to the store too.
+    is_shared: bool,
+    freshness: Freshness,
+    /// Ends the heart and the follower with the authority.
     _beating: DropGuard,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -104,6 +111,8 @@ pub struct Workers {
     pub rekeys: RekeyWriter,
     /// To be run as a task.
     pub heart: Heart,
+    /// To be run on a thread of its own.
+    pub follower: Follower,
 }
 
 /// What an authority works with.
@@ -141,9 +150,11 @@ impl Authority {
             quotas,
             leases,
         } = parts;
-        let (loaded, found) = feed.index().read(|index| index.node());
-        let found = found.map(|(node, _)| node);
-        let sessions = Arc::new(Sessions::new(leases, loaded, found, &*random)?);
+        let (loaded, nodes) = feed.index().read(|index| index.nodes());
+        let sessions = Arc::new(Sessions::new(leases, loaded, &*random)?);
+        for (name, (node, at)) in nodes {
+            sessions.seen(name, at, Some(&node));
+        }
         feed.set_sessions(Arc::clone(&sessions));
         let keys = Arc::new(Keys::new(keyring, Arc::clone(feed.index())));
         feed.set_keys(Arc::clone(&keys));
@@ -166,10 +177,23 @@ impl Authority {
             Arc::clone(&clock),
         );
         let beating = CancellationToken::new();
-        let ending = beating.clone();
-        let heart = Heart::new(commands.clone(), Arc::clone(&sessions), ending);
+        let started_at = clock.now();
+        let heart = Heart {
+            commands: commands.clone(),
+            sessions: Arc::clone(&sessions),
+            keys: Arc::clone(&keys),
+            started_at,
+            ending: beating.clone(),
+        };
+        let follower = Follower {
+            feed: Arc::clone(&feed),
+            is_shared: store.is_shared(),
+            ending: beating.clone(),
+        };
         let authority = Self {
             store: store.id(),
+            is_shared: store.is_shared(),
+            freshness: Freshness::new(Arc::clone(&feed), Arc::clone(&store)),
             index: Arc::clone(feed.index()),
             hub: Arc::clone(feed.hub()),
             log: Arc::new(LogReader::new(Arc::clone(&store), Arc::clone(feed.index()))),
@@ -181,7 +205,7 @@ impl Authority {
             keys,
             sessions,
             _beating: beating.drop_guard(),
-            started_at: clock.now(),
+            started_at,
             clock,
             random,
         };
@@ -191,6 +215,7 @@ impl Authority {
             audit: audit_writer,
             rekeys: rekey_writer,
             heart,
+            follower,
         };
         Ok((authority, workers))
     }
@@ -223,6 +248,27 @@ impl Authority {
     #[must_use]
     pub const fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
+    }
+
+    /// Whether what nobody asks for is done here: of the processes that work on the
+    /// store, the one does it that has done so for the longest. Two may do it for a
+    /// moment, which does no harm: whatever is done is decided when it is committed.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        if !self.is_shared {
+            return true;
+        }
+        let (_, nodes) = self.index.read(|index| index.nodes());
+        let first = nodes
+            .iter()
+            .min_by_key(|(name, (node, _))| (node.started_at, **name));
+        first.is_some_and(|(name, _)| *name == self.sessions.incarnation())
+    }
+
+    /// What tells whether all that was acknowledged anywhere is applied here.
+    #[must_use]
+    pub const fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 
     /// When it began.

@@ -52,7 +52,7 @@ mod answer;
 mod ask;
 mod backoff;
 mod config;
-mod connect;
+pub(crate) mod connect;
 mod counts;
 mod facts;
 mod flights;

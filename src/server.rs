@@ -5,6 +5,7 @@ pub mod administrator;
 pub mod audit;
 pub mod config;
 pub mod data_dir;
+mod etcd;
 pub mod health;
 pub mod incoming;
 pub mod jwt;

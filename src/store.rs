@@ -67,6 +67,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Limits::NONE
     }
 
+    /// Whether other processes commit to it too: what was read last may be older than
+    /// what there is.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Writes a batch and returns the revision of its commit, once it is
     /// durable.
     ///

@@ -98,6 +98,7 @@ pub fn settings(directory: &Path) -> Settings {
             data_dir: directory.to_owned(),
             disk_reserve_mib: 16,
             cache_mib: 256,
+            ..Default::default()
         },
         limits: config::Limits {
             max_streams: 65_536,

@@ -9,8 +9,8 @@ use super::audit::{Erasure, Trimming};
 use super::directory::KnownProfile;
 use super::key_use::Remaining;
 use super::record::{
-    Node, Record, RequestName, RequestRecord, credential_key, keyring_key, node_key, owner_key,
-    request_key,
+    Incarnation, Node, Record, RequestName, RequestRecord, credential_key, keyring_key, node_key,
+    owner_key, request_key,
 };
 use crate::domain::audit::Event;
 use crate::domain::credential::{Credential, Set, Stored, Use, Uses};
@@ -53,7 +53,6 @@ pub use quota::Quotas;
 pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
 pub use restore::{Lost, Restore};
 pub use reveal::{NotRevealed, Reveal};
-pub use upkeep::Beat;
 
 /// A change that somebody asks for.
 #[derive(Clone, Debug)]
@@ -98,8 +97,10 @@ pub enum Command {
     EndSecrets(EndSecrets),
     /// Takes over what was made anew with active keys.
     Rekey(Vec<Rekey>),
-    /// Notes which process works on the store.
-    Beat(Beat),
+    /// Says what a process that works on the store says of itself.
+    Beat(Incarnation, Arc<Node>),
+    /// Removes what processes that are no more said, if these commits wrote it.
+    Bury(Vec<(Incarnation, Revision)>),
     /// Does nothing, for who waits for what was done before.
     Fence,
     /// Does what a restore asks for.
@@ -132,7 +133,8 @@ impl Command {
                 ids.iter().map(|id| credential_key(*id)).collect()
             }
             Self::Directory(command) => command.subjects(),
-            Self::Beat(_) => vec![node_key()],
+            Self::Beat(name, _) => vec![node_key(*name)],
+            Self::Bury(nodes) => nodes.iter().map(|(name, _)| node_key(*name)).collect(),
             Self::Restore(restore) => restore.subjects(),
             Self::Import(_)
             | Self::RecordUses(_)
@@ -186,11 +188,17 @@ impl Command {
         }
     }
 
+    /// Whether what it does depends on more than the records that it writes.
+    #[must_use]
+    pub const fn looks(&self) -> bool {
+        !matches!(self, Self::Beat(..) | Self::Bury(_) | Self::RecordUses(_))
+    }
+
     /// Whether it is the only one of its group: others that are refused for want of
     /// room must not take it with them.
     #[must_use]
     pub const fn is_alone(&self) -> bool {
-        matches!(self, Self::Beat(_))
+        matches!(self, Self::Beat(..))
     }
 }
 
@@ -246,8 +254,8 @@ pub trait View {
     /// The bindings that give a role on all tenants.
     fn bound_everywhere(&self, role: &str) -> Vec<Binding>;
 
-    /// The process that works on the store.
-    fn node(&self) -> Option<Node>;
+    /// The commit that wrote the record of a process.
+    fn node_revision(&self, name: Incarnation) -> Option<Revision>;
 
     /// The record of a tenant.
     fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>>;
@@ -465,9 +473,9 @@ pub enum Refusal {
         "too many versions are loaded or in use: retire some, and take them out of the keyring"
     )]
     TooManyKeys,
-    /// Another process has taken over the store.
-    #[error("another process works on the store")]
-    Superseded,
+    /// It writes more than fits in a commit of the store.
+    #[error("the change is too large for one commit of the store")]
+    TooLarge,
     /// The system has no random bytes.
     #[error(transparent)]
     Random(#[from] crate::domain::random::RandomUnavailable),
@@ -557,7 +565,8 @@ fn decide_alone(
         Command::RetireKey(ask) => keys::retire(view, ask, context.now),
         Command::EndSecrets(ask) => keys::end_secrets(view, ask, context.now),
         Command::Rekey(made) => Ok(keys::rekey(view, made, context)),
-        Command::Beat(beat) => upkeep::beat(view, beat),
+        Command::Beat(name, node) => Ok(upkeep::beat(*name, node)),
+        Command::Bury(nodes) => Ok(upkeep::bury(view, nodes)),
         Command::Restore(ask) => Ok(restore::decide(view, ask, context.now)),
     }
 }

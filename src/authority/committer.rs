@@ -50,6 +50,9 @@ const QUEUE: usize = 4096;
 /// The most commands and writes in a group. It bounds what a subscriber gets in
 /// one message.
 const GROUP: usize = 1024;
+/// How many writes of a commit are kept for what is told of a command that writes many
+/// records, and for what marks a fence.
+const TOLD: usize = 8;
 /// The most commands that are looked at for a group: those that have to wait for
 /// the next take no room from others.
 const WAITING: usize = 2 * GROUP;
@@ -131,7 +134,10 @@ type Outcome = oneshot::Receiver<Result<Done, CommandError>>;
 
 /// Where commands are handed in.
 #[derive(Clone, Debug)]
-pub struct Commands(mpsc::Sender<Job>);
+pub struct Commands {
+    jobs: mpsc::Sender<Job>,
+    most_writes: usize,
+}
 
 impl Commands {
     /// Carries out a command, or tells what it would do: returns once it is durable
@@ -178,9 +184,15 @@ impl Commands {
         outcomes
     }
 
+    /// How many records a command may write: so many are sure to fit in a commit.
+    #[must_use]
+    pub const fn most_writes(&self) -> usize {
+        self.most_writes
+    }
+
     fn hand_in(&self, command: Command, how: How) -> Result<Outcome, CommandError> {
         let (answer, outcome) = oneshot::channel();
-        self.0
+        self.jobs
             .try_send(Job {
                 command,
                 how,
@@ -226,7 +238,11 @@ impl Committer {
         random: Arc<dyn Random>,
         quotas: Quotas,
     ) -> (Commands, Self) {
-        let (commands, jobs) = mpsc::channel(QUEUE);
+        let (sender, jobs) = mpsc::channel(QUEUE);
+        let commands = Commands {
+            jobs: sender,
+            most_writes: store.limits().writes.saturating_sub(TOLD),
+        };
         let (_, greatest) = feed.index().read(|index| index.greatest_id());
         let committer = Self {
             jobs,
@@ -239,7 +255,7 @@ impl Committer {
             quotas,
             ids: IdSequence::after(greatest),
         };
-        (Commands(commands), committer)
+        (commands, committer)
     }
 
     /// Carries out commands until nobody can hand in more. Blocks: run it on a
@@ -314,11 +330,15 @@ impl Committer {
                 group.answer(waiting, Ok(revision));
                 return Ok(());
             }
-            let begun = self.sessions.begin();
+            // The process's own lease comes from its heartbeats alone: others count by
+            // what they see of them.
+            let begun = group.batch.vital.then(|| self.sessions.begin());
             match self.store.commit(std::mem::take(&mut group.batch)) {
                 Ok(revision) => {
                     self.feed.catch_up(Some(revision))?;
-                    self.sessions.committed(begun);
+                    if let Some(begun) = begun {
+                        self.sessions.committed(begun);
+                    }
                     group.answer(waiting, Ok(revision));
                     return Ok(());
                 }
@@ -345,7 +365,14 @@ impl Committer {
     }
 
     fn decide_group(&mut self, waiting: &VecDeque<Job>) -> Group {
-        let index = Arc::clone(self.feed.index());
+        let feed = Arc::clone(&self.feed);
+        // All is decided as of one revision.
+        let _held = feed.hold();
+        let index = Arc::clone(feed.index());
+        let (limits, is_shared) = (self.store.limits(), self.store.is_shared());
+        if let Some(greatest) = index.read(|index| index.greatest_id()).1 {
+            self.ids.skip_to(greatest);
+        }
         let mut overlay = Overlay::new(&index);
         let keyring = self.keys.full();
         let mut context = Context {
@@ -380,15 +407,22 @@ impl Committer {
                     })),
                     Ok(decision) if group.holds_any_key_of(&decision) => None,
                     Ok(decision) => {
-                        group.fenced |= job.how.fence.is_some();
-                        group.batch.vital = job.command.is_alone();
-                        overlay.add(&decision);
                         let events = told(&job.how, &job.command, &decision, context.now);
-                        Some(Ok(group.add(decision, &index, &job.how, events)))
+                        if group.has_room(&decision, &events, limits) {
+                            group.fenced |= job.how.fence.is_some();
+                            group.batch.vital = job.command.is_alone();
+                            overlay.add(&decision);
+                            Some(Ok(group.add(decision, &index, &job.how, events)))
+                        } else if group.keys.is_empty() {
+                            Some(Err(Refusal::TooLarge))
+                        } else {
+                            None
+                        }
                     }
                     Err(refusal) => Some(Err(refusal)),
                 }
             };
+            group.looks |= job.command.looks();
             if decided.is_some() {
                 group.decided.push(decided);
                 continue;
@@ -408,6 +442,9 @@ impl Committer {
         let head = *self.feed.audit_head().borrow();
         if let Err(error) = group.tell(head, &*self.random) {
             group.refuse(&Refusal::Random(error));
+        }
+        if is_shared {
+            group.guard(head);
         }
         group
     }

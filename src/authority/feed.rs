@@ -201,6 +201,27 @@ impl Feed {
         }
     }
 
+    /// Keeps what is applied as it is until what is returned is dropped.
+    pub(super) fn hold(&self) -> impl Drop + use<'_> {
+        self.turn.lock()
+    }
+
+    /// Applies what others commit, for a moment: returns when there was nothing for
+    /// `wait`, or when what there was is applied. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`FeedError`] if the log can't be read.
+    pub fn follow(&self, wait: Duration) -> Result<(), FeedError> {
+        // Not in turn: whoever commits must not wait for nothing to happen.
+        let applied = self.index.applied().revision;
+        let changes = self.store.changes(applied, LOG_PAGE, wait)?;
+        let Some(last) = changes.commits.last() else {
+            return Ok(());
+        };
+        self.catch_up(Some(last.position.revision))
+    }
+
     fn apply(&self, commit: &Commit) -> Result<(), FeedError> {
         let records = records_of(commit, self.index.names())?;
         let published = Published::new(commit.position, &records);
@@ -208,10 +229,11 @@ impl Feed {
         let has_keys = records
             .iter()
             .any(|record| matches!(record, Record::Keyring(_)));
-        let node = records.iter().find_map(|record| match record {
-            Record::Node(node) => *node,
+        let nodes = records.iter().filter_map(|record| match record {
+            Record::Node(name, node) => Some((*name, node.clone())),
             _ => None,
         });
+        let nodes: Vec<_> = nodes.collect();
         self.index.apply(commit.position, |writer| {
             for record in records {
                 write(writer, record, commit.position.revision);
@@ -236,8 +258,8 @@ impl Feed {
             if published.fenced {
                 sessions.raise(commit.position.revision);
             }
-            if let Some(node) = node {
-                sessions.registered(&node);
+            for (name, node) in nodes {
+                sessions.seen(name, commit.position.revision, node.as_deref());
             }
         }
         self.hub.publish(published);
@@ -293,7 +315,7 @@ fn write(writer: &mut Writer<'_>, record: Record, revision: Revision) {
         }
         Record::Request(name, record) => writer.set_request(name, record, revision),
         Record::Keyring(state) => writer.set_keyring(state, revision),
-        Record::Node(node) => writer.set_node(node, revision),
+        Record::Node(name, node) => writer.set_node(name, node, revision),
         Record::Restored(restored) => writer.set_restored(restored, revision),
         Record::Rekeyed(id, Some(rekeyed)) => writer.set_rekeyed(id, &rekeyed, revision),
         // The first is deleted with the record that has it in itself, and the index has

@@ -120,7 +120,7 @@ impl Event {
             | Record::Restored(_)
             | Record::Rekeyed(..)
             | Record::Audit(..)
-            | Record::Node(_)
+            | Record::Node(..)
             | Record::Fence => None,
         }
     }
@@ -317,6 +317,9 @@ pub enum LogError {
     /// A record of the log can't be read.
     #[error(transparent)]
     Unreadable(#[from] UnreadableRecord),
+    /// The process has not come so far yet.
+    #[error("the process has not reached that revision")]
+    Behind,
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,

@@ -7,7 +7,7 @@
 //! 2012). The data itself lies behind ordinary locks, so that nothing torn is
 //! ever read. A reader that was unlucky a few times waits for the writer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
@@ -20,7 +20,7 @@ use super::entry::Entry;
 use super::key_use::{KeyUse, Needs, Remaining};
 use super::listing::Listing;
 use super::names::Interner;
-use super::record::{Node, RequestName, RequestRecord};
+use super::record::{Incarnation, Node, RequestName, RequestRecord};
 use crate::domain::credential::{Action, Credential, State, Uses};
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
@@ -52,6 +52,8 @@ pub struct Index {
     requests: RwLock<Requests>,
     /// The requests that made secrets of a credential.
     requests_of: RwLock<HashMap<CredentialId, Vec<RequestName>, RandomState>>,
+    /// The greatest id of all credentials that there are or were.
+    greatest_id: Mutex<Option<CredentialId>>,
     /// Records of credentials that were removed, and when.
     tombstones: RwLock<Tombstones>,
     /// The keys that the store was used with, and the commit that wrote that.
@@ -59,8 +61,9 @@ pub struct Index {
     /// What it was restored from, if it was, and the commit that wrote that.
     restored: RwLock<Option<(Arc<Restored>, Revision)>>,
     key_use: Mutex<KeyUse>,
-    /// The process that works on the store, and the commit that wrote that.
-    node: RwLock<Option<(Node, Revision)>>,
+    /// What the processes that work on the store say of themselves, and the commits
+    /// that wrote it.
+    nodes: RwLock<Nodes>,
     /// Odd while a commit is being applied.
     sequence: AtomicU64,
     applied: RwLock<Position>,
@@ -89,6 +92,9 @@ pub(super) struct Writer<'a> {
     tombstones: RwLockWriteGuard<'a, Tombstones>,
 }
 
+/// Processes by their names.
+pub type Nodes = BTreeMap<Incarnation, (Arc<Node>, Revision)>;
+
 type Requests = HashMap<RequestName, (Arc<RequestRecord>, Revision), RandomState>;
 type Tombstones = HashMap<CredentialId, Timestamp, RandomState>;
 
@@ -107,11 +113,12 @@ impl Index {
             any_imported: AtomicBool::new(false),
             requests: RwLock::default(),
             requests_of: RwLock::default(),
+            greatest_id: Mutex::default(),
             tombstones: RwLock::default(),
             keyring: RwLock::default(),
             restored: RwLock::default(),
             key_use: Mutex::default(),
-            node: RwLock::default(),
+            nodes: RwLock::default(),
             sequence: AtomicU64::new(0),
             applied: RwLock::new(Position::START),
             revision: AtomicU64::new(Position::START.revision.number()),
@@ -289,10 +296,17 @@ impl<'a> Reader<'a> {
         self.0.keyring.read().clone()
     }
 
-    /// The process that works on the store, and the commit that wrote that.
+    /// What the processes that work on the store, or did a moment ago, say of
+    /// themselves, and the commits that wrote it.
     #[must_use]
-    pub fn node(&self) -> Option<(Node, Revision)> {
-        *self.0.node.read()
+    pub fn nodes(&self) -> Nodes {
+        self.0.nodes.read().clone()
+    }
+
+    /// The commit that wrote the record of a process.
+    #[must_use]
+    pub fn node_revision(&self, name: Incarnation) -> Option<Revision> {
+        self.0.nodes.read().get(&name).map(|(_, at)| *at)
     }
 
     /// What the store was restored from, if it was.
@@ -331,13 +345,10 @@ impl<'a> Reader<'a> {
         self.0.denied.read().clone()
     }
 
-    /// The greatest id of all.
+    /// The greatest id of all that there are, or were since the index was loaded.
     #[must_use]
     pub fn greatest_id(&self) -> Option<CredentialId> {
-        let credentials = self.listing(Listing::greatest_id);
-        let tombstones = self.0.tombstones.read();
-        let removed = tombstones.keys().copied().max();
-        credentials.max(removed)
+        *self.0.greatest_id.lock()
     }
 
     /// How many credentials there are. Takes time for each tenant.
@@ -376,6 +387,10 @@ impl Writer<'_> {
     /// there is ignored.
     pub(super) fn put(&mut self, credential: &Credential, revision: Revision) {
         let index = self.index;
+        {
+            let mut greatest = index.greatest_id.lock();
+            *greatest = greatest.max(Some(credential.id));
+        }
         if credential.last_change.action == Action::Remove {
             self.remove(credential.id);
             let at = credential.last_change.at;
@@ -471,9 +486,13 @@ impl Writer<'_> {
         self.index.key_use.lock().replace(id, before, now);
     }
 
-    /// Notes the process that works on the store.
-    pub(super) fn set_node(&self, node: Option<Node>, revision: Revision) {
-        *self.index.node.write() = node.map(|node| (node, revision));
+    /// Notes what a process that works on the store says of itself.
+    pub(super) fn set_node(&self, name: Incarnation, node: Option<Arc<Node>>, at: Revision) {
+        let mut nodes = self.index.nodes.write();
+        match node {
+            Some(node) => nodes.insert(name, (node, at)),
+            None => nodes.remove(&name),
+        };
     }
 
     /// Sets the keys that the store was used with.

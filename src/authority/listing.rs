@@ -259,10 +259,6 @@ impl Listing {
     pub fn is_empty(&self) -> bool {
         self.by_family.is_empty()
     }
-
-    pub(super) fn greatest_id(&self) -> Option<CredentialId> {
-        self.by_family.values().filter_map(Ids::last).max().copied()
-    }
 }
 
 /// Takes a member out of a set of a map, and the set if that was the last;

@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::index::{Index, Reader};
 use super::key_use::Remaining;
 use super::listing::following;
-use super::record::{Node, Record, RequestName, RequestRecord};
+use super::record::{Incarnation, Record, RequestName, RequestRecord};
 use crate::domain::credential::{Credential, State, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
@@ -84,7 +84,7 @@ impl<'a> Overlay<'a> {
                 | Record::Keyring(_)
                 | Record::Restored(_)
                 | Record::Audit(..)
-                | Record::Node(_)
+                | Record::Node(..)
                 | Record::Fence
                 | Record::Rekeyed(_, None)
                 | Record::Credential(_, None)
@@ -347,8 +347,8 @@ impl View for Overlay<'_> {
         bound.into_iter().collect()
     }
 
-    fn node(&self) -> Option<Node> {
-        self.read(|index| index.node()).map(|(node, _)| node)
+    fn node_revision(&self, name: Incarnation) -> Option<Revision> {
+        self.read(|index| index.node_revision(name))
     }
 
     fn tenant(&self, tenant: &Tenant) -> Option<KnownRecord<TenantRecord>> {

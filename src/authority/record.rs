@@ -14,13 +14,14 @@
 //! | `q` + MAC (32 bytes) | a `RequestRecord` |
 //! | `k` | a `KeyringRecord` |
 //! | `m` + id (16 bytes) | a `RekeyedRecord` |
-//! | `n` | a `NodeRecord` |
+//! | `n` + name (16 bytes) | a `NodeRecord` |
 //! | `f` | a `FenceRecord` |
 //! | `s` | a `RestoredRecord` |
 //!
 //! A value is one byte, the format of the record, and the message in it. A
 //! record of a newer format is refused, never guessed at.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +34,12 @@ use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::{KeyVersion, KeyringState, sealed_under};
+use crate::domain::keyring::{KeyChecks, KeyVersion, KeyringState, sealed_under};
 use crate::domain::names::{Owner, PrincipalName, ProfileName, Role, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
 use crate::domain::rekeyed::Rekeyed;
 use crate::domain::restored::Restored;
+use crate::domain::revision::Revision;
 use crate::domain::rights::{Binding, BindingRecord, Reach};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Generation;
@@ -55,7 +57,7 @@ use audit::{AUDIT, AuditKey};
 pub use profile::to_message as profile_message;
 
 /// The format in which records are written, and the newest that is read.
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
 
 const CREDENTIAL: u8 = b'c';
 const USES: u8 = b'u';
@@ -101,25 +103,37 @@ pub enum Record {
     Restored(Option<Arc<Restored>>),
     /// A part of the audit log, as bytes: see [`audit`].
     Audit(AuditKey, Option<Bytes>),
-    /// The process that works on the store.
-    Node(Option<Node>),
+    /// A process that works on the store.
+    Node(Incarnation, Option<Arc<Node>>),
     /// That the commit is fenced: who has a lease is waited for.
     Fence,
 }
 
-/// The process that works on a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a process that works on a store says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Which one.
-    pub incarnation: Incarnation,
-    /// The longest lease that it, or one before it, may have granted and that may run
-    /// yet.
-    pub longest_lease: Duration,
+    /// How long its own lease is, and at most those that it grants.
+    pub lease: Duration,
+    /// Up to where nobody answers as of before a fenced change: not the process, nor
+    /// anybody with a lease from it.
+    pub settled: Revision,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// The newest format of records that it reads.
+    pub format: u8,
+    /// The keys that it has loaded.
+    pub keys: KeyChecks,
 }
 
 /// The name of one run of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub [u8; 16]);
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
 
 /// A MAC of a caller and the id that it gave a request.
 pub type RequestName = [u8; 32];
@@ -265,10 +279,10 @@ pub fn rekeyed_key(id: CredentialId) -> Bytes {
     key_of(REKEYED, &[id.as_bytes()])
 }
 
-/// The key of the process that works on the store.
+/// The key of a process that works on the store.
 #[must_use]
-pub const fn node_key() -> Bytes {
-    Bytes::from_static(&[NODE])
+pub fn node_key(name: Incarnation) -> Bytes {
+    key_of(NODE, &[&name.0])
 }
 
 /// The key that fenced commits write.
@@ -294,7 +308,7 @@ impl Record {
             Self::Restored(_) => restored_key(),
             Self::Audit(key, _) => key.to_bytes(),
             Self::Rekeyed(id, _) => rekeyed_key(*id),
-            Self::Node(_) => node_key(),
+            Self::Node(name, _) => node_key(*name),
             Self::Fence => fence_key(),
         }
     }
@@ -337,7 +351,9 @@ impl Record {
                 .as_deref()
                 .map(|record| envelope(&restored::write(record))),
             Self::Audit(_, value) => value.clone(),
-            Self::Node(record) => record.as_ref().map(|record| envelope(&node::write(record))),
+            Self::Node(_, record) => record
+                .as_deref()
+                .map(|record| envelope(&node::write(record))),
             Self::Fence => Some(envelope(&stored::FenceRecord {})),
         }
     }
@@ -421,9 +437,10 @@ impl Record {
                 let read = |value: &Bytes| keyring::read_rekeyed(open_envelope(value)?);
                 Ok(Self::Rekeyed(id_of(rest)?, read_value(value, read)?))
             }
-            NODE if rest.is_empty() => {
-                let read = |value: &Bytes| node::read(&open_envelope(value)?);
-                Ok(Self::Node(value.map(read).transpose()?))
+            NODE => {
+                let name = rest.try_into().map_err(|_| OTHER_LENGTH)?;
+                let read = |value: &Bytes| node::read(open_envelope(value)?);
+                Ok(Self::Node(Incarnation(name), read_value(value, read)?))
             }
             FENCE if rest.is_empty() => match value {
                 Some(value) => {

@@ -97,7 +97,8 @@ impl RekeyWriter {
             let mut batch = Vec::new();
             let mut flush = take(first, &mut batch);
             let deadline = Instant::now() + FLUSH;
-            while batch.len() < BATCH
+            let most = BATCH.min(self.commands.most_writes());
+            while batch.len() < most
                 && flush.is_none()
                 && let Ok(Some(item)) = timeout_at(deadline, self.queue.recv()).await
             {

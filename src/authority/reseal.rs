@@ -36,7 +36,7 @@ pub async fn run(authority: Arc<Authority>, stopping: CancellationToken) {
     let work = async {
         loop {
             ticks.tick().await;
-            if !authority.has_to_reseal() {
+            if !authority.leads() || !authority.has_to_reseal() {
                 continue;
             }
             match pass(&authority).await {
@@ -71,7 +71,9 @@ async fn pass(authority: &Authority) -> Result<usize, CommandError> {
             .collect();
         if !made.is_empty() {
             resealed += made.len();
-            authority.run(Command::Rekey(made)).await?;
+            for made in made.chunks(PAGE.min(authority.commands.most_writes())) {
+                authority.run(Command::Rekey(made.to_vec())).await?;
+            }
             tokio::time::sleep(PAUSE).await;
         }
         match page.next {

@@ -5,10 +5,13 @@
 //! and a bell. A session is a name that outlives its connections: it is forgotten when
 //! it has neither a connection nor a lease.
 //!
-//! The process itself holds a lease, on the store: each durable commit renews it, from
-//! when the commit was begun. A process that can't commit, because the volume was moved
-//! to another one or the disk hangs, says yes no longer, and no lease that it grants
-//! outlives its own.
+//! The process itself holds a lease, on the store: each of its heartbeats, a commit that
+//! writes its record, renews it, from when the commit was begun. A process that can't
+//! commit, because the volume was moved to another one, the disk hangs or etcd can't be
+//! reached, says yes no longer, and no lease that it grants outlives its own.
+//!
+//! Other processes that answer from the same store, and one before this one, are seen by
+//! their records: [`Peers`]. A fence waits for them too.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,14 +22,17 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
-use super::record::{Incarnation, Node};
+use super::record::{FORMAT, Incarnation, Node};
+use crate::domain::keyring::KeyChecks;
 use crate::domain::lease::{
-    BootClock, BootTime, Drift, Grantor, Sequence, SystemBootClock, Tenure,
+    BootClock, BootTime, Drift, Grantor, Peers, Sequence, SystemBootClock, Tenure,
 };
 use crate::domain::names::Principal;
 use crate::domain::random::{self, Random, RandomUnavailable};
 use crate::domain::revision::Revision;
+use crate::domain::time::Timestamp;
 
 mod fence;
 
@@ -73,15 +79,13 @@ pub struct SessionId([u8; 16]);
 pub struct Sessions {
     incarnation: Incarnation,
     settings: LeaseSettings,
-    /// The longest lease that a process before this one may have granted, and until
-    /// when it may run.
-    before: Option<(Duration, BootTime)>,
     /// When the lease of the process ends, in nanoseconds of its clock; 0: it has
     /// none. Where asking takes no lock.
     own_end: AtomicU64,
     state: Mutex<State>,
-    /// Rung when the lease of the process begins, and when what all sessions have
-    /// acknowledged has risen.
+    /// Rung when the lease of the process begins, when what all sessions have
+    /// acknowledged has risen, and when a peer was seen that has come further; where
+    /// there are peers, also when they wait for more.
     bell: watch::Sender<()>,
     times: fence::Times,
 }
@@ -95,9 +99,10 @@ struct State {
     cleaned_at: BootTime,
     /// At how many known sessions it is looked for those that are over.
     clean_at: usize,
-    /// Whether the store names this process: what it may grant is on record.
-    registered: bool,
     tenure: Tenure,
+    peers: Peers<Incarnation>,
+    /// Which fenced changes the store says are settled here.
+    told: Revision,
 }
 
 #[derive(Debug)]
@@ -117,6 +122,8 @@ pub struct Standing {
     pub behind: usize,
     /// The callers of some of those.
     pub behind_callers: Vec<Principal>,
+    /// How many other processes work on the store, or did within a lease.
+    pub peers: usize,
 }
 
 /// What a renewal came to.
@@ -137,8 +144,7 @@ pub struct Session {
 }
 
 impl Sessions {
-    /// Those of a process that has loaded a revision, and found this record of the
-    /// process before it.
+    /// Those of a process that has loaded a revision.
     ///
     /// # Errors
     ///
@@ -146,28 +152,21 @@ impl Sessions {
     pub fn new(
         settings: LeaseSettings,
         loaded: Revision,
-        found: Option<Node>,
         random: &dyn Random,
     ) -> Result<Self, RandomUnavailable> {
-        let now = settings.clock.now();
-        let before = found.map(|node| {
-            let longest = node.longest_lease;
-            (longest, now + Drift::STATED.at_least(longest))
-        });
-        let quiet_from = before.map_or(now, |(_, quiet_from)| quiet_from);
         Ok(Self {
             incarnation: Incarnation(random::bytes(random)?),
             state: Mutex::new(State {
-                grantor: Grantor::new(settings.length, Drift::STATED, loaded, quiet_from),
+                grantor: Grantor::new(settings.length, Drift::STATED, loaded),
                 known: HashMap::default(),
                 of_callers: HashMap::default(),
                 cleaned_at: BootTime::default(),
                 clean_at: FEW,
-                registered: false,
                 tenure: Tenure::new(settings.length, Drift::STATED),
+                peers: Peers::new(Drift::STATED),
+                told: Revision::ZERO,
             }),
             settings,
-            before,
             own_end: AtomicU64::new(0),
             bell: watch::Sender::new(()),
             times: fence::Times::default(),
@@ -186,47 +185,84 @@ impl Sessions {
         self.settings.length
     }
 
-    /// What the store is to say of this process: what it may grant, and what one
-    /// before it may have granted that may run yet.
+    /// The name of the process.
     #[must_use]
-    pub fn node(&self) -> Node {
-        let earlier = self.before.filter(|(_, until)| self.now() < *until);
-        let longest = earlier.map_or(Duration::ZERO, |(longest, _)| longest);
+    pub const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// What the process says of itself.
+    #[must_use]
+    pub(super) fn node(&self, started_at: Timestamp, keys: KeyChecks) -> Node {
+        let mut state = self.state.lock();
+        state.grantor.advance(self.now());
         Node {
-            incarnation: self.incarnation,
-            longest_lease: longest.max(self.settings.length),
+            lease: self.settings.length,
+            settled: state.settled(),
+            started_at,
+            format: FORMAT,
+            keys,
         }
     }
 
-    /// For how long leases of a process before this one may run yet, of which the store
-    /// is to tell as long; `None`: they are over.
-    pub(super) fn earlier_run_for(&self) -> Option<Duration> {
-        let (_, until) = self.before?;
-        let now = self.now();
-        (now < until).then(|| until.since(now))
+    /// Notes what a process says of itself, as was just read in the store where a commit
+    /// wrote it; `None`: its record was removed.
+    pub(super) fn seen(&self, name: Incarnation, at: Revision, node: Option<&Node>) {
+        let mut state = self.state.lock();
+        match node {
+            Some(node) if name == self.incarnation => state.told = node.settled,
+            None if name == self.incarnation => state.told = Revision::ZERO,
+            Some(node) => {
+                let now = self.now();
+                state.peers.seen(&name, at, node.lease, node.settled, now);
+            }
+            None => state.peers.gone(&name),
+        }
+        drop(state);
+        self.bell.send_replace(());
     }
 
-    /// Notes what the store says of the process that works on it.
-    pub(super) fn registered(&self, node: &Node) {
-        if node.incarnation == self.incarnation {
-            self.state.lock().registered = true;
+    /// The other processes that have not beaten for a lease, and the commits that wrote
+    /// their records.
+    pub(super) fn over(&self) -> Vec<(Incarnation, Revision)> {
+        let state = self.state.lock();
+        let over = state.peers.over(self.now());
+        over.map(|(name, at)| (*name, at)).collect()
+    }
+
+    /// Waits until there are fenced changes that are settled here, and others wait to be
+    /// told so.
+    pub(super) async fn has_more_to_tell(&self) {
+        let mut bell = self.bell.subscribe();
+        loop {
+            // Before it is looked, so that what happens after it wakes us.
+            bell.mark_unchanged();
+            let next = {
+                let mut state = self.state.lock();
+                let now = self.now();
+                state.grantor.advance(now);
+                if !state.peers.is_empty() && state.told < state.settled() {
+                    return;
+                }
+                let next = state.grantor.next_end();
+                next.map(|next| next.since(now))
+            };
+            tokio::select! {
+                changed = bell.changed() => if changed.is_err() { return },
+                () = sleep(next.unwrap_or(Duration::MAX)) => (),
+            }
         }
     }
 
-    /// Notes that a commit is about to be made.
+    /// Notes that a heartbeat is about to be committed.
     pub(super) fn begin(&self) -> Sequence {
         self.state.lock().tenure.begin(self.now())
     }
 
-    /// Notes that a commit is durable and applied.
+    /// Notes that it is durable and applied.
     pub(super) fn committed(&self, begun: Sequence) {
         let ends_at = {
-            let State {
-                tenure, registered, ..
-            } = &mut *self.state.lock();
-            if !*registered {
-                return;
-            }
+            let tenure = &mut self.state.lock().tenure;
             tenure.synced(begun);
             tenure.within()
         };
@@ -263,7 +299,13 @@ impl Sessions {
 
     /// Raises the floor: a fenced commit was applied.
     pub(super) fn raise(&self, floor: Revision) {
-        self.state.lock().grantor.raise(floor);
+        let mut state = self.state.lock();
+        state.grantor.raise(floor);
+        let is_awaited = !state.peers.is_empty();
+        drop(state);
+        if is_awaited {
+            self.bell.send_replace(());
+        }
     }
 
     /// Connects a session of a caller: that of this name, if it is the caller's, else a
@@ -321,11 +363,18 @@ impl Sessions {
             leases: state.grantor.len(),
             behind: state.grantor.behind(floor).count(),
             behind_callers: state.callers_behind(floor, SOME),
+            peers: state.peers.len(),
         }
     }
 }
 
 impl State {
+    /// Up to where nobody answers as of before a fenced change.
+    fn settled(&self) -> Revision {
+        let floor = self.grantor.floor();
+        self.grantor.settled().map_or(floor, |it| it.min(floor))
+    }
+
     /// Whether there is no room for a further session of a caller.
     fn is_full(&self, caller: &Principal) -> bool {
         let of_caller = self.of_callers.get(caller).copied();

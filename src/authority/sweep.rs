@@ -110,7 +110,8 @@ impl Authority {
         all: Vec<T>,
         command: impl Fn(Vec<T>) -> Command,
     ) -> Result<(), CommandError> {
-        for batch in all.chunks(BATCH) {
+        // Two records each: of a credential and of its uses.
+        for batch in all.chunks(BATCH.min(self.commands.most_writes() / 2)) {
             self.run(command(batch.to_vec())).await?;
         }
         Ok(())

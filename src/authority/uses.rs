@@ -86,7 +86,8 @@ impl UseWriter {
         while let Some(first) = self.reports.recv().await {
             let mut batch = vec![first];
             let deadline = Instant::now() + FLUSH;
-            while batch.len() < BATCH
+            let most = BATCH.min(self.commands.most_writes());
+            while batch.len() < most
                 && let Ok(Some(report)) = timeout_at(deadline, self.reports.recv()).await
             {
                 batch.push(report);

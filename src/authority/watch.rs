@@ -117,6 +117,9 @@ pub struct Subscription {
     snapshot: Option<Snapshot>,
 }
 
+/// How long a subscriber waits that comes from a server that has come further.
+const REACHED_WITHIN: Duration = Duration::from_secs(5);
+
 /// What of a snapshot was not told yet.
 #[derive(Debug)]
 struct Snapshot {
@@ -304,6 +307,13 @@ impl Subscription {
     async fn take_up(&mut self, position: Position) -> Result<(), LogError> {
         match self.log.page(position.revision).await {
             Ok(page) if page.from == position => {
+                // What another server has told of may not have come here yet.
+                let mut reached = self.hub.reached();
+                let reached = reached.wait_for(|at| at.revision >= position.revision);
+                let reached = tokio::time::timeout(REACHED_WITHIN, reached).await;
+                if !matches!(reached, Ok(Ok(_))) {
+                    return Err(LogError::Behind);
+                }
                 self.position = position;
                 self.told = position;
                 self.taken = self.applied(page.commits);

@@ -50,6 +50,12 @@ pub(super) fn channel(address: &Address, tls: &TlsFiles, network: &Arc<dyn Netwo
     }))
 }
 
+/// The same, over the sockets of the system.
+pub(crate) fn lazy(address: &Address, tls: &TlsFiles) -> Channel {
+    let network: Arc<dyn Network> = Arc::new(Sockets);
+    channel(address, tls, &network)
+}
+
 /// The sockets of the system.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sockets;

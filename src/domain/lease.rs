@@ -16,6 +16,7 @@ use std::time::Duration;
 mod clock;
 mod grantor;
 mod holder;
+mod peers;
 mod relay;
 mod tenure;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tests;
 pub use clock::{BootClock, SystemBootClock};
 pub use grantor::{FenceId, Fenced, Grantor};
 pub use holder::{Holder, Sequence};
+pub use peers::{Awaited, Peers};
 pub use relay::Relay;
 pub use tenure::Tenure;
 

@@ -22,6 +22,7 @@ use super::{Shared, deadline, noting, status};
 use crate::authority::Authority;
 use crate::authority::caller::{Call, Caller, KnownBy, Party};
 use crate::authority::entry::Entry;
+use crate::authority::freshness::NotCaughtUp;
 use crate::domain::names::{InvalidText, Principal, PrincipalName};
 use crate::domain::permission::Permission;
 
@@ -154,7 +155,11 @@ where
     let call = Arc::clone(&admitted.0);
     let noting = noting::Unanswered::new(shared, &call);
     request.extensions_mut().insert(admitted);
-    let answer = match arrival(shared, place.load(), request).await {
+    let arrived = match arrival(shared, place.load(), request).await {
+        Ok(request) => caught_up(shared, place.load()).await.map(|()| request),
+        Err(status) => Err(status),
+    };
+    let answer = match arrived {
         Ok(request) => {
             let run = async {
                 // The caller was found when the headers came.
@@ -199,6 +204,22 @@ async fn arrival(
     let most = shared.limits.message_bytes() + GRPC_PREFIX_BYTES;
     let body = received(body, most).await?;
     Ok(Request::from_parts(head, body))
+}
+
+/// Waits until the index has what was acknowledged at any server before the request had
+/// arrived, where it is read or changed. Verdicts and streams say as of which revision
+/// they are.
+async fn caught_up(shared: &Shared, load: Load) -> Result<(), Status> {
+    match load {
+        Load::Verdict | Load::Stream => Ok(()),
+        Load::Managing | Load::Reading => {
+            let freshness = shared.authority()?.freshness();
+            freshness
+                .caught_up()
+                .await
+                .map_err(|NotCaughtUp| status::no_store())
+        }
+    }
 }
 
 /// The name of the metadata by which a caller calls in the name of another

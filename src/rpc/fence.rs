@@ -62,7 +62,6 @@ impl Fencing {
             acknowledged,
             ran_out,
             awaited: _,
-            is_done: _,
         } = fenced;
         let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
         Ok(Some(v1::Fence {

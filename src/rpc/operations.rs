@@ -85,6 +85,7 @@ impl OperationsService for Operations {
             credentials: credentials as u64,
             keyring: Some(keyring(authority)),
             sessions: Some(sessions(authority)),
+            servers: servers(authority),
         }))
     }
 
@@ -269,6 +270,7 @@ fn sessions(authority: &Authority) -> v1::SessionsStatus {
         leases,
         behind,
         behind_callers,
+        peers: _,
     } = authority.sessions().standing();
     let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
     v1::SessionsStatus {
@@ -277,6 +279,20 @@ fn sessions(authority: &Authority) -> v1::SessionsStatus {
         behind: number(behind),
         behind_callers: behind_callers.iter().map(ToString::to_string).collect(),
     }
+}
+
+fn servers(authority: &Authority) -> Vec<v1::ServerStatus> {
+    let own = authority.sessions().incarnation();
+    let (_, nodes) = authority.index().read(|index| index.nodes());
+    let mut nodes: Vec<_> = nodes.into_iter().collect();
+    nodes.sort_by_key(|(name, _)| *name != own);
+    let nodes = nodes.into_iter().map(|(name, (node, _))| v1::ServerStatus {
+        id: name.to_string(),
+        started_at: Some(convert::timestamp(node.started_at)),
+        lease: Some(convert::short_duration(node.lease)),
+        settled: Some(convert::revision(authority.store(), node.settled)),
+    });
+    nodes.collect()
 }
 
 fn keyring(authority: &Authority) -> v1::KeyringStatus {

@@ -241,6 +241,7 @@ pub fn fence_open(open: &FenceOpen, store: StoreId) -> Status {
         revision,
         fenced,
         callers,
+        nodes,
     } = open;
     let callers: Vec<_> = callers.iter().map(ToString::to_string).collect();
     let metadata = HashMap::from([
@@ -250,12 +251,17 @@ pub fn fence_open(open: &FenceOpen, store: StoreId) -> Status {
         ("expired".to_owned(), fenced.ran_out.to_string()),
         ("awaited".to_owned(), fenced.awaited.to_string()),
         ("awaited_callers".to_owned(), callers.join(" ")),
+        ("awaited_servers".to_owned(), nodes.to_string()),
     ]);
     let mut details = ErrorDetails::new();
     details.set_error_info("FENCE_OPEN", DOMAIN, metadata);
+    let servers = match nodes {
+        0 => String::new(),
+        nodes => format!(", and {nodes} other servers or who follows them,"),
+    };
     let message = format!(
-        "the change was made at revision {revision}, but {} of those who follow have not applied it yet: \
-         send the request again to wait for them",
+        "the change was made at revision {revision}, but {} of those who follow{servers} have not applied \
+         it yet: send the request again to wait for them",
         fenced.awaited
     );
     Status::with_error_details(Code::DeadlineExceeded, message, details)
@@ -278,7 +284,18 @@ pub fn behind() -> Status {
     with_retry(
         Code::Unavailable,
         "BEHIND",
-        "the server has not reached `min_revision`",
+        "the server has not reached the revision that is asked for",
+        Duration::from_secs(1),
+    )
+}
+
+/// The store does not say what there is.
+#[must_use]
+pub fn no_store() -> Status {
+    with_retry(
+        Code::Unavailable,
+        "STORE_UNAVAILABLE",
+        "the server's store does not answer",
         Duration::from_secs(1),
     )
 }
@@ -367,6 +384,7 @@ pub fn of_issue(error: &IssueError) -> Status {
 pub fn of_log(error: &LogError) -> Status {
     match error {
         LogError::Stopping => stopping(),
+        LogError::Behind => behind(),
         LogError::Store(_) | LogError::Unreadable(_) => internal(error),
     }
 }
@@ -476,7 +494,7 @@ fn of_refusal(refusal: &Refusal) -> Status {
             return Status::with_error_details(FailedPrecondition, refusal.to_string(), details);
         }
         Refusal::TooManyKeys => (FailedPrecondition, "TOO_MANY_KEYS"),
-        Refusal::Superseded => return internal(refusal),
+        Refusal::TooLarge => (FailedPrecondition, "TOO_LARGE"),
         Refusal::Random(error) => return internal(error),
     };
     with_reason(code, reason, refusal.to_string())

@@ -36,6 +36,9 @@ pub async fn keep_short(
     let mut ticks = tokio::time::interval(RETENTION_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if !authority.leads() {
+            continue;
+        }
         match authority.trim_audit(keep).await {
             Ok(0) => (),
             Ok(removed) => tracing::info!(removed, "removed the oldest events of the audit log"),

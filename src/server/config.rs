@@ -11,6 +11,8 @@ pub mod check;
 pub mod cli;
 pub mod documented;
 mod environment;
+pub mod etcd_check;
+pub mod etcd_values;
 pub mod jwt_values;
 pub mod problem;
 pub mod read;
@@ -22,6 +24,7 @@ pub mod values;
 
 pub use check::Settings;
 pub use cli::{Admin, Cli, Command, Flags, Layers, OfLog, OfPlace};
+pub use etcd_check::EtcdSettings;
 pub use problem::Problems;
 pub use settings::{Audit, Fence, Keyring, Limits, Retention, Server, Sidecar, Store};
 pub use sidecar_check::SidecarSettings;

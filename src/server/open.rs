@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::administrator::{self, AdministratorError};
 use super::config::Settings;
 use super::data_dir::{DataDir, DirLock, FileError};
+use super::etcd;
 use super::keyring_file::{self, InvalidKeyringFile};
 use super::keyring_source::KeyringSource;
 use crate::authority::committer::CommandError;
@@ -17,6 +18,7 @@ use crate::domain::keyring::{KeyKind, KeyProblem, Keyring};
 use crate::domain::random::{self, RandomUnavailable, SystemRandom};
 use crate::domain::revision::StoreId;
 use crate::domain::time::{Clock as _, SystemClock, Timestamp};
+use crate::store::etcd::OpenError as EtcdOpenError;
 use crate::store::sled::{OpenError as StoreOpenError, Options, SledStore};
 use crate::store::{Store, StoreError};
 
@@ -30,9 +32,25 @@ pub enum OpenError {
         "there is no store in {0}: create one with `credd init`, or, if there was one, find out where it went"
     )]
     NoStore(PathBuf),
+    /// The same, in etcd.
+    #[error(
+        "there is no store in etcd under {0}: create one with `credd init`, or, if there was one, find out where it went"
+    )]
+    NoStoreInEtcd(String),
     /// There is a store where one is to be created.
     #[error("there is a store in {0} already")]
     Exists(PathBuf),
+    /// The same, in etcd.
+    #[error("there is a store in etcd under {0} already")]
+    ExistsInEtcd(String),
+    /// The file of the password for etcd can't be read.
+    #[error("{path} can't be read")]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Another process has the directory open.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
@@ -45,6 +63,9 @@ pub enum OpenError {
     /// The store can't be opened.
     #[error("the store can't be opened")]
     Store(#[from] StoreOpenError),
+    /// The store in etcd can't be opened.
+    #[error("the store in etcd can't be opened")]
+    Etcd(#[from] EtcdOpenError),
     /// The store has no keyring beside it.
     #[error("{0} is missing: the store can't be used without the keyring that it was made with")]
     NoKeyring(PathBuf),
@@ -107,11 +128,11 @@ pub struct Opened {
 /// [`OpenError`]. A store that can't be opened is left as it is.
 pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenError> {
     let directory = DataDir::new(settings.store.data_dir.clone());
-    let missing = || OpenError::NoStore(directory.path().to_owned());
-    match if_missing {
-        IfMissing::Create => directory.create()?,
-        IfMissing::Refuse if !directory.path().exists() => return Err(missing()),
-        IfMissing::Refuse => (),
+    let is_elsewhere = settings.etcd.is_some();
+    if if_missing == IfMissing::Create || is_elsewhere {
+        directory.create()?;
+    } else if !directory.path().exists() {
+        return Err(OpenError::NoStore(directory.path().to_owned()));
     }
     let lock = lock(&directory)?;
     if directory.restoring().exists() {
@@ -149,21 +170,21 @@ pub(super) fn open_locked(
     lock: DirLock,
 ) -> Result<Opened, OpenError> {
     let keyring_path = keyring_path(settings, &directory);
-    let (random, options) = (SystemRandom::new(), options(settings));
-    let missing = || OpenError::NoStore(directory.path().to_owned());
-    let exists = SledStore::exists(&directory.store())?;
+    let random = SystemRandom::new();
+    let exists = exists(settings, &directory)?;
     if !exists && if_missing == IfMissing::Refuse {
-        return Err(missing());
+        return Err(match &settings.etcd {
+            Some(etcd) => OpenError::NoStoreInEtcd(etcd.prefix.as_str().to_owned()),
+            None => OpenError::NoStore(directory.path().to_owned()),
+        });
     }
     // Before the store: a store without its keyring would be a loss.
     let (keyring, source) = read_keyring(&directory, &keyring_path, exists, &random)?;
-    let store = if exists {
-        SledStore::open(&directory.store(), &options)?
-    } else {
-        let id = StoreId::from_random(random::bytes(&random)?);
-        SledStore::create(&directory.store(), &options, id)?
+    let new = match exists {
+        true => None,
+        false => Some(StoreId::from_random(random::bytes(&random)?)),
     };
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store = open_store(settings, &directory, &random, new)?;
     let loaded = Feed::load(Arc::clone(&store), RingSize::default())?;
     let index = loaded.feed.index();
     check_keyring(&keyring, index, SystemClock.now()).map_err(|problem| {
@@ -189,6 +210,29 @@ pub(super) fn open_locked(
             quotas: settings.limits.quotas(),
             leases: settings.fence.leases(),
         },
+    })
+}
+
+/// Whether there is a store.
+pub(super) fn exists(settings: &Settings, directory: &DataDir) -> Result<bool, OpenError> {
+    match &settings.etcd {
+        Some(settings) => etcd::exists(settings),
+        None => Ok(SledStore::exists(&directory.store())?),
+    }
+}
+
+/// Opens the store, or creates it under this identity.
+fn open_store(
+    settings: &Settings,
+    directory: &DataDir,
+    random: &SystemRandom,
+    new: Option<StoreId>,
+) -> Result<Arc<dyn Store>, OpenError> {
+    let path = directory.store();
+    Ok(match (&settings.etcd, new) {
+        (Some(settings), new) => Arc::new(etcd::open(settings, random, new)?),
+        (None, None) => Arc::new(SledStore::open(&path, &options(settings))?),
+        (None, Some(id)) => Arc::new(SledStore::create(&path, &options(settings), id)?),
     })
 }
 

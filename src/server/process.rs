@@ -5,13 +5,12 @@ use super::config::{Fence, Settings};
 use super::data_dir::DataDir;
 use super::incoming;
 use super::listeners::Listeners;
-use super::open::{IfMissing, OpenError, Opened, open};
+use super::open::{self, IfMissing, OpenError, Opened, open};
 use super::restore::{self, Given};
 use super::run::{run, start_authority};
 use super::supervise::{Failure, Supervisor};
 use crate::authority::Authority;
 use crate::authority::directory::Configured;
-use crate::store::sled::SledStore;
 
 /// Serves until the process is told to stop by SIGTERM or SIGINT.
 ///
@@ -35,8 +34,12 @@ pub fn serve(settings: &Settings) -> Result<(), Failure> {
 /// created.
 pub fn init(settings: &Settings) -> Result<(), Failure> {
     let directory = DataDir::new(settings.store.data_dir.clone());
-    if SledStore::exists(&directory.store()).map_err(OpenError::Store)? {
-        return Err(OpenError::Exists(directory.path().to_owned()).into());
+    if open::exists(settings, &directory)? {
+        return Err(match &settings.etcd {
+            Some(etcd) => OpenError::ExistsInEtcd(etcd.prefix.as_str().to_owned()),
+            None => OpenError::Exists(directory.path().to_owned()),
+        }
+        .into());
     }
     let opened = open(settings, IfMissing::Create)?;
     with_authority(opened, async |opened, authority| {

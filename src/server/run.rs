@@ -232,6 +232,7 @@ async fn serve_authority(
     supervisor.task(
         "log retention",
         upkeep::keep_log_short(
+            Arc::clone(&authority),
             opened.parts,
             settings.retention.log(),
             shared.stopping.clone(),
@@ -323,16 +324,23 @@ pub(super) fn start_authority(
         audit,
         rekeys,
         heart,
+        follower,
     } = workers;
     supervisor.thread("committer", move || {
         background::lower_priority();
         Ok(committer.run()?)
     })?;
+    if opened.parts.store.is_shared() {
+        supervisor.thread("follower", move || Ok(follower.run()?))?;
+    }
     supervisor.task("last use", async move {
         uses.run().await;
         Ok(())
     });
-    supervisor.task("heart", async move { Ok(heart.run().await?) });
+    supervisor.task("heart", async move {
+        heart.run().await;
+        Ok(())
+    });
     supervisor.task("audit", async move {
         audit.run().await;
         Ok(())

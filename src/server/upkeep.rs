@@ -29,6 +29,9 @@ pub(super) async fn sweep(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut swept = Swept::default();
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if !authority.leads() {
+            continue;
+        }
         match authority.sweep(&mut swept, keep).await {
             Ok(()) => (),
             // The committer ends the process.
@@ -53,12 +56,16 @@ pub(super) async fn forget_idle_callers(
 
 /// Removes from the log of changes what need not be kept.
 pub(super) async fn keep_log_short(
+    authority: Arc<Authority>,
     parts: Parts,
     retention: Retention,
     stopping: CancellationToken,
 ) -> Result<(), Failure> {
     let mut ticks = tokio::time::interval(RETENTION_PERIOD);
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if !authority.leads() {
+            continue;
+        }
         let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
         let compact = move || retention::compact(&store, &*clock, retention);
         match background::work(compact).await? {

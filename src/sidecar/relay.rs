@@ -326,7 +326,7 @@ impl State {
     /// one: they are outlived.
     fn begin(&mut self, reached: At, token: String, now: BootTime) {
         self.settled(Revision::ZERO, now);
-        if let Some(end) = self.last_end(now) {
+        if let Some(end) = self.last_end() {
             self.quiet_until = self.quiet_until.max(end);
         }
         self.leases = Leases::new(LONGEST_LEASE, DRIFT);
@@ -345,10 +345,10 @@ impl State {
     }
 
     /// When the last lease ends.
-    fn last_end(&self, now: BootTime) -> Option<BootTime> {
+    fn last_end(&self) -> Option<BootTime> {
         let mut end = None;
         let mut rest = self.leases.grantor().clone();
-        while let Some(next) = rest.next_end(now) {
+        while let Some(next) = rest.next_end() {
             rest.advance(next);
             end = Some(next);
             if rest.is_empty() {

@@ -41,7 +41,7 @@ pub use self::connection::{Credentials, Member};
 use self::connection::Connection;
 use self::layout::Layout;
 use self::log::{Found, Log};
-use self::writer::Writer;
+use self::writer::{Identity, Writer};
 use super::{Batch, Changes, Entry, KeyRange, Limits, PageLimit, Store, StoreError};
 use crate::domain::random::{Random, RandomUnavailable};
 use crate::domain::revision::{ChainHash, Position, Revision, StoreId};
@@ -92,6 +92,12 @@ pub enum OpenError {
     /// No random bytes for the name of the process.
     #[error(transparent)]
     Random(#[from] RandomUnavailable),
+    /// There is no store.
+    #[error("there is no store in etcd under {prefix}")]
+    Missing {
+        /// What all keys would begin with.
+        prefix: String,
+    },
     /// What is there is none of credd's.
     #[error("what is in etcd under {prefix} is not what it should be: {what}")]
     Unreadable {
@@ -149,8 +155,24 @@ impl History {
 }
 
 impl EtcdStore {
-    /// Opens the store under a prefix. If there is none, it is created, under the
-    /// identity that `new` makes.
+    /// Whether there is a store under a prefix. Blocks until etcd answers.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub fn exists(options: &Options) -> Result<bool, OpenError> {
+        let runtime = Runtime::start().map_err(OpenError::Thread)?;
+        let layout = Layout::new(options.prefix.as_bytes());
+        let connection = {
+            let _inside = runtime.enter();
+            Connection::new(&options.members, options.credentials.clone())
+        };
+        let found = runtime.block_on(writer::identify(&connection, &layout))?;
+        Ok(found.is_some())
+    }
+
+    /// Opens the store under a prefix. If there is none, it is created under this
+    /// identity. Blocks until etcd answers.
     ///
     /// # Errors
     ///
@@ -158,7 +180,7 @@ impl EtcdStore {
     pub fn open(
         options: Options,
         random: &dyn Random,
-        new: impl FnOnce() -> Result<StoreId, RandomUnavailable>,
+        new: Option<StoreId>,
     ) -> Result<Self, OpenError> {
         let runtime = Runtime::start().map_err(OpenError::Thread)?;
         let Options {
@@ -173,11 +195,22 @@ impl EtcdStore {
             let _inside = runtime.enter();
             Arc::new(Connection::new(&members, credentials))
         };
-        let unreadable = |what| OpenError::Unreadable { prefix, what };
-        let new = new()?;
-        let (id, created, cluster) = runtime
-            .block_on(writer::identify(&connection, &layout, new))?
-            .ok_or_else(|| unreadable("its identity is not 16 bytes"))?;
+        if let Some(new) = new {
+            runtime.block_on(writer::create(&connection, &layout, new))?;
+        }
+        let identity = runtime.block_on(writer::identify(&connection, &layout))?;
+        let Some(Identity {
+            id,
+            created,
+            cluster,
+        }) = identity
+        else {
+            return Err(OpenError::Missing { prefix });
+        };
+        let id = id.ok_or(OpenError::Unreadable {
+            prefix,
+            what: "its identity is not 16 bytes",
+        })?;
         let history = History::new(cluster, id, created);
         let writer = runtime.block_on(Writer::register(&connection, &layout, random))??;
         let head = runtime.block_on(head(&connection, &layout))?;
@@ -248,6 +281,10 @@ impl Store for EtcdStore {
             guards: MAX_GUARDS,
             bytes: MAX_BYTES,
         }
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {

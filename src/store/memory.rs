@@ -22,6 +22,7 @@ use crate::domain::revision::{Position, Revision, StoreId};
 #[derive(Debug)]
 pub struct MemoryStore {
     id: StoreId,
+    is_shared: bool,
     state: Mutex<State>,
     committed: Condvar,
 }
@@ -40,8 +41,18 @@ impl MemoryStore {
     pub fn new(id: StoreId) -> Self {
         Self {
             id,
+            is_shared: false,
             state: Mutex::default(),
             committed: Condvar::new(),
+        }
+    }
+
+    /// The same, for several nodes.
+    #[must_use]
+    pub fn shared(id: StoreId) -> Self {
+        Self {
+            is_shared: true,
+            ..Self::new(id)
         }
     }
 }
@@ -49,6 +60,10 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn id(&self) -> StoreId {
         self.id
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {

@@ -40,7 +40,7 @@ fn open(members: Vec<Member>) -> EtcdStore {
         prefix: "/credd/".to_owned(),
         may_compact: true,
     };
-    let id = || Ok(StoreId::from_random([7; 16]));
+    let id = Some(StoreId::from_random([7; 16]));
     EtcdStore::open(options, &SystemRandom::new(), id).unwrap()
 }
 

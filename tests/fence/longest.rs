@@ -1,7 +1,7 @@
-//! The longest lease that the store tells of.
+//! What the store tells of processes that are no more.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use credd::domain::revision::StoreId;
 use credd::store::memory::MemoryStore;
@@ -10,23 +10,30 @@ use crate::in_process::InProcess;
 use crate::support::{token_request, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_no_longer_than_leases_that_may_run_however_much_is_written() {
+async fn the_record_of_a_process_stays_until_its_lease_is_over_however_many_follow_it() {
     let store = Arc::new(MemoryStore::new(StoreId::from_random([3; 16])));
     let (long, short) = (Duration::from_secs(4), Duration::from_secs(2));
     let before = InProcess::start_leasing(Arc::clone(&store) as _, long).await;
     before.stop().await.unwrap();
+    // One that is there for too short a time to see the end of the first.
+    let between = InProcess::start_leasing(Arc::clone(&store) as _, short).await;
+    between.stop().await.unwrap();
+    let began = Instant::now();
     let server = InProcess::start_leasing(store, short).await;
-    let longest = || {
-        let (_, node) = server.authority.index().read(|index| index.node());
-        node.unwrap().0.longest_lease
+    let leases = || {
+        let (_, nodes) = server.authority.index().read(|index| index.nodes());
+        nodes
+            .values()
+            .map(|(node, _)| node.lease)
+            .collect::<Vec<_>>()
     };
-    assert_eq!(longest(), long);
-    let admin = &server.admin;
-    // Every commit renews the process's own lease, so that it need not beat.
-    until("the store to tell of short leases alone", || async {
-        admin.issue(token_request("acme")).await.unwrap();
-        longest() == short
+    assert!(leases().contains(&long));
+    assert_eq!(leases().len(), 3);
+    until("only its own record to be left", || async {
+        server.admin.issue(token_request("acme")).await.unwrap();
+        leases() == [short]
     })
     .await;
+    assert!(began.elapsed() >= long);
     server.stop().await.unwrap();
 }

@@ -128,7 +128,7 @@ impl World {
         let Some(node) = &state.nodes[owner] else {
             return true;
         };
-        if self.nodes_clock(state, owner) < node.quiet_from {
+        if !node.is_quiet(self.nodes_clock(state, owner)) {
             return true;
         }
         let is_covered = |at: usize| {

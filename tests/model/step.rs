@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credd::domain::lease::{BootTime, Grantor, Holder, Tenure};
+use credd::domain::lease::{BootTime, Fenced, Grantor, Holder, Peers, Tenure};
 use credd::domain::revision::Revision;
 
 use crate::actions::Action;
@@ -147,13 +147,16 @@ impl World {
             _ => revision(loaded),
         };
         let drift = self.grantors_drift();
-        let quiet_from = now + drift.at_least(waits);
+        let mut before = Peers::new(drift);
+        if state.incarnations > 1 {
+            before.seen(&(), revision(loaded), waits, Revision::ZERO, now);
+        }
         let longest = drift.at_least(volume.largest) * if self.relay.is_some() { 2 } else { 1 };
         let tick = u128::from(self.rates.nodes[at]);
         state.nodes[at] = Some(Node {
             applied: loaded,
-            grantor: Grantor::new(lease, drift, floor, quiet_from),
-            quiet_from,
+            grantor: Grantor::new(lease, drift, floor),
+            before,
             fences: Vec::new(),
             bound: u64::try_from(longest.as_nanos().div_ceil(tick)).unwrap(),
             tenure: tenure.map(|length| Tenure::new(length, self.holders_drift())),
@@ -213,7 +216,7 @@ impl World {
         let (all, now) = (state.volume.log.len(), self.nodes_clock(state, at));
         let is_durable = state.volume.durable == all;
         let is_applied = node.applied == all;
-        let is_settled = node.grantor.is_settled(revision(all), now);
+        let is_settled = node.grantor.is_settled(revision(all)) && node.is_quiet(now);
         Some(match self.mutation {
             Mutation::NoopWithoutFence => is_durable && is_applied,
             Mutation::NoopBeforeDurable => is_settled && !is_durable,
@@ -241,10 +244,10 @@ impl World {
         if self.mutation != Mutation::NoFloor {
             node.grantor.raise(revision);
         }
-        let id = node.grantor.fence(revision, now);
         node.fences.push(Fence {
             revision,
-            id,
+            id: node.grantor.fence(revision, now),
+            before: node.before.fence(revision),
             since,
         });
         Some(())
@@ -259,11 +262,14 @@ impl World {
                 continue;
             };
             node.grantor.advance(now);
-            let (grantor, happened) = (&mut node.grantor, &mut state.happened);
+            let (grantor, before) = (&mut node.grantor, &node.before);
+            let happened = &mut state.happened;
             let (returned, is_first) = (&mut state.returned, state.incarnations == 1);
             node.fences.retain(|fence| {
                 let fenced = grantor.fenced(fence.id, now);
-                let Some(fenced) = fenced.filter(|fenced| fenced.is_done) else {
+                let is_quiet = before.behind(&fence.before, now).next().is_none();
+                let is_done = |fenced: &Fenced| fenced.awaited == 0 && is_quiet;
+                let Some(fenced) = fenced.filter(is_done) else {
                     return true;
                 };
                 grantor.end(fence.id);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use credd::domain::lease::{BootTime, Drift, FenceId, Grantor, Holder, Relay, Sequence, Tenure};
+use credd::domain::lease::{
+    Awaited, BootTime, Drift, FenceId, Grantor, Holder, Peers, Relay, Sequence, Tenure,
+};
 use credd::domain::recent::Recent;
 use credd::domain::revision::Revision;
 
@@ -165,7 +167,8 @@ pub(crate) struct Entry {
 pub(crate) struct Node {
     pub(crate) applied: usize,
     pub(crate) grantor: Grantor<Session>,
-    pub(crate) quiet_from: BootTime,
+    /// The processes before it, as one.
+    pub(crate) before: Peers<()>,
     pub(crate) fences: Vec<Fence>,
     /// The longest for which a fence may be open, in ticks.
     pub(crate) bound: u64,
@@ -174,10 +177,11 @@ pub(crate) struct Node {
     pub(crate) beat: Option<(Sequence, bool)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fence {
     pub(crate) revision: Revision,
     pub(crate) id: FenceId,
+    pub(crate) before: Awaited<()>,
     pub(crate) since: u64,
 }
 
@@ -263,6 +267,13 @@ impl Volume {
             revision: revision(applied),
             is_yes: self.log[applied - 1].is_good,
         }
+    }
+}
+
+impl Node {
+    /// Whether the leases of the processes before it are over.
+    pub(crate) fn is_quiet(&self, now: BootTime) -> bool {
+        self.before.over(now).count() == self.before.len()
     }
 }
 

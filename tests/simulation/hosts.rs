@@ -36,6 +36,9 @@ use crate::in_process::{drawn, new_credential};
 use crate::network::{PORT, Simulated, incoming};
 use crate::support::{bound, everything_to};
 
+/// How often a node looks for what others have committed.
+const FOLLOWED_EVERY: Duration = Duration::from_millis(5);
+
 /// A source of randomness that can be drawn from again.
 #[derive(Debug)]
 pub(crate) struct Drawn(Mutex<SmallRng>);
@@ -88,12 +91,14 @@ pub(crate) async fn authority(
         audit,
         rekeys,
         heart,
+        follower,
     } = workers;
     let mut committer = tokio::spawn(committer.run_as_task());
     tokio::spawn(uses.run());
     tokio::spawn(audit.run());
     tokio::spawn(rekeys.run());
     tokio::spawn(heart.run());
+    tokio::spawn(follower.run_as_task(FOLLOWED_EVERY));
     let authority = Arc::new(authority);
     tokio::select! {
         biased;

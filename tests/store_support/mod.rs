@@ -127,7 +127,7 @@ impl Etcd {
             prefix: prefix.clone(),
             may_compact: true,
         };
-        let store = EtcdStore::open(options, &SystemRandom::new(), || Ok(store_id())).unwrap();
+        let store = EtcdStore::open(options, &SystemRandom::new(), Some(store_id())).unwrap();
         Self {
             store: Arc::new(store),
             prefix,

@@ -64,6 +64,7 @@ pub(crate) struct InProcess {
     uses: JoinHandle<()>,
     audit: JoinHandle<()>,
     committer: thread::JoinHandle<Result<(), FeedError>>,
+    follower: thread::JoinHandle<Result<(), FeedError>>,
 }
 
 impl InProcess {
@@ -119,14 +120,18 @@ impl InProcess {
             audit,
             rekeys,
             heart,
+            follower,
         } = workers;
         let committer = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run())
             .unwrap();
+        let follower = thread::Builder::new()
+            .name("follower".to_owned())
+            .spawn(move || follower.run())
+            .unwrap();
         let uses = tokio::spawn(async move {
-            let ((), (), beaten) = tokio::join!(uses.run(), rekeys.run(), heart.run());
-            beaten.unwrap();
+            tokio::join!(uses.run(), rekeys.run(), heart.run());
         });
         let audit = tokio::spawn(audit.run());
         let authority = Arc::new(authority);
@@ -168,6 +173,7 @@ impl InProcess {
             uses,
             audit,
             committer,
+            follower,
         }
     }
 
@@ -194,6 +200,7 @@ impl InProcess {
             uses,
             audit,
             committer,
+            follower,
             admin,
             ..
         } = self;
@@ -206,7 +213,9 @@ impl InProcess {
             .await
             .unwrap();
         let ended = tokio::task::spawn_blocking(move || committer.join().unwrap());
-        soon("the end of the committer", ended).await.unwrap()
+        soon("the end of the committer", ended).await.unwrap()?;
+        let ended = tokio::task::spawn_blocking(move || follower.join().unwrap());
+        soon("the end of the follower", ended).await.unwrap()
     }
 }
 

@@ -412,6 +412,7 @@ pub fn config(directory: &Path) -> Settings {
             data_dir: directory.to_owned(),
             disk_reserve_mib: 16,
             cache_mib: 64,
+            ..Default::default()
         },
         configured: everything_to("credd:admin"),
         ..Default::default()

@@ -74,7 +74,7 @@ impl Authority {
                         revision: Some(record.revision),
                     });
                 }
-                if found.len() == BATCH {
+                if found.len() == BATCH.min(self.commands.most_writes()) {
                     self.erase(std::mem::take(&mut found), named, reason, how, &mut erased)
                         .await?;
                 }

@@ -27,13 +27,19 @@ impl Authority {
         let mut removed = 0;
         loop {
             let first = log.start().await?.sequence + 1;
+            let most = REMOVED_AT_ONCE.min(self.commands.most_writes());
             let page = log.records(first, end).await?;
             // What is broken is evidence, and stays.
             let old = page.iter().zip(first..).take_while(|(record, expected)| {
                 record.sequence == *expected && record.at().is_some_and(|at| at < before)
             });
             let old = old.filter_map(|(record, _)| record.record.as_ref().ok());
-            let Some((count, last)) = old.zip(1..).map(|(record, n)| (n, record)).last() else {
+            let Some((count, last)) = old
+                .take(most)
+                .zip(1..)
+                .map(|(record, n)| (n, record))
+                .last()
+            else {
                 return Ok(removed);
             };
             let last = &last.entry;

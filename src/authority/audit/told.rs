@@ -150,7 +150,8 @@ const fn of_credd(command: &Command) -> Option<&'static str> {
         | Command::Forget(..)
         | Command::Rekey(_)
         | Command::RecordEvents(_)
-        | Command::Beat(_)
+        | Command::Beat(..)
+        | Command::Bury(_)
         | Command::Fence => None,
     }
 }
@@ -187,7 +188,8 @@ fn reason(command: &Command) -> Option<&Reason> {
         | Command::RecordEvents(_)
         | Command::Restore(_)
         | Command::TrimAudit(_)
-        | Command::Beat(_)
+        | Command::Beat(..)
+        | Command::Bury(_)
         | Command::Fence => None,
     }
 }
@@ -446,6 +448,11 @@ impl Told {
             }
             self.0.push((call.cloned(), event));
         }
+    }
+
+    /// How many events there are.
+    pub(in crate::authority) const fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The events, in the order in which they came.

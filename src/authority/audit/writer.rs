@@ -143,7 +143,8 @@ impl AuditWriter {
         let mut events = self.tallies.take().into_iter();
         let mut failed = None;
         while events.len() > 0 {
-            let batch: Vec<_> = events.by_ref().take(BATCH).collect();
+            let most = BATCH.min(self.commands.most_writes());
+            let batch: Vec<_> = events.by_ref().take(most).collect();
             let command = Command::RecordEvents(batch.clone());
             if let Err(error) = self.commands.run(command, How::BY_CREDD).await {
                 failed = Some(error);

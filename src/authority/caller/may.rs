@@ -75,7 +75,7 @@ impl May<'_> {
             | Record::Uses(..)
             | Record::Request(..)
             | Record::Rekeyed(..)
-            | Record::Node(_)
+            | Record::Node(..)
             | Record::Fence => true,
         };
         if let Command::SetState(ask) = command

@@ -178,7 +178,7 @@ fn given_by(view: &dyn View, record: &Record) -> Vec<Given> {
         | Record::Restored(_)
         | Record::Rekeyed(..)
         | Record::Audit(..)
-        | Record::Node(_)
+        | Record::Node(..)
         | Record::Fence => Vec::new(),
     }
 }

@@ -2,31 +2,28 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Decision, Refusal, View, credential_record};
-use crate::authority::record::{Node, Record, RequestName};
+use super::{Answer, Decision, View, credential_record};
+use crate::authority::record::{Incarnation, Node, Record, RequestName};
 use crate::domain::credential::{Action, Change, Credential, HeldSecret, Origin, State, Use};
 use crate::domain::id::CredentialId;
 use crate::domain::names::{Description, Label, Principal, Reason};
+use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 
-/// That a process works on the store.
-#[derive(Clone, Copy, Debug)]
-pub struct Beat {
-    /// The process.
-    pub node: Node,
-    /// Whether it takes over from the one before it.
-    pub takes_over: bool,
+pub(super) fn beat(name: Incarnation, node: &Arc<Node>) -> Decision {
+    Decision {
+        writes: vec![Record::Node(name, Some(Arc::clone(node)))],
+        answer: Answer::Nothing,
+    }
 }
 
-pub(super) fn beat(view: &dyn View, beat: &Beat) -> Result<Decision, Refusal> {
-    let is_other = |node: Node| node.incarnation != beat.node.incarnation;
-    if !beat.takes_over && view.node().is_none_or(is_other) {
-        return Err(Refusal::Superseded);
-    }
-    Ok(Decision {
-        writes: vec![Record::Node(Some(beat.node))],
+pub(super) fn bury(view: &dyn View, nodes: &[(Incarnation, Revision)]) -> Decision {
+    let is_same = |(name, at): &&(_, _)| view.node_revision(*name) == Some(*at);
+    let nodes = nodes.iter().filter(is_same);
+    Decision {
+        writes: nodes.map(|(name, _)| Record::Node(*name, None)).collect(),
         answer: Answer::Nothing,
-    })
+    }
 }
 
 pub(super) fn record_uses(view: &dyn View, uses: &[(CredentialId, Use)]) -> Decision {

@@ -10,11 +10,11 @@ use crate::authority::caller::Origin;
 use crate::authority::command::{Answer, Decision, Refusal};
 use crate::authority::index::Index;
 use crate::authority::record::audit::{self, AuditKey, AuditRecord};
-use crate::authority::record::{Record, credential_key, fence_key, node_key};
+use crate::authority::record::{Record, credential_key, fence_key};
 use crate::domain::audit::{ChainNumber, Entry, Event, Head, Payload};
 use crate::domain::random::{self, Random, RandomUnavailable};
 use crate::domain::revision::Revision;
-use crate::store::{Batch, Expect, Guard, Write};
+use crate::store::{Batch, Expect, Guard, Limits, Write};
 
 /// Commands that are committed together.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct Group {
     pub(super) keys: HashSet<Bytes>,
     /// Whether somebody waits for a fence at it.
     pub(super) fenced: bool,
+    /// Whether any of its commands depends on what it found.
+    pub(super) looks: bool,
     /// What the audit log is told.
     told: Told,
     /// For each waiting command in turn: its answer; `None` if it has to wait
@@ -40,6 +42,13 @@ pub(super) struct Decided {
 }
 
 impl Group {
+    /// Whether what a command writes, and what is told of it, fits in the batch.
+    pub(super) fn has_room(&self, decision: &Decision, events: &[Event], limits: Limits) -> bool {
+        // With what marks a fence.
+        let told = self.told.len() + events.len() + 1;
+        self.batch.writes.len() + decision.writes.len() + told <= limits.writes
+    }
+
     pub(super) fn holds_any_key_of(&self, decision: &Decision) -> bool {
         let mut keys = decision.writes.iter().map(Record::key);
         keys.any(|key| self.keys.contains(&key))
@@ -75,10 +84,11 @@ impl Group {
                     let key = key.clone();
                     self.batch.guards.push(Guard { key, expect });
                 }
-                Record::Node(_) => {
-                    let (_, known) = index.read(|index| index.node());
-                    let expect = known.map_or(Expect::Absent, |(_, at)| Expect::Revision(at));
-                    let key = node_key();
+                // Only if it has not beaten since.
+                Record::Node(name, None) => {
+                    let (_, known) = index.read(|index| index.node_revision(*name));
+                    let expect = known.map_or(Expect::Absent, Expect::Revision);
+                    let key = key.clone();
                     self.batch.guards.push(Guard { key, expect });
                 }
                 _ => (),
@@ -138,6 +148,18 @@ impl Group {
             });
         }
         Ok(())
+    }
+
+    /// Has the batch refused if somebody else has changed anything that a command may
+    /// depend on: all that is told of. There is one audit log, so that all changes come
+    /// one after the other, and each is decided on what the one before it left.
+    pub(super) fn guard(&mut self, head: Head) {
+        let key = AuditKey::Entry(ChainNumber::FIRST, head.sequence + 1).to_bytes();
+        let guards = &mut self.batch.guards;
+        if self.looks && !guards.iter().any(|guard| guard.key == key) {
+            let expect = Expect::Absent;
+            guards.push(Guard { key, expect });
+        }
     }
 
     /// Refuses every command that was decided.

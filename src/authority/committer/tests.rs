@@ -102,7 +102,7 @@ impl Stepped {
         let keys = Arc::new(Keys::new(keyring, Arc::clone(feed.index())));
         feed.set_keys(Arc::clone(&keys));
         let (settings, random) = (LeaseSettings::default(), SystemRandom::new());
-        let sessions = Sessions::new(settings, Revision::ZERO, None, &random).unwrap();
+        let sessions = Sessions::new(settings, Revision::ZERO, &random).unwrap();
         let sessions = Arc::new(sessions);
         feed.set_sessions(Arc::clone(&sessions));
         let (commands, committer) = Committer::new(

@@ -187,7 +187,8 @@ impl Authority {
             }
             if tried.changes {
                 requests = names.len() as u64;
-                for names in names.chunks(BATCH).filter(|_| !asked.how.dry) {
+                let most = BATCH.min(self.commands.most_writes());
+                for names in names.chunks(most).filter(|_| !asked.how.dry) {
                     self.run(Command::Forget(Vec::new(), names.to_vec()))
                         .await?;
                 }

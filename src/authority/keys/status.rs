@@ -1,6 +1,7 @@
 //! The keys as they are shown.
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use crate::authority::Authority;
 use crate::authority::key_use::Remaining;
@@ -45,10 +46,16 @@ impl KeyringStatus {
 }
 
 impl Authority {
-    /// The keys that each live node has loaded. This one is the only one there is.
+    /// The keys that each live node has loaded, this one first.
     #[must_use]
     pub fn loaded_keys(&self) -> Vec<KeyChecks> {
-        vec![self.keys.current().checks()]
+        let (_, nodes) = self.index.read(|index| index.nodes());
+        let own = self.sessions.incarnation();
+        let others = nodes.iter().filter(|(name, _)| **name != own);
+        let others = others.map(|(_, (node, _))| node.keys.clone());
+        iter::once(self.keys.current().checks())
+            .chain(others)
+            .collect()
     }
 
     /// The keys, and what remains on them.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use tokio::time::{Instant, sleep};
 
-use super::Sessions;
-use crate::domain::lease::{FenceId, Fenced};
+use super::{Incarnation, Sessions};
+use crate::domain::lease::{Awaited, FenceId, Fenced};
 use crate::domain::names::Principal;
 use crate::domain::revision::Revision;
 
@@ -33,7 +33,10 @@ impl FenceAt {
 
 /// A fence that was not waited for to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} sessions have not applied revision {revision}", .fenced.awaited)]
+#[error(
+    "{} sessions and {nodes} servers have not applied revision {revision}",
+    .fenced.awaited
+)]
 pub struct FenceOpen {
     /// The revision.
     pub revision: Revision,
@@ -41,6 +44,8 @@ pub struct FenceOpen {
     pub fenced: Fenced,
     /// The callers of some sessions that are awaited.
     pub callers: Vec<Principal>,
+    /// How many other processes are awaited, with their sessions.
+    pub nodes: usize,
 }
 
 /// How long fences took.
@@ -58,6 +63,7 @@ impl Default for Times {
 struct Waiting<'a> {
     sessions: &'a Sessions,
     id: FenceId,
+    peers: Awaited<Incarnation>,
 }
 
 impl Drop for Waiting<'_> {
@@ -75,7 +81,8 @@ enum Look {
 
 impl Sessions {
     /// Waits until every session that has a lease has applied a revision, or its lease
-    /// has run out.
+    /// has run out, here and at every other process. The revision must have been applied
+    /// here.
     ///
     /// # Errors
     ///
@@ -87,8 +94,14 @@ impl Sessions {
     ) -> Result<Fenced, FenceOpen> {
         let began = Instant::now();
         let mut bell = self.bell.subscribe();
-        let id = self.state.lock().grantor.fence(revision, self.now());
-        let waiting = Waiting { sessions: self, id };
+        let waiting = {
+            let mut state = self.state.lock();
+            Waiting {
+                sessions: self,
+                id: state.grantor.fence(revision, self.now()),
+                peers: state.peers.fence(revision),
+            }
+        };
         loop {
             // Before it is looked, so that what happens after it wakes us.
             bell.mark_unchanged();
@@ -120,13 +133,16 @@ impl Waiting<'_> {
         let now = self.sessions.now();
         state.grantor.advance(now);
         // Who counts them all for every acknowledgement is busy with nothing else.
-        if state.grantor.is_settled(revision, now)
+        let peers = state.peers.behind(&self.peers, now);
+        let peer_ends_at = peers.map(|(_, ends_at)| ends_at).max();
+        if peer_ends_at.is_none()
+            && state.grantor.is_settled(revision)
             && let Some(fenced) = state.grantor.fenced(self.id, now)
         {
             return Look::Done(fenced);
         }
-        let next = state.grantor.next_end(now);
-        Look::Open(next.map(|next| next.since(now)))
+        let next = state.grantor.next_end().into_iter().chain(peer_ends_at);
+        Look::Open(next.min().map(|next| next.since(now)))
     }
 
     fn open(&self, revision: Revision) -> FenceOpen {
@@ -139,6 +155,7 @@ impl Waiting<'_> {
             revision,
             fenced: fenced.unwrap_or_default(),
             callers: state.callers_behind(revision, SOME),
+            nodes: state.peers.behind(&self.peers, now).count(),
         }
     }
 }

@@ -24,24 +24,23 @@ fn caller(name: &str) -> Principal {
     Principal::trusted(name.into())
 }
 
-fn sessions_after(found: Option<Node>) -> Arc<Sessions> {
+fn sessions_that_never_beat() -> Arc<Sessions> {
     let settings = LeaseSettings {
         clock: Arc::new(Paused(Instant::now())),
         length: LENGTH,
     };
-    let sessions = Sessions::new(settings, rev(10), found, &SystemRandom::new());
+    let sessions = Sessions::new(settings, rev(10), &SystemRandom::new());
     Arc::new(sessions.unwrap())
 }
 
 /// Those of a process that has begun to beat.
 fn sessions() -> Arc<Sessions> {
-    let sessions = sessions_after(None);
+    let sessions = sessions_that_never_beat();
     beat(&sessions);
     sessions
 }
 
 fn beat(sessions: &Sessions) {
-    sessions.registered(&sessions.node());
     sessions.committed(sessions.begin());
 }
 
@@ -69,7 +68,6 @@ fn fenced(acknowledged: usize, ran_out: usize) -> Fenced {
         acknowledged,
         ran_out,
         awaited: 0,
-        is_done: true,
     }
 }
 
@@ -83,16 +81,10 @@ async fn is_ready<T>(future: &mut (impl Future<Output = T> + Unpin)) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_granted_and_nothing_is_good_before_the_store_names_the_process() {
-    let sessions = sessions_after(None);
+async fn nothing_is_granted_and_nothing_is_good_before_the_process_has_beaten() {
+    let sessions = sessions_that_never_beat();
     let session = connect(&sessions, "a");
-    sessions.committed(sessions.begin());
-    let other = Incarnation([7; 16]);
-    sessions.registered(&Node {
-        incarnation: other,
-        ..sessions.node()
-    });
-    sessions.committed(sessions.begin());
+    let _ = sessions.begin();
     assert_eq!(renew(&session, 10), None);
     assert!(!sessions.may_say_yes());
     let mut started = Box::pin(sessions.started());
@@ -216,16 +208,96 @@ async fn a_session_without_a_lease_is_forgotten_with_its_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_fence_after_a_restart_waits_for_the_longest_lease_of_before() {
     let longest = LENGTH * 3;
-    let sessions = sessions_after(Some(Node {
-        incarnation: Incarnation([7; 16]),
-        longest_lease: longest,
-    }));
-    assert_eq!(sessions.node().longest_lease, longest);
-    beat(&sessions);
+    let sessions = sessions();
+    // Of three runs before it that are over, whichever was the last.
+    for (name, lease) in [(7, LENGTH), (8, longest), (9, LENGTH)] {
+        sessions.seen(Incarnation([name; 16]), rev(9), Some(&node(lease, 9)));
+    }
     let before = Instant::now();
     assert_eq!(sessions.fence(rev(11), None).await, Ok(fenced(0, 0)));
     assert!(before.elapsed() >= longest);
-    assert_eq!(sessions.node().longest_lease, LENGTH);
+    assert_eq!(sessions.over().len(), 3);
+}
+
+/// The record of a process with which so much is settled.
+fn node(lease: Duration, settled: u64) -> Node {
+    Node {
+        lease,
+        settled: rev(settled),
+        started_at: Timestamp::from_millis(0),
+        format: FORMAT,
+        keys: KeyChecks::default(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_waits_for_another_process_until_it_is_settled_there_and_no_longer_than_a_lease() {
+    let sessions = sessions();
+    let other = Incarnation([7; 16]);
+    sessions.seen(other, rev(9), Some(&node(LENGTH, 9)));
+    assert_eq!(sessions.standing().peers, 1);
+    let mut fence = Box::pin(sessions.fence(rev(11), None));
+    assert!(!is_ready(&mut fence).await);
+    sessions.seen(other, rev(12), Some(&node(LENGTH, 10)));
+    assert!(!is_ready(&mut fence).await);
+    let before = Instant::now();
+    sessions.seen(other, rev(13), Some(&node(LENGTH, 11)));
+    assert_eq!(fence.await, Ok(fenced(0, 0)));
+    assert!(before.elapsed().is_zero());
+
+    // It beats, but never says that the change is settled.
+    let soon = Instant::now() + LENGTH / 2;
+    let open = sessions.fence(rev(14), Some(soon)).await.unwrap_err();
+    assert_eq!((open.nodes, open.fenced.awaited), (1, 0));
+    let mut fence = Box::pin(sessions.fence(rev(14), None));
+    assert!(!is_ready(&mut fence).await);
+    tokio::time::advance(LENGTH / 2).await;
+    sessions.seen(other, rev(15), Some(&node(LENGTH, 13)));
+    assert_eq!(sessions.over(), []);
+    let before = Instant::now();
+    fence.await.unwrap();
+    assert!(before.elapsed() <= LENGTH / 2 + LENGTH / 10);
+
+    // One whose record was removed is waited for no longer.
+    let mut fence = Box::pin(sessions.fence(rev(16), None));
+    assert!(!is_ready(&mut fence).await);
+    sessions.seen(other, rev(17), None);
+    assert!(is_ready(&mut fence).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_says_what_is_settled_once_others_may_wait_for_it() {
+    let sessions = sessions();
+    let settled = || {
+        let node = sessions.node(Timestamp::from_millis(0), KeyChecks::default());
+        node.settled
+    };
+    let own = sessions.incarnation();
+    let tell = |at: u64| {
+        let node = sessions.node(Timestamp::from_millis(0), KeyChecks::default());
+        sessions.seen(own, rev(at), Some(&node));
+    };
+    tell(10);
+    assert_eq!(settled(), rev(10));
+    let session = connect(&sessions, "a");
+    renew(&session, 10);
+    let mut more = Box::pin(sessions.has_more_to_tell());
+    sessions.raise(rev(11));
+    assert_eq!(settled(), rev(10), "it has not acknowledged that");
+    assert!(!is_ready(&mut more).await);
+    renew(&session, 11);
+    assert_eq!(settled(), rev(11));
+    assert!(!is_ready(&mut more).await, "nobody waits for it");
+    sessions.seen(Incarnation([7; 16]), rev(12), Some(&node(LENGTH, 10)));
+    assert!(is_ready(&mut more).await);
+    tell(13);
+    let mut more = Box::pin(sessions.has_more_to_tell());
+    assert!(!is_ready(&mut more).await);
+    // Also where it is a lease that runs out.
+    sessions.raise(rev(14));
+    assert!(!is_ready(&mut more).await);
+    more.await;
+    assert_eq!(settled(), rev(14));
 }
 
 #[tokio::test(start_paused = true)]

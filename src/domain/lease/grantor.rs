@@ -18,8 +18,6 @@ pub struct Grantor<S> {
     drift: Drift,
     /// Who has not applied this gets no lease.
     floor: Revision,
-    /// Until when sessions of an earlier incarnation may have leases.
-    quiet_from: BootTime,
     leases: BTreeMap<S, Lease>,
     /// Those with leases by what they have acknowledged.
     by_acknowledged: BTreeSet<(Revision, S)>,
@@ -59,26 +57,18 @@ pub struct Fenced {
     pub ran_out: usize,
     /// How many sessions are still waited for.
     pub awaited: usize,
-    /// Whether nobody is waited for any more, not even sessions of an earlier
-    /// incarnation.
-    pub is_done: bool,
 }
 
 impl<S: Clone + Ord> Grantor<S> {
-    /// For an incarnation that has loaded this revision. Leases of earlier ones may
-    /// run until `quiet_from`.
+    /// For an incarnation that has loaded this revision. Of leases that others have
+    /// granted, an earlier incarnation among them, it knows nothing: those are
+    /// [`Peers`](super::Peers).
     #[must_use]
-    pub const fn new(
-        length: Duration,
-        drift: Drift,
-        loaded: Revision,
-        quiet_from: BootTime,
-    ) -> Self {
+    pub const fn new(length: Duration, drift: Drift, loaded: Revision) -> Self {
         Self {
             length,
             drift,
             floor: loaded,
-            quiet_from,
             leases: BTreeMap::new(),
             by_acknowledged: BTreeSet::new(),
             by_end: BTreeSet::new(),
@@ -229,14 +219,13 @@ impl<S: Clone + Ord> Grantor<S> {
             acknowledged: sessions.saturating_sub(ran_out + awaited),
             ran_out,
             awaited,
-            is_done: awaited == 0 && now >= self.quiet_from,
         })
     }
 
     /// Whether a fence at a revision is done, whoever waits for it.
     #[must_use]
-    pub fn is_settled(&self, revision: Revision, now: BootTime) -> bool {
-        now >= self.quiet_from && self.settled().is_none_or(|settled| settled >= revision)
+    pub fn is_settled(&self, revision: Revision) -> bool {
+        self.settled().is_none_or(|settled| settled >= revision)
     }
 
     /// Waits for a fence no longer.
@@ -244,12 +233,10 @@ impl<S: Clone + Ord> Grantor<S> {
         self.fences.remove(&id);
     }
 
-    /// When a lease runs out next, or those of an earlier incarnation have.
+    /// When a lease runs out next.
     #[must_use]
-    pub fn next_end(&self, now: BootTime) -> Option<BootTime> {
-        let lease = self.by_end.first().map(|(ends_at, _)| *ends_at);
-        let quiet = Some(self.quiet_from).filter(|quiet| now < *quiet);
-        lease.into_iter().chain(quiet).min()
+    pub fn next_end(&self) -> Option<BootTime> {
+        self.by_end.first().map(|(ends_at, _)| *ends_at)
     }
 
     /// Whether a session has a lease.

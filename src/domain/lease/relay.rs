@@ -23,9 +23,8 @@ impl<S: Clone + Ord> Relay<S> {
     /// One that has no subscribers yet, and grants leases of this length at most.
     #[must_use]
     pub const fn new(length: Duration, drift: Drift) -> Self {
-        let nothing_to_wait_for = BootTime::new(Duration::ZERO);
         Self {
-            grantor: Grantor::new(length, drift, Revision::ZERO, nothing_to_wait_for),
+            grantor: Grantor::new(length, drift, Revision::ZERO),
         }
     }
 
@@ -70,8 +69,8 @@ impl<S: Clone + Ord> Relay<S> {
     /// When to look again at what it acknowledges, though no subscriber sends
     /// anything.
     #[must_use]
-    pub fn next_end(&self, now: BootTime) -> Option<BootTime> {
-        self.grantor.next_end(now)
+    pub fn next_end(&self) -> Option<BootTime> {
+        self.grantor.next_end()
     }
 
     /// The leases that it grants.

@@ -17,7 +17,7 @@ const fn rev(number: u64) -> Revision {
 }
 
 fn grantor() -> Grantor<char> {
-    Grantor::new(LENGTH, Drift::STATED, rev(10), at(0))
+    Grantor::new(LENGTH, Drift::STATED, rev(10))
 }
 
 fn renew(grantor: &mut Grantor<char>, session: char, applied: u64, now: u64) -> Option<Duration> {
@@ -29,7 +29,6 @@ fn fenced(acknowledged: usize, ran_out: usize, awaited: usize) -> Fenced {
         acknowledged,
         ran_out,
         awaited,
-        is_done: awaited == 0,
     }
 }
 
@@ -44,7 +43,7 @@ fn the_holder_counts_from_the_send_and_the_grantor_longer_from_the_receipt() {
     assert!(holder.answered(sequence, lease));
     assert_eq!(holder.ends_at(), Some(at(1000 + 2970)));
     assert!(holder.holds(at(3969)) && !holder.holds(at(3970)));
-    assert_eq!(grantor.next_end(at(0)), Some(at(1500 + 3030)));
+    assert_eq!(grantor.next_end(), Some(at(1500 + 3030)));
     grantor.advance(at(4529));
     assert_eq!(grantor.len(), 1);
     grantor.advance(at(4530));
@@ -92,9 +91,9 @@ fn who_is_below_the_floor_gets_no_lease_and_keeps_the_one_that_it_has() {
     grantor.raise(rev(11));
     grantor.raise(rev(5));
     assert_eq!(renew(&mut grantor, 'a', 10, 1000), None);
-    assert_eq!(grantor.next_end(at(0)), Some(at(3030)));
+    assert_eq!(grantor.next_end(), Some(at(3030)));
     assert!(renew(&mut grantor, 'a', 11, 1000).is_some());
-    assert_eq!(grantor.next_end(at(0)), Some(at(4030)));
+    assert_eq!(grantor.next_end(), Some(at(4030)));
 }
 
 #[test]
@@ -107,7 +106,7 @@ fn a_fence_ends_by_acknowledgement_and_by_expiry() {
     let fence = grantor.fence(rev(11), at(600));
     let look = |grantor: &mut Grantor<char>, now| grantor.fenced(fence, at(now)).unwrap();
     assert_eq!(look(&mut grantor, 600), fenced(0, 0, 3));
-    assert!(!grantor.is_settled(rev(11), at(600)));
+    assert!(!grantor.is_settled(rev(11)));
     renew(&mut grantor, 'b', 11, 700);
     assert_eq!(look(&mut grantor, 700), fenced(1, 0, 2));
     assert_eq!(grantor.behind(rev(11)).collect::<String>(), "ac");
@@ -117,7 +116,7 @@ fn a_fence_ends_by_acknowledgement_and_by_expiry() {
     assert_eq!(look(&mut grantor, 3029), fenced(1, 0, 2));
     assert_eq!(look(&mut grantor, 3030), fenced(1, 1, 1));
     assert_eq!(look(&mut grantor, 3530), fenced(1, 2, 0));
-    assert!(grantor.is_settled(rev(11), at(3530)));
+    assert!(grantor.is_settled(rev(11)));
     grantor.end(fence);
     assert_eq!(grantor.fenced(fence, at(3530)), None);
 }
@@ -186,21 +185,6 @@ fn no_lease_outlives_that_of_who_grants_it() {
     assert_eq!(lease(20, 10), None);
 }
 
-#[test]
-fn after_a_restart_the_leases_of_before_are_waited_for() {
-    let mut grantor: Grantor<char> = Grantor::new(LENGTH, Drift::STATED, rev(10), at(5000));
-    let fence = grantor.fence(rev(11), at(0));
-    assert_eq!(grantor.next_end(at(0)), Some(at(5000)));
-    let waiting = Fenced {
-        is_done: false,
-        ..fenced(0, 0, 0)
-    };
-    assert_eq!(grantor.fenced(fence, at(4999)), Some(waiting));
-    assert!(!grantor.is_settled(rev(1), at(4999)));
-    assert_eq!(grantor.fenced(fence, at(5000)), Some(fenced(0, 0, 0)));
-    assert_eq!(grantor.next_end(at(5000)), None);
-}
-
 /// What a clock shows that runs wrong by so many millionths, after whole milliseconds.
 fn shown(rate: i64, millis: u64) -> BootTime {
     let nanos = i128::from(millis) * (1_000_000 + i128::from(rate));
@@ -222,7 +206,7 @@ proptest! {
         let allowed = Drift::millionths(drift);
         let mut holder = Holder::new(allowed);
         let length = Duration::from_millis(length);
-        let mut grantor = Grantor::new(length, allowed, rev(1), at(0));
+        let mut grantor = Grantor::new(length, allowed, rev(1));
         let sequence = holder.send(shown(holders_rate, sent));
         let received = sent + travels;
         let received_at = shown(grantors_rate, received);

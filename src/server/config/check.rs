@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::etcd_check::{self, EtcdSettings};
 use super::problem::{Place, Problem, Problems};
 use super::read::{Given, Reader, Sources};
 use super::settings::{
-    Audit, BindingRow, Fence, JwtIssuerRow, Keyring, Limits, Retention, RoleRow, Server, Store,
-    TlsRows,
+    Audit, BindingRow, EtcdRows, Fence, JwtIssuerRow, Keyring, Limits, Retention, RoleRow, Server,
+    Store, TlsRows,
 };
 use super::sidecar_check::{self, SidecarGiven, SidecarSettings};
 use crate::authority::directory::{Configured, ConfiguredRole};
@@ -27,6 +28,8 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// Where the store is.
     pub store: Store,
+    /// The cluster of etcd that it is kept in; `None`: it is not.
+    pub etcd: Option<EtcdSettings>,
     /// The server's keys.
     pub keyring: Keyring,
     /// How long what is over is kept.
@@ -56,6 +59,7 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
     let (server, server_given) = reader.section::<Server>();
     let (tls_rows, tls_given) = reader.section::<TlsRows>();
     let (store, _) = reader.section();
+    let (etcd_rows, etcd_given) = reader.section::<EtcdRows>();
     let (keyring, _) = reader.section();
     let (retention, _) = reader.section();
     let (fence, _) = reader.section();
@@ -71,6 +75,7 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
     let mut problems = Vec::new();
     check_listen(&server, &server_given, &tls_given, &mut problems);
     let tls = tls(tls_rows, &tls_given, &mut problems);
+    let etcd = etcd_check::etcd(etcd_rows, &store, &etcd_given, &mut problems);
     check_roles(&roles, &mut problems);
     check_bindings(&bindings, &issuers, &mut problems);
     let jwt_issuers = issuers
@@ -92,6 +97,7 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
         server,
         tls,
         store,
+        etcd,
         keyring,
         retention,
         fence,

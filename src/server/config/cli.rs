@@ -156,7 +156,7 @@ impl Scope for OfAll {
 
 impl Scope for OfStore {
     fn has(setting: &Setting) -> bool {
-        ["store", "keyring"].contains(&setting.section)
+        ["store", "etcd", "keyring"].contains(&setting.section)
     }
 }
 

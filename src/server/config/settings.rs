@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::etcd_values::{Engine, KeyPrefix, User};
 use super::jwt_values::{Audience, FetchedFrom, Issuer, usual_algorithms};
 use super::sidecar_values::{Addresses, FileMode};
 use super::table::{SectionRows, section, tables};
@@ -30,6 +31,7 @@ pub fn all() -> Vec<SectionRows> {
         SectionRows::of::<Server>(),
         SectionRows::of::<TlsRows>(),
         SectionRows::of::<Store>(),
+        SectionRows::of::<EtcdRows>(),
         SectionRows::of::<Keyring>(),
         SectionRows::of::<Retention>(),
         SectionRows::of::<Fence>(),
@@ -91,14 +93,45 @@ section! {
 section! {
     /// Where the store is, and what it may use.
     Store = "store" {
+        /// What it is kept in: `sled`, in the data directory, for one server; or
+        /// `etcd`, for several that share it.
+        engine: Engine = Engine::Sled, flag("store-engine");
         /// The directory of the store, of the keyring if it is nowhere else,
-        /// and of the first administrator's token.
+        /// and of the first administrator's token. Each server has its own.
         data_dir: PathBuf = PathBuf::from("./credd-data"), flag("data-dir");
         /// What must stay free on the disk, in MiB: changes that would leave
         /// less are refused.
         disk_reserve_mib: u64 = 256, flag("disk-reserve-mib"), range(0..=1_048_576);
         /// What the store may cache, in MiB; a hint.
         cache_mib: u64 = 256, flag("store-cache-mib"), range(1..=1_048_576);
+    }
+}
+
+section! {
+    /// The cluster of etcd that the store is kept in, if `store.engine` says so.
+    EtcdRows = "etcd" {
+        /// Its members: `https://HOST:PORT` or `http://HOST:PORT`, with commas
+        /// between: the next one is asked where one does not answer.
+        endpoints: Option<Addresses> = None, flag("etcd-endpoints"), example("\"https://etcd-0:2379,https://etcd-1:2379\"");
+        /// What all keys begin with. Servers with the same prefix share a store.
+        prefix: KeyPrefix = KeyPrefix::usual(), flag("etcd-prefix");
+        /// Who this is to etcd, if etcd asks for a password.
+        user: Option<User> = None, flag("etcd-user"), example("\"credd\"");
+        /// The file of that user's password.
+        password_file: Option<PathBuf> = None, flag("etcd-password-file"), example("\"/etc/credd/etcd/password\"");
+        /// The file of the certificates, in PEM, that sign etcd's. Unset: those
+        /// that the system trusts.
+        ca_file: Option<PathBuf> = None, flag("etcd-ca-file"), example("\"/etc/credd/etcd/ca.crt\"");
+        /// The file of the certificate by which this is known to etcd, in PEM, and of
+        /// those between it and its root.
+        certificate_file: Option<PathBuf> = None, flag("etcd-certificate-file"), example("\"/etc/credd/etcd/tls.crt\"");
+        /// The file of the certificate's private key.
+        key_file: Option<PathBuf> = None, flag("etcd-key-file"), example("\"/etc/credd/etcd/tls.key\"");
+        /// Speaks in plaintext to an etcd that is not on this machine.
+        allow_plaintext: bool = false, flag("etcd-allow-plaintext");
+        /// Has etcd forget old revisions, of all keys: where it serves nobody else.
+        /// Where it does, whoever keeps it has it compacted.
+        may_compact: bool = false, flag("etcd-may-compact");
     }
 }
 

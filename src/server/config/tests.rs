@@ -118,7 +118,8 @@ fn every_setting_is_in_the_documented_file() {
 
 #[test]
 fn every_example_is_good() {
-    let text = uncommented(true);
+    // As it would be where the store is in etcd.
+    let text = uncommented(true).replace("engine = \"sled\"", "engine = \"etcd\"");
     let both = "f:1:1: jwt_issuers.jwks_url: there is jwks_file too: give one";
     let told = problems(&text);
     assert_eq!(told.lines().count(), 1, "{told}");
@@ -129,6 +130,7 @@ fn every_example_is_good() {
     let lines = text.lines().filter(|line| !line.starts_with("jwks_file"));
     let settings = read(&lines.collect::<Vec<_>>().join("\n"), &[], &[]).unwrap();
     assert!(settings.tls.unwrap().client_ca.is_some());
+    assert_eq!(settings.etcd.unwrap().endpoints.len(), 2);
     assert_eq!(settings.configured.roles[0].permissions.len(), 2);
     assert!(matches!(
         settings.configured.bindings[0].reach,
@@ -253,4 +255,43 @@ fn every_flag_and_every_variable_is_read_and_is_stronger_than_the_file() {
         let settings = read(file, &[("CREDD_ALLOW_PLAINTEXT", word)], &[]).unwrap();
         assert_eq!(settings.server.allow_plaintext, meant, "{word}");
     }
+}
+
+#[test]
+fn a_store_in_etcd_says_where_and_how() {
+    let etcd = "[store]\nengine = \"etcd\"\n[etcd]\n";
+    let good = format!("{etcd}endpoints = \"https://a:2379,https://b:2379\"");
+    let settings = read(&good, &[], &[]).unwrap().etcd.unwrap();
+    assert_eq!(settings.prefix.as_str(), "/credd/");
+    assert_eq!(settings.endpoints.len(), 2);
+    let address = "endpoints = \"https://a:2379\"\n";
+    for (text, problem) in [
+        (etcd.to_owned(), "etcd.endpoints: is not given"),
+        (
+            format!("[etcd]\n{address}"),
+            "etcd.endpoints: is given, but store.engine is `sled`",
+        ),
+        (
+            format!("{etcd}endpoints = \"http://a:2379\""),
+            "etcd.endpoints: has an address of another machine without TLS",
+        ),
+        (
+            format!("{etcd}{address}user = \"credd\""),
+            "etcd.user: needs etcd.password_file too",
+        ),
+        (
+            format!("{etcd}{address}key_file = \"k\""),
+            "etcd.key_file: needs etcd.certificate_file too",
+        ),
+        (
+            format!("{etcd}{address}prefix = \"credd\""),
+            "etcd.prefix: must be 1 to 128 bytes that end with `/`",
+        ),
+    ] {
+        let told = problems(&text);
+        assert!(told.contains(problem), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    let plain = format!("{etcd}endpoints = \"http://a:2379\"\nallow_plaintext = true");
+    assert!(read(&plain, &[], &[]).is_ok());
 }

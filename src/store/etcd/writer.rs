@@ -39,37 +39,54 @@ enum Settled {
     Never,
 }
 
-/// The identity of the store, the revision at which it was created, and the identity of
-/// the cluster. Creates it if it is not there. `None`: it can't be read.
-pub(super) async fn identify(
+/// Which store is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    /// `None`: it can't be read.
+    pub(super) id: Option<StoreId>,
+    /// The revision at which it was created.
+    pub(super) created: i64,
+    /// The cluster's.
+    pub(super) cluster: u64,
+}
+
+/// Creates the store under this identity, if there is none.
+pub(super) async fn create(
     connection: &Connection,
     layout: &Layout,
-    new: StoreId,
-) -> Result<Option<(StoreId, i64, u64)>, StoreError> {
+    id: StoreId,
+) -> Result<(), StoreError> {
     let key = layout.id();
     let create = TxnRequest {
         compare: vec![modified(key.clone(), 0)],
-        success: vec![put(key.clone(), Bytes::copy_from_slice(new.as_bytes()))],
+        success: vec![put(key, Bytes::copy_from_slice(id.as_bytes()))],
         failure: Vec::new(),
     };
-    loop {
-        // Whether it was made or not, what is there now is there to stay.
-        if let Err(status) = connection.try_txn(create.clone()).await {
-            connection.again(&status, "can't write to etcd").await?;
-            continue;
-        }
-        let request = RangeRequest {
-            key: key.clone(),
-            ..RangeRequest::default()
-        };
-        let response = connection.range(request).await?;
-        let Some(kv) = response.kvs.first() else {
-            continue;
-        };
-        let cluster = response.header.map_or(0, |header| header.cluster_id);
-        let id = <[u8; 16]>::try_from(&kv.value[..]).ok();
-        return Ok(id.map(|id| (StoreId::from_bytes(id), kv.create_revision, cluster)));
+    // Whether it was made or not, by whom, and how often: what is there then stays.
+    while let Err(status) = connection.try_txn(create.clone()).await {
+        connection.again(&status, "can't write to etcd").await?;
     }
+    Ok(())
+}
+
+/// Which store is there, if there is one.
+pub(super) async fn identify(
+    connection: &Connection,
+    layout: &Layout,
+) -> Result<Option<Identity>, StoreError> {
+    let request = RangeRequest {
+        key: layout.id(),
+        ..RangeRequest::default()
+    };
+    let response = connection.range(request).await?;
+    let cluster = response.header.map_or(0, |header| header.cluster_id);
+    Ok(response.kvs.first().map(|kv| Identity {
+        id: <[u8; 16]>::try_from(&kv.value[..])
+            .ok()
+            .map(StoreId::from_bytes),
+        created: kv.create_revision,
+        cluster,
+    }))
 }
 
 impl Writer {

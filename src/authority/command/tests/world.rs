@@ -26,7 +26,7 @@ pub(super) struct World {
     pub(super) roles: BTreeMap<RoleRef, KnownRecord<RoleRecord>>,
     pub(super) profiles: BTreeMap<ProfileRef, Arc<KnownProfile>>,
     pub(super) bindings: BTreeMap<Binding, KnownRecord<BindingRecord>>,
-    node: Option<Node>,
+    nodes: BTreeMap<Incarnation, Arc<Node>>,
     pub(super) keys: Option<(Arc<KeyringState>, Revision)>,
     pub(super) restored: Option<Arc<Restored>>,
     pub(super) rekeyed: BTreeMap<CredentialId, Arc<Rekeyed>>,
@@ -61,7 +61,7 @@ impl World {
             roles: BTreeMap::new(),
             profiles: profiles.collect(),
             bindings: BTreeMap::new(),
-            node: None,
+            nodes: BTreeMap::new(),
             keys: None,
             restored: None,
             rekeyed: BTreeMap::new(),
@@ -203,7 +203,7 @@ impl World {
                 }
                 set_or_remove(&mut self.rekeyed, id, rekeyed.clone());
             }
-            Record::Node(node) => self.node = *node,
+            Record::Node(name, node) => set_or_remove(&mut self.nodes, name, node.clone()),
             Record::Restored(restored) => self.restored.clone_from(restored),
             Record::Audit(..) | Record::Fence => (),
         }
@@ -249,8 +249,8 @@ pub(super) fn binding(principal: &str, role: &str, reach: &str) -> Binding {
 }
 
 impl View for World {
-    fn node(&self) -> Option<Node> {
-        self.node
+    fn node_revision(&self, name: Incarnation) -> Option<Revision> {
+        self.nodes.get(&name).map(|_| self.revision)
     }
 
     fn credential(&self, id: CredentialId) -> Option<Known> {

@@ -1,0 +1,65 @@
+//! Reaching the cluster of etcd that the store is kept in.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::config::EtcdSettings;
+use super::open::OpenError;
+use crate::client::connect;
+use crate::domain::random::SystemRandom;
+use crate::domain::revision::StoreId;
+use crate::store::etcd::{Credentials, EtcdStore, Member, Options};
+
+/// How the store is reached.
+fn options(settings: &EtcdSettings) -> Result<Options, OpenError> {
+    let EtcdSettings {
+        endpoints,
+        prefix,
+        user,
+        tls,
+        may_compact,
+    } = settings;
+    let members = endpoints.iter().map(|address| {
+        let (to, tls) = (address.clone(), tls.clone());
+        Member {
+            name: address.to_string(),
+            connect: Arc::new(move || connect::lazy(&to, &tls)),
+        }
+    });
+    let credentials = match user {
+        None => None,
+        Some((user, path)) => {
+            let read = std::fs::read_to_string(path).map(Zeroizing::new);
+            let password = read.map_err(|source| OpenError::Password {
+                path: path.clone(),
+                source,
+            })?;
+            Some(Credentials {
+                user: user.as_str().to_owned(),
+                password: Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned()),
+            })
+        }
+    };
+    Ok(Options {
+        members: members.collect(),
+        credentials,
+        prefix: prefix.as_str().to_owned(),
+        may_compact: *may_compact,
+    })
+}
+
+/// Whether there is a store. Blocks until etcd answers.
+pub(super) fn exists(settings: &EtcdSettings) -> Result<bool, OpenError> {
+    Ok(EtcdStore::exists(&options(settings)?)?)
+}
+
+/// Opens the store; creates it under an identity, if it is given one and there is none.
+/// Blocks until etcd answers.
+pub(super) fn open(
+    settings: &EtcdSettings,
+    random: &SystemRandom,
+    new: Option<StoreId>,
+) -> Result<EtcdStore, OpenError> {
+    Ok(EtcdStore::open(options(settings)?, random, new)?)
+}
