@@ -153,11 +153,11 @@ impl Asker {
     }
 
     /// By Verify, at the authority.
-    pub(crate) fn at(address: SocketAddr, token: &Path) -> Self {
+    pub(crate) fn at(name: &'static str, address: SocketAddr, token: &Path) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         let token = std::fs::read_to_string(token).unwrap();
         Self {
-            name: "authority",
+            name,
             to: To::Verify(endpoint.connect_lazy(), Some(token)),
         }
     }

@@ -62,7 +62,7 @@ async fn no_request_that_is_sent_after_a_fenced_revoke_returned_is_let_through()
         Asker::at_socket("near", near.socket()),
         Asker::at_socket("relay", relay.socket()),
         Asker::at_socket("far", far.socket()),
-        Asker::at(authority.address(), &token),
+        Asker::at("authority", authority.address(), &token),
     ];
     let over = Arc::new(AtomicBool::new(false));
     let mut asking = Vec::new();

@@ -13,7 +13,7 @@ use crate::support::{Client, channel, read_token, serving};
 pub(crate) struct Process(Child);
 
 impl Process {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_credd"));
         command
             .args(arguments)

@@ -17,6 +17,7 @@ pub(crate) struct Cluster {
     members: Vec<Process>,
     initial: String,
     directory: TempDir,
+    _end: Child,
 }
 
 struct Process {
@@ -46,11 +47,13 @@ impl Cluster {
         let initial = members
             .iter()
             .map(|it| format!("{}=http://{}", it.name, it.peers));
+        let directory = tempfile::tempdir().unwrap();
         let mut cluster = Self {
+            _end: end_with_this_process(directory.path()),
             etcd: etcd.to_owned(),
             initial: initial.collect::<Vec<_>>().join(","),
             members,
-            directory: tempfile::tempdir().unwrap(),
+            directory,
         };
         drop(listeners);
         for number in 0..cluster.members.len() {
@@ -93,6 +96,13 @@ impl Cluster {
         self.members[number].kill();
     }
 
+    /// Sends a signal to a member, by name.
+    pub(crate) fn signal_member(&self, number: usize, name: &str) {
+        let id = self.members[number].child.as_ref().unwrap().id();
+        let sent = Command::new("kill").args([name, &id.to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Where they serve clients.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.members.iter().map(|member| member.clients).collect()
@@ -118,6 +128,18 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A process that ends the members once this one has ended, however it does: what is
+/// static is not dropped.
+fn end_with_this_process(directory: &Path) -> Child {
+    let end = "cat; pkill -KILL -f \"^[^ ]*etcd .*--data-dir $0/\"; rm -rf \"$0\"";
+    Command::new("sh")
+        .args(["-c", end])
+        .arg(directory)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 /// How a member at an address is reached.

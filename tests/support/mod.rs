@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use credd::authority::directory::{Configured, ConfiguredRole};
+use credd::client::TlsFiles;
 use credd::domain::names::{Description, PrincipalName, Role};
 use credd::domain::permission::CreddGrant;
 use credd::domain::rights::{Binding, Reach};
@@ -22,7 +23,9 @@ use credd::proto::v1::audit_service_client::AuditServiceClient;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::proto::v1::directory_service_client::DirectoryServiceClient;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
-use credd::server::config::{self, Settings};
+use credd::server::config::etcd_values::{Engine, KeyPrefix};
+use credd::server::config::values::Scalar as _;
+use credd::server::config::{self, EtcdSettings, Settings};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -401,8 +404,11 @@ impl Server {
     }
 }
 
-/// A configuration for tests: loopback, any port, a small disk reserve.
+/// A configuration for tests: loopback, any port, a small disk reserve. With
+/// `CREDD_TEST_STORE_IN_ETCD=http://HOST:PORT,...` stores are there, each under a prefix
+/// of its directory's name.
 pub fn config(directory: &Path) -> Settings {
+    let endpoints = std::env::var("CREDD_TEST_STORE_IN_ETCD").ok();
     Settings {
         server: config::Server {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -412,8 +418,18 @@ pub fn config(directory: &Path) -> Settings {
             data_dir: directory.to_owned(),
             disk_reserve_mib: 16,
             cache_mib: 64,
-            ..Default::default()
+            engine: match endpoints {
+                Some(_) => Engine::Etcd,
+                None => Engine::Sled,
+            },
         },
+        etcd: endpoints.map(|endpoints| EtcdSettings {
+            endpoints: endpoints.split(',').map(|it| it.parse().unwrap()).collect(),
+            prefix: KeyPrefix::parse(&format!("{}/", directory.display())).unwrap(),
+            user: None,
+            tls: TlsFiles::default(),
+            may_compact: false,
+        }),
         configured: everything_to("credd:admin"),
         ..Default::default()
     }
