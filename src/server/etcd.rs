@@ -1,6 +1,7 @@
 //! Reaching the cluster of etcd that the store is kept in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -10,6 +11,9 @@ use crate::client::connect;
 use crate::domain::random::SystemRandom;
 use crate::domain::revision::StoreId;
 use crate::store::etcd::{Credentials, EtcdStore, Member, Options};
+
+/// How long a process may have been away before it can't come back as the same.
+const FORGET_AFTER: Duration = Duration::from_hours(1);
 
 /// How the store is reached.
 fn options(settings: &EtcdSettings) -> Result<Options, OpenError> {
@@ -45,6 +49,7 @@ fn options(settings: &EtcdSettings) -> Result<Options, OpenError> {
         members: members.collect(),
         credentials,
         prefix: prefix.as_str().to_owned(),
+        forget_after: FORGET_AFTER,
         may_compact: *may_compact,
     })
 }

@@ -1,5 +1,7 @@
 //! What the process does from its start to its end.
 
+use std::error::Error;
+
 use super::administrator;
 use super::config::{Fence, Settings};
 use super::data_dir::DataDir;
@@ -11,6 +13,8 @@ use super::run::{run, start_authority};
 use super::supervise::{Failure, Supervisor};
 use crate::authority::Authority;
 use crate::authority::directory::Configured;
+use crate::authority::feed::FeedError;
+use crate::store::StoreError;
 
 /// Serves until the process is told to stop by SIGTERM or SIGINT.
 ///
@@ -20,10 +24,31 @@ use crate::authority::directory::Configured;
 pub fn serve(settings: &Settings) -> Result<(), Failure> {
     incoming::raise_descriptor_limit();
     block_on(async {
-        let listeners = Listeners::bind(settings).await?;
-        let stop = stop_signal()?;
-        run(settings, listeners, stop).await
+        let mut stop = Box::pin(stop_signal()?);
+        loop {
+            let listeners = Listeners::bind(settings).await?;
+            match run(settings, listeners, &mut stop).await {
+                Err(error) if has_lost_the_log(&*error) => {
+                    tracing::warn!(
+                        "the store has forgotten changes that were not applied here yet: it is loaded anew"
+                    );
+                }
+                ended => return ended,
+            }
+        }
     })
+}
+
+/// Whether the server ended because it lagged behind what the store keeps of its log.
+fn has_lost_the_log(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(FeedError::Store(StoreError::Compacted { .. })) = error.downcast_ref() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Creates a data directory.

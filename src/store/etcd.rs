@@ -56,6 +56,9 @@ pub struct Options {
     pub credentials: Option<Credentials>,
     /// What all keys of the store begin with.
     pub prefix: String,
+    /// How long the key of another process may be as it is before it is removed: for so
+    /// long that process was not there.
+    pub forget_after: Duration,
     /// Whether etcd may be told to forget what was before a revision, which concerns all
     /// that is in it: not where others share it.
     pub may_compact: bool,
@@ -187,6 +190,7 @@ impl EtcdStore {
             members,
             credentials,
             prefix,
+            forget_after,
             may_compact,
         } = options;
         let layout = Arc::new(Layout::new(prefix.as_bytes()));
@@ -223,6 +227,13 @@ impl EtcdStore {
             history,
             closing.clone(),
         ));
+        let (of, layout_of) = (Arc::clone(&connection), Arc::clone(&layout));
+        let own = writer.key();
+        let forget = async move {
+            writer::forget_others(&of, &layout_of, &own, forget_after).await;
+        };
+        let ending = closing.clone();
+        runtime.spawn(async move { ending.run_until_cancelled(forget).await });
         Ok(Self {
             id,
             history,

@@ -34,10 +34,16 @@ const UNLIMITED: PageLimit = PageLimit {
 };
 
 fn open(members: Vec<Member>) -> EtcdStore {
+    open_forgetting(members, Duration::from_hours(1))
+}
+
+/// One that forgets processes that have not written for so long.
+fn open_forgetting(members: Vec<Member>, forget_after: Duration) -> EtcdStore {
     let options = Options {
         members,
         credentials: None,
         prefix: "/credd/".to_owned(),
+        forget_after,
         may_compact: true,
     };
     let id = Some(StoreId::from_random([7; 16]));
@@ -182,4 +188,26 @@ fn what_two_write_at_once_is_told_to_both_in_one_order() {
         u64::from_be_bytes(value.try_into().unwrap())
     });
     assert!(values.eq(1..=2 * COMMITS));
+}
+
+#[test]
+fn a_process_that_has_long_not_written_is_forgotten_and_one_that_writes_is_not() {
+    let Some(program) = tool("CREDD_TEST_ETCD") else {
+        return;
+    };
+    let cluster = Cluster::start(&program);
+    let (silent, busy) = (open(cluster.members()), open(cluster.members()));
+    let soon = Duration::from_millis(500);
+    let newest = open_forgetting(cluster.members(), soon);
+    let mut last = None;
+    let began = std::time::Instant::now();
+    while began.elapsed() < soon * 2 {
+        last = Some(busy.commit(raise("busy", last, 1)).unwrap());
+        thread::sleep(soon / 10);
+    }
+    let answer = silent.commit(raise("silent", None, 1));
+    assert!(matches!(answer, Err(StoreError::Poisoned(_))), "{answer:?}");
+    assert_eq!(counter(&newest, "silent"), None);
+    busy.commit(raise("busy", last, 2)).unwrap();
+    newest.commit(raise("newest", None, 1)).unwrap();
 }

@@ -137,6 +137,51 @@ async fn what_was_acknowledged_is_there_and_no_yes_is_late_whatever_fails() {
     drop((trouble, one, other));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_that_lags_behind_what_etcd_has_forgotten_loads_the_store_anew() {
+    let Some(etcd) = tool("CREDD_TEST_ETCD") else {
+        return;
+    };
+    let cluster = Cluster::start(&etcd);
+    let directory = tempfile::tempdir().unwrap();
+    let mut nodes = Vec::new();
+    for number in 0..2 {
+        nodes.push(Node::start(&cluster, directory.path(), number, LEASE).await);
+    }
+    let reach = Reach::to(&nodes);
+    nodes[1].process().signal("-STOP");
+    // More than the connections hold that go on meanwhile.
+    nodes[1].cut_off().await;
+    let mut issued = Vec::new();
+    for _ in 0..20 {
+        let answer = reach.client(0).issue(token_request("acme")).await.unwrap();
+        issued.push(answer.credential.unwrap().id);
+    }
+    std::thread::scope(|scope| scope.spawn(|| cluster.forget()).join().unwrap());
+    nodes[1].reconnect().await;
+    nodes[1].process().signal("-CONT");
+    until("the node to know what was issued", || async {
+        reach.client(1).get(&issued[19]).await.is_ok()
+    })
+    .await;
+    for id in &issued {
+        reach.client(1).get(id).await.unwrap();
+    }
+    let request = v1::RevokeRequest {
+        fence: true,
+        ..revoke_request(&issued[0])
+    };
+    reach
+        .client(1)
+        .credentials
+        .clone()
+        .revoke(request)
+        .await
+        .unwrap();
+    let gone = reach.client(0).get(&issued[0]).await.unwrap();
+    assert_eq!(gone.state(), v1::CredentialState::Revoked);
+}
+
 /// Issues credentials at any node until it is over; notes those that were acknowledged.
 async fn issue_until(over: &AtomicBool, reach: &Reach, issued: &Mutex<Vec<String>>) {
     while !over.load(Ordering::SeqCst) {

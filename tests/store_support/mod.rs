@@ -125,6 +125,7 @@ impl Etcd {
             members: cluster.as_ref().unwrap().members(),
             credentials: None,
             prefix: prefix.clone(),
+            forget_after: Duration::from_hours(1),
             may_compact: true,
         };
         let store = EtcdStore::open(options, &SystemRandom::new(), Some(store_id())).unwrap();

@@ -6,8 +6,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
-use credd::store::etcd::Member;
+use credd::domain::random::SystemRandom;
+use credd::store::Store as _;
+use credd::store::etcd::{EtcdStore, Member, Options};
 use tempfile::TempDir;
 use tonic::transport::Endpoint;
 
@@ -101,6 +104,20 @@ impl Cluster {
         let id = self.members[number].child.as_ref().unwrap().id();
         let sent = Command::new("kill").args([name, &id.to_string()]).status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Has them forget what was before now.
+    pub(crate) fn forget(&self) {
+        let options = Options {
+            members: self.members(),
+            credentials: None,
+            prefix: "/credd/".to_owned(),
+            forget_after: Duration::from_hours(1),
+            may_compact: true,
+        };
+        let store = EtcdStore::open(options, &SystemRandom::new(), None).unwrap();
+        let head = store.snapshot().unwrap();
+        store.compact(head.revision).unwrap();
     }
 
     /// Where they serve clients.

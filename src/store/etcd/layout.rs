@@ -55,6 +55,14 @@ impl Layout {
         self.key(kind::NODE, &name)
     }
 
+    /// All keys of processes.
+    pub(super) fn nodes(&self) -> Range {
+        Range {
+            start: self.key(kind::NODE, &[]),
+            end: self.key(kind::NODE + 1, &[]),
+        }
+    }
+
     /// The key of a key of the store's.
     pub(super) fn data(&self, key: &[u8]) -> Bytes {
         self.key(kind::DATA, key)

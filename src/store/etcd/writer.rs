@@ -1,7 +1,10 @@
 //! Making commits, and finding out what became of one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use prost::Message as _;
+use tokio::time::sleep;
 use tonic::{Code, Status};
 
 use super::connection::Connection;
@@ -89,7 +92,49 @@ pub(super) async fn identify(
     }))
 }
 
+/// Removes the keys of processes that have not written for so long, other than this one.
+/// A process that is there all the same can't commit any more, and ends. What can't be
+/// done is done by the next process that is opened.
+pub(super) async fn forget_others(
+    connection: &Connection,
+    layout: &Layout,
+    own: &Bytes,
+    after: Duration,
+) {
+    let range = layout.nodes();
+    let request = RangeRequest {
+        key: range.start,
+        range_end: range.end,
+        keys_only: true,
+        ..RangeRequest::default()
+    };
+    let Ok(found) = connection.range(request).await else {
+        return;
+    };
+    sleep(after).await;
+    for kv in found.kvs.into_iter().filter(|kv| kv.key != *own) {
+        let remove = DeleteRangeRequest {
+            key: kv.key.clone(),
+            range_end: Bytes::new(),
+        };
+        let request = TxnRequest {
+            compare: vec![modified(kv.key, kv.mod_revision)],
+            success: vec![operation(Operation::RequestDeleteRange(remove))],
+            failure: Vec::new(),
+        };
+        if let Err(status) = connection.try_txn(request).await {
+            let (code, error) = (status.code(), status.message());
+            tracing::debug!(?code, error, "the key of a process that is gone stays");
+        }
+    }
+}
+
 impl Writer {
+    /// The key of this process.
+    pub(super) fn key(&self) -> Bytes {
+        self.key.clone()
+    }
+
     /// Registers this process.
     pub(super) async fn register(
         connection: &Connection,
