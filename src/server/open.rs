@@ -180,9 +180,10 @@ pub(super) fn open_locked(
     }
     // Before the store: a store without its keyring would be a loss.
     let (keyring, source) = read_keyring(&directory, &keyring_path, exists, &random)?;
-    let new = match exists {
-        true => None,
-        false => Some(StoreId::from_random(random::bytes(&random)?)),
+    let new = if exists {
+        None
+    } else {
+        Some(StoreId::from_random(random::bytes(&random)?))
     };
     let store = open_store(settings, &directory, &random, new)?;
     let loaded = Feed::load(Arc::clone(&store), RingSize::default())?;

@@ -60,6 +60,9 @@ pub enum RestoreError {
     /// The directory can't be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The store is in etcd.
+    #[error("a backup can't be restored into etcd: store.engine must be `sled`")]
+    IntoEtcd,
     /// There is something where the store is to be.
     #[error("{0} is there: a backup is restored into an empty data directory")]
     NotEmpty(PathBuf),
@@ -116,6 +119,9 @@ pub(super) fn prepare(settings: &Settings, given: &Given) -> Result<(Opened, Ste
         let since = since(given, restored.from, restored.audit)?;
         return Ok((opened, Steps { mark: None, since }));
     };
+    if settings.etcd.is_some() {
+        return Err(RestoreError::IntoEtcd);
+    }
     let directory = DataDir::new(settings.store.data_dir.clone());
     directory.create()?;
     let lock = lock(&directory)?;

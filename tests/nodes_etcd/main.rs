@@ -42,7 +42,7 @@ use tonic::Code;
 use trouble::Trouble;
 
 /// How long a lease of a node's is.
-const LEASE: Duration = Duration::from_millis(1000);
+const LEASE: Duration = Duration::from_secs(1);
 /// How long a call may take before another node is asked.
 const PATIENCE: Duration = Duration::from_secs(4);
 

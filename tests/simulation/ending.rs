@@ -37,7 +37,7 @@ impl Drop for AtWork {
 
 /// One who is asked.
 pub(crate) enum Judge {
-    Authority(Box<Client>),
+    Authority(&'static str, Box<Client>),
     Sidecar(&'static str, Box<Sidecar>),
 }
 
@@ -79,8 +79,7 @@ impl Ending {
         // What was asked for and given up may still be on its way.
         sleep(Duration::from_secs(1)).await;
         let name = match &judge {
-            Judge::Authority(_) => "authority",
-            Judge::Sidecar(name, _) => name,
+            Judge::Authority(name, _) | Judge::Sidecar(name, _) => name,
         };
         let verdicts = loop {
             if let Some(verdicts) = judge.all(record).await {
@@ -129,7 +128,7 @@ impl Judge {
 
     async fn one(&self, token: &str) -> Option<Verdict> {
         match self {
-            Self::Authority(client) => {
+            Self::Authority(_, client) => {
                 let answer = client.verify_token(token).await.ok()?;
                 Some(answer.verdict())
             }

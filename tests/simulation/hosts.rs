@@ -27,7 +27,7 @@ use credd::sidecar::service::Verification as Passed;
 use credd::store::Store;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
@@ -36,8 +36,8 @@ use crate::in_process::{drawn, new_credential};
 use crate::network::{PORT, Simulated, incoming};
 use crate::support::{bound, everything_to};
 
-/// How often a node looks for what others have committed.
-const FOLLOWED_EVERY: Duration = Duration::from_millis(5);
+/// How long a node that lags may not look for what others have committed.
+const LONGEST_LAG: Duration = Duration::from_millis(600);
 
 /// A source of randomness that can be drawn from again.
 #[derive(Debug)]
@@ -98,7 +98,8 @@ pub(crate) async fn authority(
     tokio::spawn(audit.run());
     tokio::spawn(rekeys.run());
     tokio::spawn(heart.run());
-    tokio::spawn(follower.run_as_task(FOLLOWED_EVERY));
+    let lag = SmallRng::seed_from_u64(seed).random_range(Duration::from_millis(1)..LONGEST_LAG);
+    tokio::spawn(follower.run_as_task(lag));
     let authority = Arc::new(authority);
     tokio::select! {
         biased;
@@ -111,9 +112,13 @@ pub(crate) async fn authority(
             let mut new = new_credential("credd");
             new.owner = credd::domain::names::Owner::parse(owner)?;
             let asked = Asked::by_credd();
-            authority
-                .issue_as(new, asked, NewId::Given(id), secret)
-                .await?;
+            let issued = authority.issue_as(new, asked, NewId::Given(id), secret);
+            // Another node may have done so meanwhile.
+            if let Err(error) = issued.await
+                && authority.get(id).1.is_none()
+            {
+                return Err(error.into());
+            }
         }
     }
     let shared = Shared::default();

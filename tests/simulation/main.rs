@@ -1,4 +1,5 @@
-//! Worlds of an authority, sidecars, a relay and those who change things and ask,
+//! Worlds of an authority, in every other world of two nodes that share a store,
+//! sidecars, a relay and those who change things and ask,
 //! with everything that can go wrong between them, each wholly decided by its seed:
 //! the network, the clocks, the disks and the randomness are simulated, the code is
 //! that of the processes.

@@ -1,4 +1,4 @@
-//! A disk that outlives processes, and on which a commit may be the last thing that a
+//! A disk, or a database that several nodes share, that outlives processes, and on which a commit may be the last thing that a
 //! process does: it is then kept or lost, and nobody was told which.
 
 use std::sync::Arc;
@@ -47,6 +47,10 @@ impl Store for Disk {
         self.kept.id()
     }
 
+    fn is_shared(&self) -> bool {
+        self.kept.is_shared()
+    }
+
     fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
         let next = self.next.load(Ordering::Relaxed);
         if next == Next::Made as u8 {
@@ -66,7 +70,7 @@ impl Store for Disk {
         limit: PageLimit,
         _: Duration,
     ) -> Result<Changes, StoreError> {
-        // Nobody else writes: there is nothing to wait for.
+        // Nobody who writes does so while this waits: all happens in one order.
         self.kept.changes(after, limit, Duration::ZERO)
     }
 

@@ -4,6 +4,8 @@
 //! authority <- direct                  follows the authority
 //!           <- relay <- leaf           follows through another sidecar
 //!           <- either                  follows the relay, or the authority
+//! second                               in every other world: on the same store
+//!           <- either                  follows that, too
 //! ```
 
 use std::cell::Cell;
@@ -40,16 +42,10 @@ const SIDECARS: [(&str, &[&str]); 4] = [
     ("leaf", &["relay"]),
     ("either", &["relay", "authority"]),
 ];
-/// Everybody on the network.
-const HOSTS: [&str; 7] = [
-    "authority",
-    "direct",
-    "relay",
-    "leaf",
-    "either",
-    "platform",
-    "user",
-];
+/// Whom the last one follows where there are two nodes.
+const EITHER: &[&str] = &["second", "relay", "authority"];
+/// Who asks and changes things from afar.
+const AFAR: [&str; 2] = ["platform", "user"];
 /// How long leases may be: each time that it starts, the authority has another opinion.
 const SHORTEST: Duration = Duration::from_millis(400);
 pub(crate) const LONGEST: Duration = Duration::from_millis(1500);
@@ -63,8 +59,8 @@ const TICK: Duration = Duration::from_millis(5);
 struct World {
     record: Record,
     random: SmallRng,
-    /// The disk as the authority has it open.
-    disk: Arc<Mutex<Option<Arc<Disk>>>>,
+    /// The nodes, and the store as each has it open.
+    nodes: BTreeMap<&'static str, Opened>,
     ending: Arc<Ending>,
     /// What sidecars connect with.
     networks: BTreeMap<&'static str, Simulated>,
@@ -73,6 +69,9 @@ struct World {
     /// What ends, and when.
     ends: Vec<(Duration, End)>,
 }
+
+/// A store as a process has it open; `None`: it has failed.
+type Opened = Arc<Mutex<Option<Arc<Disk>>>>;
 
 /// What is to end.
 #[derive(Clone, Copy, Debug)]
@@ -98,24 +97,39 @@ pub(crate) fn run(seed: u64, record: &Record, token_file: &Path) {
     let mut world = World {
         record: record.clone(),
         random,
-        disk: Arc::default(),
+        nodes: BTreeMap::new(),
         ending: Arc::default(),
         networks: BTreeMap::new(),
         down: BTreeSet::new(),
         ends: Vec::new(),
     };
-    world.build(&mut sim, token_file);
+    let nodes: &[_] = if seed.is_multiple_of(2) {
+        &["authority"]
+    } else {
+        &["authority", "second"]
+    };
+    world.build(&mut sim, nodes, token_file);
     world.trouble(&mut sim);
     world.recover(&mut sim);
 }
 
 impl World {
-    fn build(&mut self, sim: &mut Sim<'_>, token_file: &Path) {
-        self.authority(sim);
+    fn build(&mut self, sim: &mut Sim<'_>, nodes: &[&'static str], token_file: &Path) {
+        let id = StoreId::from_random([1; 16]);
+        let kept = Arc::new(match nodes.len() {
+            1 => MemoryStore::new(id),
+            _ => MemoryStore::shared(id),
+        });
+        for name in nodes {
+            self.node(sim, name, &kept);
+        }
         for (name, follows) in SIDECARS {
+            let is_either = name == "either" && nodes.len() > 1;
+            let follows = if is_either { EITHER } else { follows };
             self.sidecar(sim, name, follows, token_file);
         }
-        let writer = self.writer("platform", "authority", false);
+        let last = nodes[nodes.len() - 1];
+        let writer = self.writer("platform", last, false);
         sim.host("platform", move || {
             let writer = writer();
             async move {
@@ -125,11 +139,13 @@ impl World {
         });
         let (record, seed) = (self.record.clone(), self.random.random::<u64>());
         let ending = Arc::clone(&self.ending);
+        let asked = nodes.to_vec();
         sim.host("user", move || {
             let (record, ending) = (record.clone(), Arc::clone(&ending));
+            let asked = asked.clone();
             async move {
                 let [_, token] = tokens();
-                for host in ["authority", "direct", "leaf"] {
+                for host in ["direct", "leaf"].into_iter().chain(asked.clone()) {
                     let client = VerificationServiceClient::with_interceptor(
                         channel(host),
                         Bearer::new(&token),
@@ -143,15 +159,18 @@ impl World {
         });
     }
 
-    /// The authority, with a writer beside it that nothing separates from it.
-    fn authority(&mut self, sim: &mut Sim<'_>) {
-        let kept = Arc::new(MemoryStore::new(StoreId::from_random([1; 16])));
+    /// A node, with a writer beside it that nothing separates from it.
+    fn node(&mut self, sim: &mut Sim<'_>, name: &'static str, kept: &Arc<MemoryStore>) {
+        let kept = Arc::clone(kept);
         let clock = self.clock();
-        let writer = self.writer("near", "127.0.0.1", true);
-        let (disk, record) = (Arc::clone(&self.disk), self.record.clone());
+        let near = if name == "second" { "nearby" } else { "near" };
+        let writer = self.writer(near, "127.0.0.1", true);
+        let disk = Opened::default();
+        self.nodes.insert(name, Arc::clone(&disk));
+        let record = self.record.clone();
         let ending = Arc::clone(&self.ending);
         let (seed, starts) = (self.random.random::<u64>(), Cell::new(0));
-        sim.host("authority", move || {
+        sim.host(name, move || {
             starts.set(starts.get() + 1);
             let seed = seed.wrapping_add(starts.get());
             let opened = Arc::new(Disk::open(Arc::clone(&kept)));
@@ -168,10 +187,11 @@ impl World {
                 tokio::spawn(async move {
                     let [_, token] = tokens();
                     let asked = Client::over(channel("127.0.0.1"), &token);
-                    ending.judge(Judge::Authority(Box::new(asked)), &told).await;
+                    let judge = Judge::Authority(name, Box::new(asked));
+                    ending.judge(judge, &told).await;
                 });
                 let ended = hosts::authority(opened as Arc<dyn Store>, leases, seed).await;
-                record.note(now(), &format!("the authority ends: {ended:?}"));
+                record.note(now(), &format!("{name} ends: {ended:?}"));
                 // Whoever looks after it sees that.
                 *disk.lock() = None;
                 std::future::pending().await
@@ -259,9 +279,17 @@ impl World {
     fn strike(&mut self, sim: &mut Sim<'_>) {
         let now = sim.elapsed();
         let until = now + Duration::from_millis(self.random.random_range(20..2500));
-        let two: Vec<_> = HOSTS.sample(&mut self.random, 2).copied().collect();
+        let sidecars = SIDECARS.iter().map(|(name, _)| *name);
+        let hosts: Vec<_> = self
+            .nodes
+            .keys()
+            .copied()
+            .chain(sidecars)
+            .chain(AFAR)
+            .collect();
+        let two: Vec<_> = hosts.sample(&mut self.random, 2).copied().collect();
         let (a, b) = (two[0], two[1]);
-        let others = HOSTS.into_iter().filter(|other| *other != a);
+        let others = hosts.into_iter().filter(|other| *other != a);
         let what = match self.random.random_range(0..12) {
             0..3 => {
                 sim.partition(a, b);
@@ -298,10 +326,14 @@ impl World {
             }
             kind => {
                 let next = if kind == 10 { Next::Kept } else { Next::Lost };
-                if let Some(disk) = &*self.disk.lock() {
+                let nodes: Vec<_> = self.nodes.iter().collect();
+                let Some((name, disk)) = nodes.choose(&mut self.random) else {
+                    return;
+                };
+                if let Some(disk) = &*disk.lock() {
                     disk.set_next(next);
                 }
-                format!("the next commit is {next:?}")
+                format!("the next commit of {name} is {next:?}")
             }
         };
         self.record.note(now, &what);
@@ -315,10 +347,12 @@ impl World {
                 .wrong(sim.elapsed(), &format!("a machine ends: {error}"));
         }
         let now = sim.elapsed();
-        if self.disk.lock().is_none() && self.down.insert("authority") {
-            sim.crash("authority");
-            let until = now + Duration::from_millis(self.random.random_range(1..1500));
-            self.ends.push((until, End::Crash("authority")));
+        for (name, disk) in &self.nodes {
+            if disk.lock().is_none() && self.down.insert(name) {
+                sim.crash(*name);
+                let until = now + Duration::from_millis(self.random.random_range(1..1500));
+                self.ends.push((until, End::Crash(name)));
+            }
         }
         let (over, left) = self.ends.drain(..).partition(|(at, _)| *at <= now);
         self.ends = left;
@@ -343,16 +377,18 @@ impl World {
     fn recover(&mut self, sim: &mut Sim<'_>) {
         let over = std::mem::take(&mut self.ends);
         self.end(sim, over);
-        if let Some(disk) = &*self.disk.lock() {
-            disk.set_next(Next::Made);
+        for disk in self.nodes.values() {
+            if let Some(disk) = &*disk.lock() {
+                disk.set_next(Next::Made);
+            }
         }
+        let names = SIDECARS.iter().map(|(name, _)| *name);
+        let names: Vec<_> = names.chain(self.nodes.keys().copied()).collect();
         self.ending.begin();
         let until = sim.elapsed() + RECOVERY;
-        while sim.elapsed() < until && self.ending.judged() < SIDECARS.len() + 1 {
+        while sim.elapsed() < until && self.ending.judged() < names.len() {
             self.step(sim);
         }
-        let names: Vec<_> = SIDECARS.iter().map(|(name, _)| *name).collect();
-        let names = [names.as_slice(), &["authority"]].concat();
         self.ending.settle(&self.record, &names, sim.elapsed());
     }
 }
