@@ -17,9 +17,12 @@ mod calls;
 #[path = "../support/etcd.rs"]
 mod etcd;
 mod node;
+#[path = "../support/pki.rs"]
+mod pki;
 #[allow(dead_code, reason = "a part of it is used")]
 #[path = "../everywhere/processes.rs"]
 mod processes;
+mod secured;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;

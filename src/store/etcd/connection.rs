@@ -175,7 +175,7 @@ impl Connection {
         let late = |_| Err(Status::deadline_exceeded("etcd did not answer in time"));
         let outcome = timeout(PATIENCE, outcome).await.unwrap_or_else(late);
         outcome.map(Response::into_inner).inspect_err(|status| {
-            if status.code() == Code::Unauthenticated {
+            if status.code() == Code::Unauthenticated || has_old_token(status) {
                 *self.token.lock() = None;
             } else if !is_refusal(status) {
                 // Whoever comes first has the next one asked.
@@ -220,13 +220,19 @@ impl Connection {
 
 /// Whether an error says that what was asked can't be done, by whoever is asked.
 pub(super) fn is_refusal(status: &Status) -> bool {
-    matches!(
+    let is_refusal = matches!(
         status.code(),
         Code::InvalidArgument
             | Code::PermissionDenied
             | Code::OutOfRange
             | Code::FailedPrecondition
-    )
+    );
+    is_refusal && !has_old_token(status)
+}
+
+/// Whether users or roles of etcd's were changed since the user has proved itself.
+fn has_old_token(status: &Status) -> bool {
+    status.code() == Code::InvalidArgument && status.message().contains("auth store is old")
 }
 
 /// A stream of events.
