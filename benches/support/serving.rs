@@ -48,6 +48,11 @@ pub struct Credd {
 impl Credd {
     pub async fn start(directory: TempDir) -> Self {
         let config = settings(directory.path());
+        Self::start_with(directory, config).await
+    }
+
+    /// The same, configured otherwise.
+    pub async fn start_with(directory: TempDir, config: Settings) -> Self {
         let listener = TcpListener::bind(config.server.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
