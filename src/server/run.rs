@@ -1,6 +1,7 @@
 //! Running a server, from its listener to its end.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,9 @@ const PREFACE_TIME: Duration = Duration::from_secs(10);
 /// How often a silent connection is asked whether it is alive, and how long it
 /// may take to answer.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// How many calls that manage credd run at once where the store is in etcd, and nothing
+/// else is said: they wait for it most of the time.
+const TURNS_IN_ETCD: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// How much longer health and reflection may go on than everything else.
 const GRACE: Duration = Duration::from_secs(1);
 /// The most bytes of a message to reflection: the name of a file, type or service.
@@ -83,7 +87,11 @@ pub async fn run(
     } = listeners.into();
     let address = listener.local_addr()?;
     let limits = &settings.limits;
-    let shared = Shared::limited_to(CallLimits::new(limits.calls()));
+    let mut calls = limits.calls();
+    if settings.etcd.is_some() {
+        calls.turns = calls.turns.or(Some(TURNS_IN_ETCD));
+    }
+    let shared = Shared::limited_to(CallLimits::new(calls));
     let (health, health_service) = tonic_health::server::health_reporter();
     let health_service = health_service.max_decoding_message_size(health::MAX_REQUEST);
     report(&health, ServingStatus::NotServing).await;

@@ -253,7 +253,8 @@ section! {
         /// `VerifyStream` and `ListEvents`.
         max_streams: usize = 16_384, flag("max-streams"), range(1..=1_000_000);
         /// How many calls that manage credd run at a time, while others wait; 0:
-        /// two for each core. More of them make larger commits, and Verify wait.
+        /// two for each core; 64 where the store is in etcd, for which they wait.
+        /// More of them make larger commits, and Verify wait.
         max_running_requests: usize = 0, flag("max-running-requests"), range(0..=1_000_000);
         /// How many calls a caller may make in a second; 0: no limit.
         requests_per_second_per_caller: u32 = 0, flag("requests-per-second-per-caller"), range(0..=1_000_000);
