@@ -54,7 +54,7 @@ mod profile;
 mod restored;
 
 use audit::{AUDIT, AuditKey};
-pub use profile::to_message as profile_message;
+pub use profile::{header_message, to_message as profile_message};
 
 /// The format in which records are written, and the newest that is read.
 pub(super) const FORMAT: u8 = 1;

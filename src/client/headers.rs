@@ -22,14 +22,18 @@ pub(super) struct Headers {
 
 #[derive(Debug, Default)]
 struct Profiles {
-    /// By tenant (none: of all) and name.
-    known: BTreeMap<(String, String), Vec<HeaderRule>>,
+    /// In which headers credentials of any version are presented.
+    known: BTreeMap<Name, Vec<HeaderRule>>,
     /// Changes that came while the list is being read: they are newer than it may be.
     meanwhile: Option<Vec<v1::ProfileEvent>>,
 }
 
-/// How many profiles are listed at once.
-const PAGE: i32 = 1000;
+/// A tenant (none: all of them), and the name of a profile.
+type Name = (String, String);
+
+/// How many profiles are listed at once: with the headers of earlier versions one may be
+/// several times as large as it can be put.
+const PAGE: i32 = 100;
 
 impl Headers {
     /// The rules, if they are known.
@@ -48,7 +52,7 @@ impl Headers {
         upstream: &Upstream,
     ) -> Result<(), Status> {
         self.profiles.lock().meanwhile = Some(Vec::new());
-        let mut known = BTreeMap::new();
+        let mut known = Vec::new();
         let mut page_token = String::new();
         loop {
             let request = v1::ListProfilesRequest {
@@ -62,14 +66,14 @@ impl Headers {
                 next_page_token,
                 revision: _,
             } = page;
-            known.extend(profiles.into_iter().map(entry));
+            known.extend(profiles);
             if next_page_token.is_empty() {
                 break;
             }
             page_token = next_page_token;
         }
         let mut profiles = self.profiles.lock();
-        profiles.known = known;
+        profiles.listed(known);
         for event in profiles.meanwhile.take().unwrap_or_default() {
             profiles.apply(event);
         }
@@ -96,65 +100,129 @@ impl Headers {
 }
 
 impl Profiles {
+    /// There are these, and no others.
+    fn listed(&mut self, profiles: Vec<v1::Profile>) {
+        let mut before = std::mem::take(&mut self.known);
+        for profile in profiles {
+            if profile.accepted_headers.is_empty() {
+                // Of an authority that does not say: what is known of it stays.
+                let name = (profile.tenant.clone(), profile.name.clone());
+                if let Some(known) = before.remove(&name) {
+                    self.known.insert(name, known);
+                }
+            }
+            self.put(profile);
+        }
+    }
+
+    /// There is this version of a profile. Credentials of earlier ones go on where
+    /// they stand, whether or not the authority says so.
+    fn put(&mut self, profile: v1::Profile) {
+        let v1::Profile {
+            tenant,
+            name,
+            headers,
+            accepted_headers,
+            ..
+        } = profile;
+        let known = self.known.entry((tenant, name)).or_default();
+        let headers = headers.into_iter().chain(accepted_headers);
+        for rule in headers.filter_map(convert::profile::header_rule) {
+            if !known.contains(&rule) {
+                known.push(rule);
+            }
+        }
+    }
+
     fn apply(&mut self, event: v1::ProfileEvent) {
         let is_deleted = event.r#type() == v1::DirectoryChangeType::Deleted;
         let Some(profile) = event.profile else {
             return;
         };
-        let (name, rules) = entry(profile);
         if is_deleted {
-            self.known.remove(&name);
+            self.known.remove(&(profile.tenant, profile.name));
         } else {
-            self.known.insert(name, rules);
+            self.put(profile);
         }
     }
-}
-
-fn entry(profile: v1::Profile) -> ((String, String), Vec<HeaderRule>) {
-    let headers = profile.headers.into_iter();
-    let rules = headers.filter_map(convert::profile::header_rule).collect();
-    ((profile.tenant, profile.name), rules)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use v1::DirectoryChangeType::{Deleted, Put};
 
-    fn event(name: &str, header: &str, change: v1::DirectoryChangeType) -> v1::ProfileEvent {
+    fn rule(header: &str) -> v1::HeaderRule {
+        v1::HeaderRule {
+            name: header.to_owned(),
+            format: Some(v1::header_rule::Format::Bare(true)),
+        }
+    }
+
+    fn profile(name: &str, header: &str, accepted: &[&str]) -> v1::Profile {
+        v1::Profile {
+            name: name.to_owned(),
+            headers: vec![rule(header)],
+            accepted_headers: accepted.iter().copied().map(rule).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn event(profile: v1::Profile, change: v1::DirectoryChangeType) -> v1::ProfileEvent {
         v1::ProfileEvent {
             r#type: change.into(),
-            profile: Some(v1::Profile {
-                name: name.to_owned(),
-                headers: vec![v1::HeaderRule {
-                    name: header.to_owned(),
-                    format: Some(v1::header_rule::Format::Bare(true)),
-                }],
-                ..Default::default()
-            }),
+            profile: Some(profile),
             at: None,
         }
     }
 
+    fn shown(headers: &Headers) -> Vec<String> {
+        let rules = headers.rules().unwrap();
+        let mut names: Vec<_> = rules.iter().map(|rule| rule.name.to_string()).collect();
+        names.sort();
+        names
+    }
+
     #[test]
     fn headers_come_and_go_with_profiles() {
-        use v1::DirectoryChangeType::{Deleted, Put};
-
         let headers = Headers::default();
         assert!(headers.rules().is_none());
-        headers.changed(&event("one", "x-one", Put));
+        let one = || profile("one", "x-one", &["x-one"]);
+        headers.changed(&event(one(), Put));
         assert!(headers.rules().is_none(), "others were not listed");
         headers.show(&headers.profiles.lock());
-        let shown = || {
-            let rules = headers.rules().unwrap();
-            let names = rules.iter().map(|rule| rule.name.to_string());
-            names.collect::<Vec<_>>()
-        };
-        assert_eq!(shown(), ["x-one"]);
-        headers.changed(&event("two", "x-two", Put));
-        assert_eq!(shown(), ["x-one", "x-two"]);
-        headers.changed(&event("one", "x-uno", Put));
-        assert_eq!(shown(), ["x-two", "x-uno"]);
-        headers.changed(&event("two", "x-two", Deleted));
-        assert_eq!(shown(), ["x-uno"]);
+        assert_eq!(shown(&headers), ["x-one"]);
+        headers.changed(&event(profile("two", "x-two", &["x-two"]), Put));
+        assert_eq!(shown(&headers), ["x-one", "x-two"]);
+        headers.changed(&event(one(), Deleted));
+        assert_eq!(shown(&headers), ["x-two"]);
+    }
+
+    #[test]
+    fn a_profile_that_is_changed_keeps_the_headers_that_it_had() {
+        for says in [true, false] {
+            let accepted = |all: &'static [&str]| if says { all } else { &[] };
+            let headers = Headers::default();
+            let first = profile("one", "x-one", accepted(&["x-one"]));
+            headers.profiles.lock().listed(vec![first]);
+            headers.show(&headers.profiles.lock());
+            let second = || profile("one", "x-uno", accepted(&["x-uno", "x-one"]));
+            headers.changed(&event(second(), Put));
+            assert_eq!(shown(&headers), ["x-one", "x-uno"], "{says}");
+            headers.profiles.lock().listed(vec![second()]);
+            headers.show(&headers.profiles.lock());
+            assert_eq!(shown(&headers), ["x-one", "x-uno"], "{says}");
+        }
+    }
+
+    #[test]
+    fn a_list_tells_of_earlier_versions_too_and_of_no_other_profiles() {
+        let headers = Headers::default();
+        let other = profile("other", "x-other", &["x-other"]);
+        headers.profiles.lock().listed(vec![other]);
+        let one = profile("one", "x-uno", &["x-uno", "x-one"]);
+        headers.profiles.lock().listed(vec![one]);
+        headers.show(&headers.profiles.lock());
+        assert_eq!(shown(&headers), ["x-one", "x-uno"]);
     }
 }

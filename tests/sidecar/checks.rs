@@ -13,21 +13,27 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
+use crate::calls::{Held, issue_request};
 use crate::real::{Authority, Sidecar};
 use crate::support::until;
 use crate::world::World;
 
 /// A request with a token, or none, on a route that needs `permissions`.
 fn request(token: Option<&str>, permissions: Option<&str>) -> CheckRequest {
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    with_headers(&[("authorization", bearer.as_deref())], permissions)
+}
+
+/// A request with these headers on such a route.
+fn with_headers(headers: &[(&str, Option<&str>)], permissions: Option<&str>) -> CheckRequest {
     let texts = |pairs: &[(&str, Option<&str>)]| {
         let pairs = pairs.iter();
         let given =
             pairs.filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
         given.collect::<BTreeMap<_, _>>()
     };
-    let bearer = token.map(|token| format!("Bearer {token}"));
     let http = HttpRequest {
-        headers: texts(&[("authorization", bearer.as_deref())]),
+        headers: texts(headers),
         ..HttpRequest::default()
     };
     let context = [
@@ -131,5 +137,78 @@ async fn a_sidecar_that_follows_a_sidecar_lets_through_what_is_good() {
     assert_eq!(refused.await.unwrap_err().code(), Code::Unimplemented);
     near.stop().await;
     relay.stop().await;
+    world.server.stop().await;
+}
+
+/// Puts a profile of one's own, whose credentials stand in this header.
+async fn put_profile(world: &World, header: &str) -> v1::Profile {
+    let profile = v1::Profile {
+        tenant: "acme".to_owned(),
+        name: "partner-key".to_owned(),
+        display_name: "Partner key".to_owned(),
+        kind: v1::CredentialKind::ApiToken.into(),
+        headers: vec![v1::HeaderRule {
+            name: header.to_owned(),
+            format: Some(v1::header_rule::Format::Bare(true)),
+        }],
+        visibility: v1::SecretVisibility::Once.into(),
+        expiry: Some(v1::ExpiryRule {
+            never: v1::NeverRule::Always.into(),
+            ..Default::default()
+        }),
+        multiplicity: v1::Multiplicity::Many.into(),
+        default_label: "Partner key".to_owned(),
+        ..Default::default()
+    };
+    let request = v1::PutProfileRequest {
+        profile: Some(profile),
+        ..Default::default()
+    };
+    let mut directory = world.server.admin.directory.clone();
+    let put = directory.put_profile(request).await.unwrap();
+    put.into_inner().profile.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_goes_on_in_its_header_when_its_profile_has_another() {
+    let world = World::start().await;
+    let relay = crate::sidecar::Sidecar::ready(world.config()).await;
+    let near = crate::sidecar::Sidecar::ready(relay.follower()).await;
+    let issue = async || {
+        let request = issue_request("acme", "jo", "partner-key");
+        let issued = world.server.admin.issue(request).await.unwrap();
+        Held::of(issued.credential.as_ref(), issued.secret).secret()
+    };
+    let status = async |sidecar: &crate::sidecar::Sidecar, headers: &[(&str, Option<&str>)]| {
+        let request = with_headers(headers, Some("none"));
+        check(&sidecar.channel(), request).await.unwrap()
+    };
+    put_profile(&world, "x-old").await;
+    let old = issue().await;
+    let changed = put_profile(&world, "x-new").await;
+    let names = changed
+        .accepted_headers
+        .iter()
+        .map(|rule| rule.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["x-new", "x-old"]);
+    let new = issue().await;
+    // What was told of both versions, and what is told of the latest alone.
+    let restarted = crate::sidecar::Sidecar::ready(world.config()).await;
+    let behind = crate::sidecar::Sidecar::ready(relay.follower()).await;
+    for sidecar in [&relay, &near, &restarted, &behind] {
+        until("the new header to be known", || async {
+            status(sidecar, &[("x-new", Some(&new))]).await.is_none()
+        })
+        .await;
+        assert_eq!(status(sidecar, &[("x-old", Some(&old))]).await, None);
+        // Two credentials, of which one would be passed on.
+        let both = [("x-new", Some(&*new)), ("x-old", Some(&*old))];
+        assert_eq!(status(sidecar, &both).await, Some(401));
+        // Each in its own header.
+        assert_eq!(status(sidecar, &[("x-old", Some(&new))]).await, Some(401));
+    }
+    for sidecar in [behind, restarted, near, relay] {
+        sidecar.stop().await;
+    }
     world.server.stop().await;
 }

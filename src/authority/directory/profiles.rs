@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use super::{Directory, FamilyCell, FamilyNumber, KnownProfile, ProfileCell, ProfileNumber};
 use crate::authority::names::Interner;
 use crate::domain::directory::ProfileRecord;
-use crate::domain::header::HeaderRules;
+use crate::domain::header::{HeaderRule, HeaderRules};
 use crate::domain::names::{ProfileName, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
 use crate::domain::revision::Revision;
@@ -175,6 +175,33 @@ impl Directory {
         };
         let _ = self.profiles.get(number.0).known.set(Arc::new(known));
         self.collect_headers();
+    }
+
+    /// The headers in which credentials of this version of a profile or an earlier one
+    /// are presented: its own first, then those that only earlier ones have.
+    #[must_use]
+    pub fn accepted_headers(&self, known: &KnownProfile, names: &Interner) -> Vec<HeaderRule> {
+        let KnownProfile {
+            reference,
+            profile,
+            stored: _,
+        } = known;
+        let ProfileFamily { scope, name } = &reference.family;
+        let family = self.family(scope.as_str(), name.as_str(), names);
+        let mut accepted = profile.headers.clone();
+        let versions = family.map(|family| self.families.get(family.0).versions.read());
+        let versions = versions.iter().flat_map(|versions| versions.iter());
+        let earlier = versions
+            .rev()
+            .filter(|(version, _)| **version < reference.version);
+        for earlier in earlier.filter_map(|(_, &number)| self.profile(number)) {
+            for header in &earlier.profile.headers {
+                if !accepted.contains(header) {
+                    accepted.push(header.clone());
+                }
+            }
+        }
+        accepted
     }
 
     /// The headers in which the credentials of any profile are presented.

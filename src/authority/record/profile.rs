@@ -113,10 +113,13 @@ pub fn to_message(profile: &Profile) -> v1::Profile {
         version: 0,
         last_change: None,
         revision: None,
+        accepted_headers: Vec::new(),
     }
 }
 
-fn header_message(header: &HeaderRule) -> v1::HeaderRule {
+/// The rule of a header as the contract has it.
+#[must_use]
+pub fn header_message(header: &HeaderRule) -> v1::HeaderRule {
     let HeaderRule { name, format } = header;
     v1::HeaderRule {
         name: name.as_str().to_owned(),
@@ -200,6 +203,7 @@ fn from_message(family: &ProfileFamily, message: v1::Profile) -> Result<Profile,
         version: _,
         last_change: _,
         revision: _,
+        accepted_headers: _,
     } = message;
     Ok(Profile {
         scope: family.scope.clone(),

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{owner, revision, timestamp};
 use crate::authority::command::{KnownRecord, PutOwner, PutRole, PutTenant};
-use crate::authority::directory::KnownProfile;
-use crate::authority::record::profile_message;
+use crate::authority::directory::{Directory, KnownProfile};
+use crate::authority::names::Interner;
+use crate::authority::record::{header_message, profile_message};
 use crate::domain::directory::{
     DirectoryChange, OwnerRecord, OwnerRef, Permissions, RoleRecord, RoleRef, TenantRecord,
 };
@@ -304,13 +305,20 @@ pub fn role(
 
 /// A version of a profile as it is shown.
 #[must_use]
-pub fn known_profile(known: &KnownProfile, store: StoreId) -> v1::Profile {
+pub fn known_profile(
+    known: &KnownProfile,
+    directory: &Directory,
+    names: &Interner,
+    store: StoreId,
+) -> v1::Profile {
     let KnownProfile {
         reference,
         profile,
         stored,
     } = known;
+    let accepted = directory.accepted_headers(known, names);
     v1::Profile {
+        accepted_headers: accepted.iter().map(header_message).collect(),
         built_in: stored.is_none(),
         version: reference.version,
         last_change: stored.as_ref().map(|(last_change, _)| change(last_change)),

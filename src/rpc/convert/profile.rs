@@ -39,10 +39,11 @@ pub fn profile(message: v1::Profile, violations: &mut Violations) -> Option<Prof
         owner_may_issue,
         max_overlap,
         unlisted,
-        built_in: _,    // not read
-        version: _,     // not read
-        last_change: _, // not read
-        revision: _,    // not read
+        built_in: _,         // not read
+        version: _,          // not read
+        last_change: _,      // not read
+        revision: _,         // not read
+        accepted_headers: _, // not read
     } = message;
     let scope = match tenant.as_str() {
         "" => Some(Scope::All),
@@ -128,6 +129,7 @@ fn size(message: &v1::Profile) -> usize {
     let kept = v1::Profile {
         last_change: None, // not read
         revision: None,
+        accepted_headers: Vec::new(),
         ..message.clone()
     };
     prost::Message::encoded_len(&kept)

@@ -56,8 +56,10 @@ pub(super) async fn put(
         profile: known.record.profile.clone(),
         stored: Some((known.record.last_change.clone(), revision)),
     };
+    let (directory, names) = (authority.index().directory(), authority.index().names());
+    let shown = wire::known_profile(&shown, directory, names, authority.store());
     Ok(Response::new(PutProfileResponse {
-        profile: Some(wire::known_profile(&shown, authority.store())),
+        profile: Some(shown),
         revision: Some(convert::revision(authority.store(), revision)),
     }))
 }
@@ -75,14 +77,20 @@ pub(super) fn get(
     if let Scope::Tenant(tenant) = &family.scope {
         admitted.to_see(&Reach::Tenant(tenant.clone()), Thing::Profile)?;
     }
-    let (revision, known) = authority.index().read(|index| {
+    let (revision, profile) = authority.index().read(|index| {
         let (directory, names) = (index.directory(), index.names());
         let found = directory.family(family.scope.as_str(), family.name.as_str(), names)?;
-        directory.latest(found).filter(|known| !known.deleted())
+        let known = directory.latest(found).filter(|known| !known.deleted())?;
+        Some(wire::known_profile(
+            &known,
+            directory,
+            names,
+            authority.store(),
+        ))
     });
-    let known = known.ok_or_else(|| status::unknown(Thing::Profile))?;
+    let profile = profile.ok_or_else(|| status::unknown(Thing::Profile))?;
     Ok(Response::new(GetProfileResponse {
-        profile: Some(wire::known_profile(&known, authority.store())),
+        profile: Some(profile),
         revision: Some(convert::revision(authority.store(), revision)),
     }))
 }
@@ -113,7 +121,8 @@ pub(super) fn list(
         page_size,
         &page_token,
         |index, after, limit| {
-            let all = listed_profiles(index.directory(), index.names(), tenant.as_ref());
+            let (directory, names) = (index.directory(), index.names());
+            let all = listed_profiles(directory, names, tenant.as_ref());
             all.into_iter()
                 .filter(|(name, _)| name.as_str() > after)
                 .filter(|(_, known)| match &known.reference.family.scope {
@@ -121,7 +130,10 @@ pub(super) fn list(
                     Scope::Tenant(tenant) => admitted.reach().has(tenant.as_str()),
                 })
                 .take(limit)
-                .map(|(name, known)| (name, wire::known_profile(&known, authority.store())))
+                .map(|(name, known)| {
+                    let store = authority.store();
+                    (name, wire::known_profile(&known, directory, names, store))
+                })
                 .collect()
         },
     )?;

@@ -37,7 +37,7 @@ pub(super) fn response(message: &Message, store: StoreId, index: &Index) -> Watc
             Body::Events(events) => Wire::Commit(v1::Commit {
                 events: events
                     .iter()
-                    .map(|event| wire_event(event, store))
+                    .map(|event| wire_event(event, store, index))
                     .collect(),
             }),
             Body::Bookmark => Wire::Bookmark(v1::Bookmark {}),
@@ -75,7 +75,7 @@ pub(super) fn response(message: &Message, store: StoreId, index: &Index) -> Watc
     }
 }
 
-fn wire_event(event: &Event, store: StoreId) -> v1::Event {
+fn wire_event(event: &Event, store: StoreId, index: &Index) -> v1::Event {
     use v1::event::Subject;
 
     let kind = |change: &DirectoryChange| DirectoryChangeType::from(change.action).into();
@@ -107,11 +107,12 @@ fn wire_event(event: &Event, store: StoreId) -> v1::Event {
                 profile: record.profile.clone(),
                 stored: Some((record.last_change.clone(), Revision::ZERO)),
             };
+            let (directory, names) = (index.directory(), index.names());
             Subject::Profile(v1::ProfileEvent {
                 r#type: kind(&record.last_change),
                 profile: Some(v1::Profile {
                     revision: None, // that of the message
-                    ..convert::directory::known_profile(&known, store)
+                    ..convert::directory::known_profile(&known, directory, names, store)
                 }),
                 at: at(&record.last_change),
             })
