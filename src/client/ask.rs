@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::answer::{Served, Verified};
-use super::facts;
+use super::facts::{self, Learned};
 use super::flights::{Landing, Turn};
 use super::upstreams::{Said, is_behind, is_of_another_store, is_of_the_way};
 use super::{Client, Kept, verified};
@@ -136,18 +136,30 @@ impl Asker<'_> {
             Ok(said) if said.is_stale => Ok(stale(client, said)),
             Ok(said) => {
                 let response = Arc::new(said.response);
-                if !kept.covers(client.upstreams.token(), &request.tenant, &response) {
-                    // Nor is anybody to keep it who follows this process.
-                    return Ok(Verified {
-                        valid_for: Duration::ZERO,
-                        ..asked(response)
-                    });
+                let covers = kept.covers(client.upstreams.token(), &request.tenant, &response);
+                match facts::learned(&kept.hashes, question, &response) {
+                    Learned::Fact(fact) if covers => {
+                        let now = kept.machine.now();
+                        kept.cache.lock().keep(*key, &asking, fact, now);
+                    }
+                    Learned::Fact(_) | Learned::Nothing => kept.cache.lock().forget(*key),
+                    Learned::Denied => {
+                        let headers = client.headers.rules();
+                        let denied =
+                            facts::denied(&kept.hashes, question.presented, headers.as_deref());
+                        let mut cache = kept.cache.lock();
+                        cache.forget(*key);
+                        cache.deny(denied);
+                    }
                 }
-                if let Some(fact) = facts::fact(&kept.hashes, question, &response) {
-                    let now = self.kept.machine.now();
-                    kept.cache.lock().keep(*key, &asking, fact, now);
+                if covers {
+                    return Ok(asked(response));
                 }
-                Ok(asked(response))
+                // Nor is anybody to keep it who follows this process.
+                Ok(Verified {
+                    valid_for: Duration::ZERO,
+                    ..asked(response)
+                })
             }
             // The store that the asker named is not there: that is the answer.
             Err(status) if is_of_another_store(&status) && asking.least == *least => Err(status),

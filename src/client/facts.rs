@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::cache::{About, At, Fact, Hashes, Presentation, Question, Says, Subject};
+use crate::domain::header::HeaderRules;
 use crate::domain::id::CredentialId;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Generation;
+use crate::domain::token::{Generation, Presented};
 use crate::proto::v1;
 use crate::proto::v1::event::Subject as Touched;
 use crate::proto::v1::presented::Credential;
@@ -65,12 +66,64 @@ pub(super) fn at(revision: &v1::Revision) -> Option<At> {
     })
 }
 
-/// What of an answer is kept; `None`: it is of a kind that is not.
-pub(super) fn fact(
+/// What a cache learns of an answer.
+#[derive(Debug)]
+pub(super) enum Learned {
+    /// What is kept of it.
+    Fact(Fact<Answer>),
+    /// The credential itself is good for nothing.
+    Denied,
+    /// Nothing: it can't be kept.
+    Nothing,
+}
+
+/// What is learned of an answer to a question.
+pub(super) fn learned(hashes: &Hashes, question: &Question<'_>, response: &Answer) -> Learned {
+    match response.verdict() {
+        v1::Verdict::Active | v1::Verdict::Forbidden | v1::Verdict::Invalid => {
+            fact(hashes, question, response).map_or(Learned::Nothing, Learned::Fact)
+        }
+        // A verdict that this version does not know, too.
+        v1::Verdict::Unspecified
+        | v1::Verdict::Locked
+        | v1::Verdict::Revoked
+        | v1::Verdict::Expired
+        | v1::Verdict::TenantDisabled
+        | v1::Verdict::OwnerDisabled => Learned::Denied,
+    }
+}
+
+/// What was denied where the credential is good for nothing that was presented: this,
+/// and, of a secret of credd's own, the credential in whatever form it is presented.
+pub(super) fn denied(
     hashes: &Hashes,
-    question: &Question<'_>,
-    response: &Answer,
-) -> Option<Fact<Answer>> {
+    presented: Presentation<'_>,
+    headers: Option<&HeaderRules>,
+) -> Vec<Subject> {
+    let id = |presented: Presented<'_>| presented.parse().ok().map(|claim| claim.id);
+    let credentials: Vec<_> = match presented {
+        Presentation::Token(token) => id(Presented::Token(token)).into_iter().collect(),
+        Presentation::UsernamePassword(username, password) => {
+            let presented = Presented::UsernamePassword(username, password);
+            id(presented).into_iter().collect()
+        }
+        Presentation::KeyPair(access_key, secret_key) => {
+            let presented = Presented::KeyPair(access_key, secret_key);
+            id(presented).into_iter().collect()
+        }
+        Presentation::Header(name, value) => {
+            let readings = headers.and_then(|headers| headers.readings(name, value).ok());
+            let readings = readings.into_iter().flatten().flatten();
+            let ids = readings.filter_map(|reading| id(reading.credential.presented()));
+            ids.collect()
+        }
+    };
+    let credentials = credentials.into_iter().map(About::Credential);
+    let about = [About::Presented(presented)].into_iter().chain(credentials);
+    about.map(|about| hashes.subject(about)).collect()
+}
+
+fn fact(hashes: &Hashes, question: &Question<'_>, response: &Answer) -> Option<Fact<Answer>> {
     let v1::VerifyResponse {
         verdict: _,
         identity,
@@ -106,6 +159,7 @@ pub(super) fn fact(
         expires_at: identity
             .and_then(|identity| identity.expires_at.as_ref())
             .map(timestamp),
+        presented: hashes.subject(About::Presented(question.presented)),
         depends_on,
         weight: weight(response),
     })
@@ -293,6 +347,9 @@ fn timestamp(timestamp: &prost_types::Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::header::{AuthScheme, HeaderFormat, HeaderName, HeaderRule};
+    use crate::domain::secret::Secret;
+    use crate::domain::token::{Kind, secret_text};
 
     fn hashes() -> Hashes {
         Hashes::new(&[5; 16])
@@ -314,6 +371,13 @@ mod tests {
     }
 
     fn kept(verdict: v1::Verdict, tenant: &str) -> Option<Fact<Answer>> {
+        match learned_of(verdict, tenant) {
+            Learned::Fact(fact) => Some(fact),
+            Learned::Denied | Learned::Nothing => None,
+        }
+    }
+
+    fn learned_of(verdict: v1::Verdict, tenant: &str) -> Learned {
         let has_identity = matches!(verdict, v1::Verdict::Active | v1::Verdict::Forbidden);
         let response = Arc::new(v1::VerifyResponse {
             verdict: verdict.into(),
@@ -331,7 +395,7 @@ mod tests {
             profiles: &[],
             permissions: &[],
         };
-        fact(&hashes(), &question, &response)
+        learned(&hashes(), &question, &response)
     }
 
     /// Whether an event is one that the answer depends on.
@@ -448,7 +512,40 @@ mod tests {
             v1::Verdict::OwnerDisabled,
             v1::Verdict::Unspecified,
         ] {
-            assert!(kept(verdict, "acme").is_none(), "{verdict:?}");
+            let learned = learned_of(verdict, "acme");
+            assert!(matches!(learned, Learned::Denied), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_denial_is_one_of_the_credential_in_whatever_form_it_is_presented() {
+        let id = CredentialId::MIN;
+        let secret = Secret::new([7; 32]);
+        let token = secret_text(Kind::ApiToken, id, Generation::FIRST, &secret);
+        let token = token.expose();
+        let bearer = format!("Bearer {token}");
+        let rule = HeaderRule {
+            name: HeaderName::parse("Authorization").unwrap(),
+            format: HeaderFormat::Scheme(AuthScheme::parse("Bearer").unwrap()),
+        };
+        let rules: HeaderRules = [rule].into_iter().collect();
+        let credential = hashes().subject(About::Credential(id));
+        let header = |rules| {
+            let presented = Presentation::Header("Authorization", bearer.as_bytes());
+            denied(&hashes(), presented, rules)
+        };
+        let as_token = denied(&hashes(), Presentation::Token(token), None);
+        assert!(as_token.contains(&credential));
+        assert!(header(Some(&rules)).contains(&credential));
+        assert!(!header(None).contains(&credential), "no rules are known");
+        for foreign in [
+            Presentation::Token("of another making"),
+            Presentation::UsernamePassword("jo", "secret"),
+            Presentation::KeyPair("access", "secret"),
+            Presentation::Header("X-Other", b"\xff"),
+        ] {
+            let presented = hashes().subject(About::Presented(foreign));
+            assert_eq!(denied(&hashes(), foreign, Some(&rules)), [presented]);
         }
     }
 

@@ -22,7 +22,11 @@
 //! | `ACTIVE` | as long as the authority says | its credential, owner, roles, tenant or profile; and, where any tenant will do, to what is imported: the secret may be another tenant's too |
 //! | `FORBIDDEN` | the same | these, or any role of the tenant |
 //! | `INVALID` | briefly | anything that may make it good: see [`About::Loosened`] |
-//! | others | not at all | |
+//! | others | not at all; and what was asked before about the same secret is given no more | |
+//!
+//! What an answer says is the latest word on its question: one that is not kept takes
+//! out what was kept of it. A denial of the credential itself, such as `REVOKED`, is one
+//! on every question about it ([`Cache::deny`]).
 //!
 //! Everything is dropped when continuity is lost: by a Reset, with another store, when
 //! the caller is refused, and when the clocks part ([`Clocks`]). Questions that were
@@ -43,10 +47,13 @@ use super::time::Timestamp;
 use super::token::Generation;
 
 mod clocks;
+mod denials;
 mod subject;
 #[cfg(test)]
 mod tests;
 mod uses;
+
+use denials::Denials;
 
 pub use clocks::{Clocks, Moment};
 pub use subject::{About, Hashes, Presentation, Question, QuestionKey, Subject};
@@ -108,6 +115,8 @@ pub struct Fact<A> {
     pub at: At,
     /// Until when a secret like this is good, if it is known.
     pub expires_at: Option<Timestamp>,
+    /// What was presented: [`About::Presented`].
+    pub presented: Subject,
     /// What it depends on.
     pub depends_on: Box<[Subject]>,
     /// What it weighs, in bytes.
@@ -143,6 +152,8 @@ pub const LONGEST: Duration = Duration::from_mins(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking {
     epoch: u64,
+    /// After how many denials.
+    denials: u64,
     sent_at: BootTime,
     /// The answer must be as of this revision or a later one.
     pub least: Option<At>,
@@ -194,6 +205,7 @@ pub struct Cache<A> {
     holder: Holder,
     clocks: Clocks,
     uses: Uses,
+    denials: Denials,
     /// Counts how often everything was dropped.
     epoch: u64,
 }
@@ -221,6 +233,8 @@ struct Entry<A> {
     ends_at: Option<BootTime>,
     /// As of which revision it is known to be true.
     revision: Cell<Revision>,
+    /// After how many denials it is known to be good.
+    denials: Cell<u64>,
     /// When its use was noted last.
     noted_at: Cell<Option<BootTime>>,
 }
@@ -262,6 +276,7 @@ impl<A: Clone> Cache<A> {
             holder: Holder::new(DRIFT),
             clocks: Clocks::default(),
             uses: Uses::new(limits.uses),
+            denials: Denials::new(limits.changes),
             epoch: 0,
         }
     }
@@ -301,7 +316,7 @@ impl<A: Clone> Cache<A> {
         if valid_for.is_zero() {
             return Err(Miss::Expired);
         }
-        let at = followed.check(entry)?;
+        let at = followed.check(entry, &self.denials)?;
         if least.is_some_and(|least| !at.is_as_of(least)) {
             return Err(Miss::Behind);
         }
@@ -337,7 +352,7 @@ impl<A: Clone> Cache<A> {
         if now.boot >= until || is_over {
             return None;
         }
-        let at = followed.check(entry).ok()?;
+        let at = followed.check(entry, &self.denials).ok()?;
         if least.is_some_and(|least| !at.is_as_of(least)) {
             return None;
         }
@@ -356,6 +371,7 @@ impl<A: Clone> Cache<A> {
         let applied = self.applied();
         Asking {
             epoch: self.epoch,
+            denials: self.denials.count(),
             sent_at: now.boot,
             least: match (least, applied) {
                 (Some(least), Some(applied)) if applied.store == least.store => Some(At {
@@ -368,15 +384,20 @@ impl<A: Clone> Cache<A> {
         }
     }
 
-    /// Keeps what came of a question, if it may be of use. `now` must have been read
-    /// after the answer came.
+    /// Keeps what came of a question, if it may be of use; what was kept of it before is
+    /// given no more. `now` must have been read after the answer came.
     pub fn keep(&mut self, key: QuestionKey, asking: &Asking, fact: Fact<A>, now: Moment) {
         self.look(now);
         let Some(followed) = &self.followed else {
             return;
         };
-        // What was asked before everything was dropped, or another store answered.
-        if asking.epoch != self.epoch || fact.at.store != followed.store {
+        // What was asked before everything was dropped.
+        if asking.epoch != self.epoch {
+            return;
+        }
+        // Another store answered: the one that is followed may be there no more.
+        if fact.at.store != followed.store {
+            self.forget(key);
             return;
         }
         let valid_for = match fact.says {
@@ -387,7 +408,22 @@ impl<A: Clone> Cache<A> {
         let is_newer = |entry: &Entry<A>| {
             entry.revision.get() > fact.at.revision && entry.good_until > good_until
         };
-        if valid_for.is_zero() || self.entries.peek(&key).is_some_and(is_newer) {
+        let before = self.entries.peek(&key);
+        if before.is_some_and(is_newer) {
+            return;
+        }
+        let was_good = |entry: &Entry<A>| matches!(entry.fact.says, Says::Yes { .. });
+        let denials = if fact.says == Says::Invalid {
+            // Where the secret was good it is none any more, whatever else is asked of it.
+            if before.is_some_and(was_good) {
+                self.denials.note(fact.presented);
+            }
+            self.denials.count()
+        } else {
+            asking.denials
+        };
+        if valid_for.is_zero() {
+            self.forget(key);
             return;
         }
         let revision = Cell::new(fact.at.revision);
@@ -395,11 +431,25 @@ impl<A: Clone> Cache<A> {
             ends_at: (valid_for < LONGEST).then_some(good_until),
             good_until,
             revision,
+            denials: Cell::new(denials),
             // The authority has noted this use.
             noted_at: Cell::new(Some(now.boot)),
             fact,
         };
         self.entries.insert(key, entry);
+    }
+
+    /// An answer came that is not kept: nothing is known of its question.
+    pub fn forget(&mut self, key: QuestionKey) {
+        self.entries.remove(&key);
+    }
+
+    /// It was denied that these are good: what was presented, or a credential. What was
+    /// asked before about any of them is given no more, however it was asked.
+    pub fn deny(&mut self, denied: impl IntoIterator<Item = Subject>) {
+        for subject in denied {
+            self.denials.note(subject);
+        }
     }
 
     /// Begins to follow, or lost continuity: at this revision, of which nothing
@@ -503,6 +553,7 @@ impl<A: Clone> Cache<A> {
 
     fn drop_all(&mut self) {
         self.entries.clear();
+        self.denials.clear();
         self.holder.give_up();
         self.epoch += 1;
     }
@@ -517,12 +568,22 @@ impl Followed {
     }
 
     /// As of when an entry is known to be true, if nothing has changed.
-    fn check<A>(&self, entry: &Entry<A>) -> Result<At, Miss> {
+    fn check<A>(&self, entry: &Entry<A>, denials: &Denials) -> Result<At, Miss> {
+        let Fact {
+            presented,
+            depends_on,
+            ..
+        } = &entry.fact;
+        let about = depends_on.iter().chain([presented]);
+        if !denials.allow(entry.denials.get(), about) {
+            return Err(Miss::Changed);
+        }
+        entry.denials.set(denials.count());
         let applied = self.recent.applied();
         let revision = entry.revision.get();
         // Nothing was applied since it was true, or was looked at last.
         if revision < applied {
-            if !self.recent.is_current(revision, &entry.fact.depends_on) {
+            if !self.recent.is_current(revision, depends_on) {
                 return Err(Miss::Changed);
             }
             entry.revision.set(applied);

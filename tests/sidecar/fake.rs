@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use credd::client::{Address, Connecting, Connection, Network, TlsFiles};
@@ -49,6 +49,9 @@ struct State {
     watches: AtomicUsize,
     /// What was acknowledged last.
     acknowledged: AtomicU64,
+    /// What it says of the credential until that is revoked.
+    verdict: AtomicI32,
+    is_gone: AtomicBool,
     /// Rung when all streams are to end.
     cut: watch::Sender<u64>,
 }
@@ -69,6 +72,8 @@ impl Default for Fake {
             asked: AtomicUsize::new(0),
             watches: AtomicUsize::new(0),
             acknowledged: AtomicU64::new(0),
+            verdict: AtomicI32::new(v1::Verdict::Active.into()),
+            is_gone: AtomicBool::new(false),
             cut: watch::Sender::new(0),
         }))
     }
@@ -145,6 +150,16 @@ impl Fake {
         self.0.revoked_at.store(revision, Ordering::SeqCst);
         self.0.revision.send_replace(revision);
         revision
+    }
+
+    /// From now on this is what it says of the credential.
+    pub(crate) fn say(&self, verdict: v1::Verdict) {
+        self.0.verdict.store(verdict.into(), Ordering::SeqCst);
+    }
+
+    /// From now on it answers no questions, or does again.
+    pub(crate) fn be_gone(&self, is_gone: bool) {
+        self.0.is_gone.store(is_gone, Ordering::SeqCst);
     }
 
     /// Ends all streams.
@@ -243,21 +258,25 @@ impl VerificationService for Fake {
         if self.0.is_held.load(Ordering::SeqCst) {
             self.0.gate.acquire().await.unwrap().forget();
         }
+        if self.0.is_gone.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("gone"));
+        }
         let verdict = if is_revoked {
             v1::Verdict::Revoked
         } else {
-            v1::Verdict::Active
+            v1::Verdict::try_from(self.0.verdict.load(Ordering::SeqCst)).unwrap()
         };
+        let is_known = matches!(verdict, v1::Verdict::Active | v1::Verdict::Forbidden);
         Ok(Response::new(v1::VerifyResponse {
             verdict: verdict.into(),
-            identity: (!is_revoked).then(|| v1::Identity {
+            identity: is_known.then(|| v1::Identity {
                 credential_id: CREDENTIAL.to_owned(),
                 generation: 1,
                 tenant: "acme".to_owned(),
                 owner: "jo".to_owned(),
                 ..Default::default()
             }),
-            valid_for: (!is_revoked).then_some(prost_types::Duration {
+            valid_for: is_known.then_some(prost_types::Duration {
                 seconds: 60,
                 nanos: 0,
             }),

@@ -7,6 +7,8 @@ use credd::proto::v1::Verdict;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::fake::Fake;
+use crate::race::config;
 use crate::sidecar::Sidecar;
 use crate::support::{until, verify_token_request};
 use crate::way::Way;
@@ -147,4 +149,51 @@ async fn it_is_no_answer_where_another_address_has_a_better_one() {
     drop(client);
     relay.stop().await;
     world.server.stop().await;
+}
+
+/// One who may be out of date, of an authority that answers questions and tells nothing of
+/// changes.
+async fn without_news() -> (Fake, Client) {
+    let (fake, address) = Fake::start().await;
+    fake.end_leases();
+    let client = Client::connect(with_staleness(config(address), LEASE * 600)).unwrap();
+    is_in(&client, State::Stale).await;
+    (fake, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_was_told_itself_it_does_not_take_back() {
+    let (fake, client) = without_news().await;
+    let needing = |permissions: &[&str]| v1::VerifyRequest {
+        permissions: permissions.iter().copied().map(str::to_owned).collect(),
+        ..verify_token_request("a token")
+    };
+    let other = verify_token_request("another one");
+    let [plain, reading] = [needing(&[]), needing(&["feeds:read"])];
+    for (verdict, of_the_secret) in [
+        (Verdict::Locked, true),
+        (Verdict::Revoked, true),
+        (Verdict::Expired, true),
+        (Verdict::TenantDisabled, true),
+        (Verdict::OwnerDisabled, true),
+        (Verdict::Invalid, true),
+        (Verdict::Forbidden, false),
+    ] {
+        fake.be_gone(false);
+        fake.say(Verdict::Active);
+        for question in [&plain, &reading, &other] {
+            let asked = client.verify(question).await.unwrap();
+            assert!(asked.is_active(), "{verdict:?}");
+        }
+        fake.say(verdict);
+        let told = client.verify(&reading).await.unwrap();
+        assert_eq!(told.response.verdict(), verdict);
+        fake.be_gone(true);
+        let denied = client.verify(&reading).await;
+        assert!(denied.is_err(), "{verdict:?}: {denied:?}");
+        let of_another_question = client.verify(&plain).await;
+        assert_eq!(of_another_question.is_err(), of_the_secret, "{verdict:?}");
+        let of_another_secret = client.verify(&other).await.unwrap();
+        assert_eq!(of_another_secret.served, Served::Stale);
+    }
 }

@@ -34,6 +34,8 @@ pub enum About<'a> {
     Loosened(Option<&'a str>),
     /// The profiles, all of them.
     Profiles,
+    /// What was presented, in just that form.
+    Presented(Presentation<'a>),
     /// Whether a secret that was made elsewhere is that of one tenant alone: that some
     /// are imported, in whatever tenant.
     Imported,
@@ -70,7 +72,7 @@ pub struct Question<'a> {
 }
 
 /// What was presented.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Presentation<'a> {
     /// A token.
     Token(&'a str),
@@ -123,11 +125,23 @@ impl Hashes {
         let mut hasher = self.questions;
         // Whether there is a tenant, and any will do, decides how often what follows
         // comes.
-        let mut text = |bytes: &[u8]| {
-            hasher.write_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-            hasher.write(bytes);
-        };
-        match presented {
+        presented.texts(|bytes| write_text(&mut hasher, bytes));
+        write_text(&mut hasher, tenant.as_bytes());
+        hasher.write_u8(u8::from(*any_tenant));
+        for list in [profiles, permissions] {
+            hasher.write_u32(u32::try_from(list.len()).unwrap_or(u32::MAX));
+            for item in *list {
+                write_text(&mut hasher, item.as_bytes());
+            }
+        }
+        QuestionKey(hasher.finish128().as_u128())
+    }
+}
+
+impl Presentation<'_> {
+    /// The texts of which it is made: others for one that is different.
+    fn texts(&self, mut text: impl FnMut(&[u8])) {
+        match *self {
             Presentation::Token(token) => {
                 text(b"t");
                 text(token.as_bytes());
@@ -157,17 +171,19 @@ impl Hashes {
                 text(value);
             }
         }
-        text(tenant.as_bytes());
-        hasher.write_u8(u8::from(*any_tenant));
-        for list in [profiles, permissions] {
-            hasher.write_u32(u32::try_from(list.len()).unwrap_or(u32::MAX));
-            for item in *list {
-                hasher.write_u32(u32::try_from(item.len()).unwrap_or(u32::MAX));
-                hasher.write(item.as_bytes());
-            }
-        }
-        QuestionKey(hasher.finish128().as_u128())
     }
+}
+
+impl Hash for Presentation<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.texts(|bytes| write_text(state, bytes));
+    }
+}
+
+/// With its length before it, so that different texts in a row are different bytes.
+fn write_text(hasher: &mut impl std::hash::Hasher, bytes: &[u8]) {
+    hasher.write_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    hasher.write(bytes);
 }
 
 macro_rules! opaque {
@@ -264,6 +280,9 @@ mod tests {
             About::Loosened(None),
             About::Profiles,
             About::Imported,
+            About::Presented(Presentation::Token("a")),
+            About::Presented(Presentation::Token("b")),
+            About::Presented(Presentation::Header("a", b"b")),
         ];
         let subjects = all.map(|about| hashes.subject(about));
         for (at, subject) in subjects.iter().enumerate() {

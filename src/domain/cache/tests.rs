@@ -29,6 +29,11 @@ fn key(token: &str) -> QuestionKey {
     })
 }
 
+fn presented(token: &str) -> Subject {
+    let presented = Presentation::Token(token);
+    hashes().subject(About::Presented(presented))
+}
+
 fn subject(tenant: &str) -> Subject {
     hashes().subject(About::Tenant(tenant))
 }
@@ -66,6 +71,7 @@ fn fact(answer: u32, at: At, depends_on: &[Subject]) -> Fact<u32> {
         says: yes(LONGEST),
         at,
         expires_at: None,
+        presented: presented("t"),
         depends_on: depends_on.into(),
         weight: 100,
     }
@@ -269,6 +275,125 @@ fn a_credential_that_is_issued_is_not_denied_by_what_was_invalid_before() {
     assert_eq!(answer(&mut cache, at(2_001)), Err(Miss::Expired));
 }
 
+/// Whether the entry is given, while the lease holds and when it has run out.
+fn is_given(cache: &mut Cache<u32>, token: &str) -> [bool; 2] {
+    let is_given = cache.find(key(token), None, at(2)).is_ok();
+    let bound = |_: &u32| Some(SECOND * 90);
+    let stale = cache.find_stale(key(token), None, bound, at(20_000));
+    [is_given, stale.is_some()]
+}
+
+#[test]
+fn what_was_denied_is_not_given_again_whatever_was_asked_about_it() {
+    let credential = subject("a credential");
+    for denied in [presented("t"), credential] {
+        let mut cache = live();
+        let keep = |cache: &mut Cache<u32>, asking: &Asking, token, fact| {
+            cache.keep(key(token), asking, fact, at(1));
+        };
+        let asking = cache.ask(None, at(0));
+        let yes = || fact(1, rev(5), &[credential]);
+        let of_another = Fact {
+            presented: presented("other"),
+            ..fact(1, rev(5), &[subject("another")])
+        };
+        keep(&mut cache, &asking, "one", yes());
+        keep(&mut cache, &asking, "two", yes());
+        keep(&mut cache, &asking, "other", of_another.clone());
+        cache.deny([denied]);
+        // One that was asked for before, and arrives now.
+        keep(&mut cache, &asking, "three", yes());
+        for token in ["one", "two", "three"] {
+            assert_eq!(is_given(&mut cache, token), [false, false], "{token}");
+        }
+        assert_eq!(is_given(&mut cache, "other"), [true, true]);
+        // It is good again.
+        let asking = cache.ask(None, at(1));
+        keep(&mut cache, &asking, "one", yes());
+        assert_eq!(is_given(&mut cache, "one"), [true, true]);
+        assert_eq!(is_given(&mut cache, "two"), [false, false]);
+    }
+}
+
+#[test]
+fn an_answer_takes_out_what_was_kept_of_its_question() {
+    let elsewhere = At {
+        store: store(2),
+        ..rev(9)
+    };
+    let yes = || fact(1, rev(5), &[]);
+    let forbidden = Says::Forbidden { valid_for: LONGEST };
+    for (answer, no_invalid) in [
+        (
+            Fact {
+                says: Says::Invalid,
+                ..yes()
+            },
+            false,
+        ),
+        (
+            Fact {
+                says: Says::Invalid,
+                ..yes()
+            },
+            true,
+        ),
+        (
+            Fact {
+                says: forbidden,
+                ..yes()
+            },
+            false,
+        ),
+        (
+            Fact {
+                says: Says::Forbidden {
+                    valid_for: Duration::ZERO,
+                },
+                ..yes()
+            },
+            false,
+        ),
+        (
+            Fact {
+                at: elsewhere,
+                says: Says::Invalid,
+                ..yes()
+            },
+            false,
+        ),
+    ] {
+        let invalid = if no_invalid { Duration::ZERO } else { SECOND };
+        let mut cache = Cache::new(Limits { invalid, ..LIMITS });
+        cache.begin(rev(5));
+        renew(&mut cache, at(0), SECOND * 10);
+        let asking = cache.ask(None, at(0));
+        cache.keep(key("t"), &asking, yes(), at(1));
+        cache.keep(key("u"), &asking, yes(), at(1));
+        let text = format!("{answer:?}");
+        let is_of_the_secret = answer.says == Says::Invalid && answer.at != elsewhere;
+        cache.keep(key("t"), &asking, answer, at(1));
+        let [_, stale] = is_given(&mut cache, "t");
+        assert!(!stale, "{text}");
+        // Of other questions about the secret nothing is known but where it is INVALID.
+        let others = is_given(&mut cache, "u");
+        assert_eq!(others, [!is_of_the_secret; 2], "{text}");
+    }
+    let mut cache = live();
+    let asking = cache.ask(None, at(0));
+    cache.keep(key("t"), &asking, yes(), at(1));
+    cache.forget(key("t"));
+    assert_eq!(is_given(&mut cache, "t"), [false, false]);
+    // What is INVALID is kept as such.
+    let invalid = Fact {
+        says: Says::Invalid,
+        ..yes()
+    };
+    cache.keep(key("t"), &asking, yes(), at(1));
+    cache.keep(key("t"), &asking, invalid, at(1));
+    assert_eq!(is_given(&mut cache, "t"), [true, false]);
+}
+
 #[test]
 fn staleness_is_bounded_and_knows_what_is_known() {
     let mut cache = live();
@@ -393,6 +518,7 @@ enum Step {
         valid_for: u64,
     },
     Change(Vec<u8>),
+    Deny(usize),
     Renew,
     Grant(Option<u64>),
     Begin,
@@ -414,6 +540,7 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Answer { question, late_by, valid_for }
         }),
         4 => prop::collection::vec(0_u8..6, 0..3).prop_map(Step::Change),
+        4 => (0_usize..3).prop_map(Step::Deny),
         4 => Just(Step::Renew),
         4 => prop::option::of(0_u64..10_000).prop_map(Step::Grant),
         1 => Just(Step::Begin),
@@ -518,6 +645,7 @@ proptest! {
                     let subjects: Vec<_> = depends_on.iter().map(|it| of(*it)).collect();
                     let fact = Fact {
                         says: yes(Duration::from_millis(valid_for)),
+                        presented: presented(&question.to_string()),
                         ..fact(answers, At { revision: Revision::new(revision), ..current }, &subjects)
                     };
                     cache.keep(key(&question.to_string()), &asking, fact.clone(), moment);
@@ -535,6 +663,13 @@ proptest! {
                         cache.apply(current.revision, changed.iter().map(|it| of(*it)));
                         follows.revision = current.revision;
                         oracle.changes.push((current.revision.number(), changed));
+                    }
+                }
+                Step::Deny(question) => {
+                    cache.deny([presented(&question.to_string())]);
+                    oracle.kept.remove(&question);
+                    if let Some((_, _, counts)) = oracle.asked.get_mut(&question) {
+                        *counts = false;
                     }
                 }
                 Step::Renew => {
