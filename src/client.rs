@@ -62,7 +62,9 @@ mod machine;
 mod token;
 mod upstreams;
 
+pub(crate) use ask::refused;
 pub(crate) use backoff::jittered;
+pub(crate) use upstreams::is_refusal;
 
 pub use address::{Address, NotAnAddress};
 pub use answer::{SERVED, STALE, Served, Verified};
@@ -349,8 +351,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of `Verify`; UNAVAILABLE (`AUTHORITY_UNREACHABLE`) where nobody could be
-    /// asked, and `RESOURCE_EXHAUSTED` where too many questions are under way. Every
+    /// Those of `Verify`; UNAVAILABLE where nobody could be asked
+    /// (`AUTHORITY_UNREACHABLE`), or the authority refuses this client, or one by which it
+    /// asks (`REFUSED_BY_AUTHORITY`); and `RESOURCE_EXHAUSTED` where too many questions are under way. Every
     /// error is a no.
     pub async fn verify(&self, request: &v1::VerifyRequest) -> Result<Verified, Status> {
         ask::verify(self, request).await

@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::answer::{Served, Verified};
 use super::facts::{self, Learned};
 use super::flights::{Landing, Turn};
-use super::upstreams::{Said, is_behind, is_of_another_store, is_of_the_way};
+use super::upstreams::{REFUSED, Said, is_behind, is_of_another_store, is_of_the_way, is_refusal};
 use super::{Client, Kept, verified};
 use crate::domain::cache::{At, Miss, Question, QuestionKey, State};
 use crate::proto::v1;
@@ -163,6 +163,7 @@ impl Asker<'_> {
             }
             // The store that the asker named is not there: that is the answer.
             Err(status) if is_of_another_store(&status) && asking.least == *least => Err(status),
+            Err(status) if is_refusal(&status) => Err(of_the_caller(status)),
             Err(status) if is_of_the_way(status.code()) || is_of_another_store(&status) => {
                 client.counts.unanswered.add();
                 self.without_answer(status)
@@ -171,8 +172,12 @@ impl Asker<'_> {
         }
     }
 
-    /// What is to be said where nobody can be asked.
+    /// What is to be said where nobody can be asked. Where the one who asks is refused,
+    /// that is the answer.
     fn without_answer(&self, status: Status) -> Result<Verified, Status> {
+        if is_refusal(&status) {
+            return Err(of_the_caller(status));
+        }
         let bound = |answer: &facts::Answer| {
             let tenant = answer.identity.as_ref()?.tenant.as_str();
             self.kept.stale.bound(tenant)
@@ -201,6 +206,7 @@ async fn ask_only(client: &Client, request: &v1::VerifyRequest) -> Result<Verifi
     match outcome {
         Ok(said) if said.is_stale => Ok(stale(client, said)),
         Ok(said) => Ok(asked(Arc::new(said.response))),
+        Err(status) if is_refusal(&status) => Err(of_the_caller(status)),
         Err(status) if is_of_the_way(status.code()) => {
             client.counts.unanswered.add();
             if is_behind(&status) {
@@ -253,7 +259,7 @@ fn unreachable(status: Status) -> Status {
 /// Of a call to the one that is followed: what is not about the call says that nobody
 /// could be asked.
 pub(super) fn of_one_followed(status: Status) -> Status {
-    if is_of_the_way(status.code()) {
+    if is_of_the_way(status.code()) && !is_refusal(&status) {
         unreachable(status)
     } else {
         of_the_caller(status)
@@ -266,13 +272,15 @@ fn of_the_caller(status: Status) -> Status {
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => {
             tracing::warn!(code = ?status.code(), error = status.message(), "refused by the authority");
-            of_the_way(
-                "REFUSED_BY_AUTHORITY",
-                "the authority answers no questions from here",
-            )
+            refused()
         }
         _ => status,
     }
+}
+
+/// What those are told who asked one whom its authority refuses.
+pub(crate) fn refused() -> Status {
+    of_the_way(REFUSED, "the authority answers no questions from here")
 }
 
 fn of_the_way(reason: &str, message: &str) -> Status {

@@ -15,7 +15,7 @@ use super::backoff::{Backoff, jittered};
 use super::counts::Counts;
 use super::facts;
 use super::headers::Headers;
-use super::upstreams::{Upstream, Upstreams};
+use super::upstreams::{Upstream, Upstreams, is_refusal};
 use super::{Covered, Kept};
 use crate::domain::cache::{At, Renewal, USES_AT_ONCE, Use};
 use crate::domain::lease::{BootTime, Sequence};
@@ -35,6 +35,9 @@ pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
         begins: bool,
         coverage: Option<&v1::Coverage>,
     );
+
+    /// It is told nothing more, for it may not be; nor may those that follow.
+    fn refused(&self);
 
     /// What those that follow have applied, too, or have outlived. `applied` is what
     /// was applied here.
@@ -146,17 +149,20 @@ impl Follower {
             } else {
                 tracing::debug!(%address, ?code, error, "can't follow");
             }
-            match code {
+            if is_refusal(&end) {
                 // It may not be told any more what has changed.
-                Code::Unauthenticated | Code::PermissionDenied => {
-                    tracing::warn!(%address, ?code, error, "refused by the authority");
-                    self.kept.cache.lock().refused();
-                    self.upstreams.doubt_token();
-                    place = Place::default();
+                tracing::warn!(%address, ?code, error, "refused by the authority");
+                self.kept.cache.lock().refused();
+                self.upstreams.doubt_token();
+                place = Place::default();
+                if let Some(observer) = &self.observer
+                    && !is_there
+                {
+                    observer.refused();
                 }
+            } else if code == Code::InvalidArgument {
                 // A token that it can't read.
-                Code::InvalidArgument => place = Place::default(),
-                _ => (),
+                place = Place::default();
             }
             number += 1;
             wait = backoff.next();

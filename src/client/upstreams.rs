@@ -139,7 +139,8 @@ impl Upstreams {
     ///
     /// # Errors
     ///
-    /// The last status of one who could not answer, or the first of one who could.
+    /// The first status of one who could answer; else a refusal of who asks, if there was
+    /// one; else the last status.
     pub(super) async fn verify(&self, message: &v1::VerifyRequest) -> Result<Said, Status> {
         let begin = Instant::now();
         let most = if message.min_revision.is_some() {
@@ -148,12 +149,14 @@ impl Upstreams {
             ATTEMPT
         };
         let mut last = Status::unavailable("nobody could be reached");
+        // That others can't be reached is no reason to take it for less.
+        let mut refusal = None;
         for round in 0..ROUNDS {
             let (mut failed_otherwise, mut stale) = (false, None);
             for offset in 0..self.all.len() {
                 let left = self.patience.saturating_sub(begin.elapsed());
                 if left.is_zero() {
-                    return Err(last);
+                    return Err(refusal.unwrap_or(last));
                 }
                 let number = self.current() + offset;
                 let upstream = self.get(number);
@@ -179,7 +182,12 @@ impl Upstreams {
                     Err(status) if status.code() == Code::Unauthenticated => {
                         self.token.doubt();
                         failed_otherwise = true;
-                        last = status;
+                        refusal = Some(status);
+                    }
+                    // Another may stand well with its authority.
+                    Err(status) if is_passed_on(&status) => {
+                        failed_otherwise = true;
+                        refusal = Some(status);
                     }
                     Err(status) if is_of_the_way(status.code()) || is_of_another_store(&status) => {
                         failed_otherwise |= !is_behind(&status);
@@ -188,7 +196,7 @@ impl Upstreams {
                     Err(status) => return Err(status),
                 }
             }
-            if let Some(response) = stale {
+            if let Some(response) = stale.filter(|_| refusal.is_none()) {
                 return Ok(Said {
                     is_stale: true,
                     response,
@@ -204,7 +212,7 @@ impl Upstreams {
                 sleep(Duration::from_millis(pause)).await;
             }
         }
-        Err(last)
+        Err(refusal.unwrap_or(last))
     }
 
     /// Lists profiles, by one of them.
@@ -329,6 +337,23 @@ pub(super) fn is_behind(status: &Status) -> bool {
 /// was asked for.
 pub(super) fn is_of_another_store(status: &Status) -> bool {
     has_reason(status, "OTHER_STORE")
+}
+
+/// The reason for which one can't answer whom its authority refuses.
+pub(super) const REFUSED: &str = "REFUSED_BY_AUTHORITY";
+
+/// Whether it is the one who asks that is refused, or one who asks on its behalf: an
+/// authority was there, and answers no questions from here.
+pub(crate) fn is_refusal(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unauthenticated | Code::PermissionDenied
+    ) || is_passed_on(status)
+}
+
+/// Whether the authority refused one who asked on behalf of this one.
+fn is_passed_on(status: &Status) -> bool {
+    has_reason(status, REFUSED)
 }
 
 fn has_reason(status: &Status, reason: &str) -> bool {

@@ -303,6 +303,12 @@ impl Observer for Relay {
         self.bell.send_replace(());
     }
 
+    fn refused(&self) {
+        // Whether the stream of one that follows goes on is the authority's to say.
+        self.state.lock().ring.lose();
+        self.bell.send_replace(());
+    }
+
     fn acknowledged(&self, applied: At, now: BootTime) -> Revision {
         let mut state = self.state.lock();
         let settled = state.settled(applied.revision, now);
@@ -360,6 +366,14 @@ impl State {
 }
 
 impl Ring {
+    /// Nothing leads on from here.
+    fn lose(&mut self) {
+        *self = Self {
+            epoch: self.epoch + 1,
+            ..Self::default()
+        };
+    }
+
     /// Whether the own stream has been here. What is later than it has reached is of a
     /// history that was set back.
     fn leads_from(&self, at: At) -> bool {

@@ -16,7 +16,9 @@ use crate::fake::Fake;
 use crate::race::config;
 use crate::sidecar::Sidecar;
 use crate::support::{soon, until};
-use crate::world::{World, is_in, live, revoke_everywhere, told};
+use crate::world::{
+    LEASE, World, ask, is_in, live, revoke_everywhere, told, unbind_everywhere, with_staleness,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_follows_a_sidecar_is_waited_for_by_a_fence() {
@@ -327,4 +329,42 @@ async fn so_many_streams_are_asked_of_the_authority_at_once_and_no_more() {
     })
     .await;
     relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_below_one_that_is_refused_are_refused_and_go_on_with_nothing() {
+    let world = World::start().await;
+    let admin = &world.server.admin;
+    std::fs::write(&world.token_file, world.narrow_token().await).unwrap();
+    let relay = Sidecar::ready(world.config()).await;
+    let second = Sidecar::ready(relay.follower()).await;
+    let lax = |config| Client::connect(with_staleness(config, LEASE * 600)).unwrap();
+    let below = [
+        lax(world.config()),
+        lax(relay.follower()),
+        lax(second.follower()),
+    ];
+    let (id, token) = admin.issue_token("acme").await;
+    for client in &below {
+        live(client).await;
+        assert_eq!(told(client, &token).await.0, Verdict::Active);
+    }
+    unbind_everywhere(admin, "credd:narrow", "verifier", "acme").await;
+    revoke_everywhere(admin, &id).await;
+    for client in &below {
+        let refused = ask(client, &token).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable);
+        let details = refused.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "REFUSED_BY_AUTHORITY");
+        is_in(client, State::Cold).await;
+    }
+    // Nor when those are gone who said so.
+    second.stop().await;
+    relay.stop().await;
+    for client in &below {
+        let denied = ask(client, &token).await.unwrap_err();
+        assert_eq!(denied.code(), Code::Unavailable);
+        assert_eq!(client.counts().served_stale.get(), 0);
+    }
+    world.server.stop().await;
 }

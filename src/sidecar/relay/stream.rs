@@ -12,7 +12,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::session::Leases;
 use super::{Next, Relay, at};
-use crate::client::jittered;
+use crate::client::{is_refusal, jittered, refused};
 use crate::domain::cache::At;
 use crate::domain::revision::Revision;
 use crate::domain::rights::Tenants;
@@ -401,6 +401,7 @@ fn wire(at: At) -> v1::Revision {
 fn not_of_the_caller(status: Status) -> Status {
     match status.code() {
         Code::InvalidArgument => status,
+        _ if is_refusal(&status) => refused(),
         _ => Status::unavailable("the authority's stream of changes can't be had now"),
     }
 }
