@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use credd::client::Ends;
 use credd::domain::header::HeaderRules;
 use credd::domain::profile::built_in;
 use credd::proto::envoy::auth::authorization_server::{Authorization, AuthorizationServer};
@@ -124,6 +125,7 @@ impl Verifier for Kept {
             response: Arc::clone(&self.response),
             at: None,
             valid_for: Duration::from_mins(1),
+            ends: Ends::Unsaid,
             served: Served::Cached,
         })
     }

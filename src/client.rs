@@ -71,6 +71,8 @@ pub use answer::{SERVED, STALE, Served, Verified};
 pub use config::{CacheConfig, Config, ConfigError, StalePolicy, TlsFiles};
 pub use counts::{Count, Counts, Misses};
 pub use follow::{Follower, Observer};
+
+pub use crate::domain::cache::Ends;
 pub use machine::{Connecting, Connection, Io, Machine, Network};
 
 use facts::Answer;
@@ -388,11 +390,13 @@ fn verified(hit: Hit<Answer>, served: Served) -> Verified {
         answer,
         at,
         valid_for,
+        ends,
     } = hit;
     Verified {
         response: answer,
         at: Some(at),
         valid_for,
+        ends,
         served,
     }
 }

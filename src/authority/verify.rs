@@ -59,6 +59,9 @@ pub struct Answer {
     pub found: Option<Found>,
     /// How long the answer may be kept; zero unless there is a credential.
     pub valid_for: Duration,
+    /// After how long the secret is good no longer by itself; `None`: never, or there is
+    /// no credential.
+    pub ends_in: Option<Duration>,
     /// The revision as of which it is true.
     pub revision: Revision,
     /// What the audit log may want to know.
@@ -326,9 +329,11 @@ fn answer(
             ..Answer::no(verdict, revision)
         };
     };
+    let ends_in = judge::ends_in(found.entry.expires_at(), ends_at, now);
     Answer {
         verdict,
-        valid_for: judge::valid_for(found.entry.expires_at(), ends_at, now, VALID_FOR),
+        valid_for: ends_in.map_or(VALID_FOR, |ends_in| ends_in.min(VALID_FOR)),
+        ends_in,
         found: Some(found),
         revision,
         aside: None,
@@ -341,6 +346,7 @@ impl Answer {
             verdict,
             found: None,
             valid_for: Duration::ZERO,
+            ends_in: None,
             revision,
             aside: None,
         }

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::cache::At;
+use crate::domain::cache::{At, Ends};
 use crate::proto::v1;
+use crate::proto::v1::verify_response::End;
 use crate::rpc::convert;
 
 /// An answer to a question.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    /// The answer as the authority gave it. In place of its `revision` and `valid_for`
-    /// stands what is beside it.
+    /// The answer as the authority gave it. In place of its `revision`, its
+    /// `valid_for` and its `end` stands what is beside it.
     pub response: Arc<v1::VerifyResponse>,
     /// As of which revision it is known to be true.
     pub at: Option<At>,
     /// For how long it may be kept from now on, by one who follows; zero: not at all.
     pub valid_for: Duration,
+    /// When the secret is good no longer by itself, from now on.
+    pub ends: Ends,
     /// Where it is from.
     pub served: Served,
 }
@@ -54,6 +57,7 @@ impl Verified {
             response,
             at,
             valid_for,
+            ends,
             served: _,
         } = self;
         let v1::VerifyResponse {
@@ -61,6 +65,7 @@ impl Verified {
             identity,
             valid_for: _,
             revision: _,
+            end: _,
         } = Arc::unwrap_or_clone(response);
         v1::VerifyResponse {
             verdict,
@@ -69,6 +74,11 @@ impl Verified {
                 .map(|_| convert::short_duration(valid_for)),
             identity,
             revision: at.map(|at| convert::revision(at.store, at.revision)),
+            end: match ends {
+                Ends::Unsaid => None,
+                Ends::Never => Some(End::NeverEnds(true)),
+                Ends::In(ends_in) => Some(End::EndsIn(convert::short_duration(ends_in))),
+            },
         }
     }
 }

@@ -231,6 +231,7 @@ fn asked(response: Arc<v1::VerifyResponse>) -> Verified {
     Verified {
         at: response.revision.as_ref().and_then(facts::at),
         valid_for: valid_for.unwrap_or_default(),
+        ends: facts::ends(&response),
         served: Served::Asked,
         response,
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::cache::{About, At, Fact, Hashes, Presentation, Question, Says, Subject};
+use crate::domain::cache::{About, At, Ends, Fact, Hashes, Presentation, Question, Says, Subject};
 use crate::domain::header::HeaderRules;
 use crate::domain::id::CredentialId;
 use crate::domain::revision::Revision;
@@ -13,6 +13,7 @@ use crate::proto::v1;
 use crate::proto::v1::event::Subject as Touched;
 use crate::proto::v1::presented::Credential;
 use crate::proto::v1::raw_header::Value;
+use crate::proto::v1::verify_response::End;
 
 /// What a cache keeps.
 pub(super) type Answer = Arc<v1::VerifyResponse>;
@@ -129,6 +130,7 @@ fn fact(hashes: &Hashes, question: &Question<'_>, response: &Answer) -> Option<F
         identity,
         valid_for,
         revision,
+        end: _, // see `ends`
     } = &**response;
     let at = at(revision.as_ref()?)?;
     let valid_for = valid_for.as_ref().and_then(duration).unwrap_or_default();
@@ -156,6 +158,7 @@ fn fact(hashes: &Hashes, question: &Question<'_>, response: &Answer) -> Option<F
         answer: Arc::clone(response),
         says,
         at,
+        ends: ends(response),
         expires_at: identity
             .and_then(|identity| identity.expires_at.as_ref())
             .map(timestamp),
@@ -330,6 +333,15 @@ const fn may_be_imported(change: v1::ChangeType) -> bool {
     }
 }
 
+/// When the secret is good no longer by itself. What can't be read was not said.
+pub(super) fn ends(response: &v1::VerifyResponse) -> Ends {
+    match &response.end {
+        Some(End::NeverEnds(true)) => Ends::Never,
+        Some(End::EndsIn(ends_in)) => duration(ends_in).map_or(Ends::Unsaid, Ends::In),
+        Some(End::NeverEnds(false)) | None => Ends::Unsaid,
+    }
+}
+
 /// A duration that is none or more; `None`: it is less.
 pub(super) fn duration(duration: &prost_types::Duration) -> Option<Duration> {
     let prost_types::Duration { seconds, nanos } = duration;
@@ -387,6 +399,7 @@ mod tests {
                 store_id: "00000000-0000-4000-8000-000000000000".to_owned(),
                 number: 7,
             }),
+            end: None,
         });
         let question = Question {
             presented: Presentation::Token("t"),

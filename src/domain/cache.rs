@@ -113,7 +113,9 @@ pub struct Fact<A> {
     pub says: Says,
     /// As of which revision it is true.
     pub at: At,
-    /// Until when a secret like this is good, if it is known.
+    /// When the secret is good no longer by itself.
+    pub ends: Ends,
+    /// When its credential expires, if it is known.
     pub expires_at: Option<Timestamp>,
     /// What was presented: [`About::Presented`].
     pub presented: Subject,
@@ -144,8 +146,20 @@ pub enum Says {
     Invalid,
 }
 
+/// When a secret is good no longer by itself, whatever is changed or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Nobody said. Where the answer may be kept for less than [`LONGEST`], it is taken to
+    /// be then.
+    Unsaid,
+    /// Never.
+    Never,
+    /// After so long.
+    In(Duration),
+}
+
 /// The longest that an authority lets an answer be kept for no other reason than that
-/// it might have changed. Where it says less, that is when the secret ends.
+/// it might have changed.
 pub const LONGEST: Duration = Duration::from_mins(1);
 
 /// A question that is about to be sent.
@@ -168,6 +182,8 @@ pub struct Hit<A> {
     pub at: At,
     /// How long it may be kept from now on.
     pub valid_for: Duration,
+    /// When the secret is good no longer by itself, from now on.
+    pub ends: Ends,
 }
 
 /// Why there is no entry to be given.
@@ -325,6 +341,7 @@ impl<A: Clone> Cache<A> {
             answer: entry.fact.answer.clone(),
             at,
             valid_for,
+            ends: entry.ends(now),
         })
     }
 
@@ -361,6 +378,7 @@ impl<A: Clone> Cache<A> {
             answer: entry.fact.answer.clone(),
             at,
             valid_for: Duration::ZERO,
+            ends: entry.ends(now),
         })
     }
 
@@ -426,9 +444,14 @@ impl<A: Clone> Cache<A> {
             self.forget(key);
             return;
         }
+        let ends_at = match fact.ends {
+            Ends::In(ends_in) => Some(asking.sent_at + DRIFT.at_most(ends_in)),
+            Ends::Never => None,
+            Ends::Unsaid => (valid_for < LONGEST).then_some(good_until),
+        };
         let revision = Cell::new(fact.at.revision);
         let entry = Entry {
-            ends_at: (valid_for < LONGEST).then_some(good_until),
+            ends_at,
             good_until,
             revision,
             denials: Cell::new(denials),
@@ -596,6 +619,14 @@ impl Followed {
 }
 
 impl<A> Entry<A> {
+    /// When the secret is good no longer by itself, from now on.
+    fn ends(&self, now: Moment) -> Ends {
+        match (self.fact.ends, self.ends_at) {
+            (Ends::In(_), Some(ends_at)) => Ends::In(ends_at.since(now.boot)),
+            (ends, _) => ends,
+        }
+    }
+
     /// Notes its use, now and then.
     fn note(&self, now: Moment, uses: &mut Uses) {
         let Says::Yes {

@@ -221,18 +221,16 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// How long an answer that was good at `now` may be kept: until the credential
-/// expires, until the secret that was presented ends, and no longer than
-/// `policy`.
+/// After how long a secret that was good at `now` is good no longer by itself: when its
+/// credential expires, or the overlap in which it is good ends; `None`: never.
 #[must_use]
-pub fn valid_for(
+pub fn ends_in(
     expires_at: Option<Timestamp>,
     ends_at: Option<Timestamp>,
     now: Timestamp,
-    policy: Duration,
-) -> Duration {
+) -> Option<Duration> {
     let end = expires_at.into_iter().chain(ends_at).min();
-    end.map_or(policy, |end| end.since(now).min(policy))
+    end.map(|end| end.since(now))
 }
 
 impl Audience<'_> {

@@ -30,6 +30,7 @@ use crate::domain::token::Presented;
 use crate::proto::v1;
 use crate::proto::v1::presented::Credential;
 use crate::proto::v1::verification_service_server::VerificationService;
+use crate::proto::v1::verify_response::End;
 use crate::proto::v1::verify_stream_response::Outcome;
 use crate::proto::v1::{
     VerifyRequest, VerifyResponse, VerifyStreamRequest, VerifyStreamResponse, WatchRequest,
@@ -298,6 +299,7 @@ fn response(authority: &Authority, answer: &Answer) -> VerifyResponse {
         verdict,
         found,
         valid_for,
+        ends_in,
         revision,
         aside: _,
     } = answer;
@@ -309,6 +311,10 @@ fn response(authority: &Authority, answer: &Answer) -> VerifyResponse {
             .map(|found| convert::credential::identity(found, names, directory)),
         valid_for: found.as_ref().map(|_| convert::short_duration(*valid_for)),
         revision: Some(convert::revision(authority.store(), *revision)),
+        end: found.as_ref().map(|_| match ends_in {
+            Some(ends_in) => End::EndsIn(convert::short_duration(*ends_in)),
+            None => End::NeverEnds(true),
+        }),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use credd::client::Ends;
 use credd::domain::header::HeaderRules;
 use credd::domain::profile::built_in;
 use credd::proto::envoy::auth::authorization_server::AuthorizationServer;
@@ -45,6 +46,7 @@ impl Verifier for Asking {
             response: Arc::new(response),
             at: None,
             valid_for: Duration::ZERO,
+            ends: Ends::Unsaid,
             served: Served::Asked,
         })
     }

@@ -12,6 +12,7 @@ use credd::proto::v1;
 use credd::proto::v1::verification_service_server::{
     VerificationService, VerificationServiceServer,
 };
+use credd::proto::v1::verify_response::End;
 use credd::proto::v1::watch_response::Message;
 use tokio::io::{DuplexStream, duplex};
 use tokio::net::TcpListener;
@@ -281,6 +282,7 @@ impl VerificationService for Fake {
                 nanos: 0,
             }),
             revision: Some(revision(now)),
+            end: is_known.then_some(End::NeverEnds(true)),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credd::client::{Client, Served};
+use credd::client::{Client, Ends, Served};
 use credd::domain::cache::State;
 use credd::proto::v1;
 use credd::proto::v1::Verdict;
@@ -12,10 +12,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+use crate::calls;
 use crate::fake::Fake;
 use crate::race::config;
 use crate::sidecar::Sidecar;
-use crate::support::{soon, until};
+use crate::support::{soon, until, verify_token_request};
 use crate::world::{
     LEASE, World, ask, is_in, live, revoke_everywhere, told, unbind_everywhere, with_staleness,
 };
@@ -366,5 +367,38 @@ async fn those_below_one_that_is_refused_are_refused_and_go_on_with_nothing() {
         assert_eq!(denied.code(), Code::Unavailable);
         assert_eq!(client.counts().served_stale.get(), 0);
     }
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_on_says_when_the_secret_ends_by_itself() {
+    let world = World::start().await;
+    let relay = Sidecar::ready(world.config()).await;
+    let near = Sidecar::ready(relay.follower()).await;
+    let client = Client::connect(near.follower()).unwrap();
+    live(&client).await;
+    let admin = &world.server.admin;
+    let old = calls::issue(admin, "acme", "jo", "api-token").await;
+    let overlap = Duration::from_hours(1);
+    let new = calls::rotated(admin, &old.id, 3600).await;
+    for (held, does_end) in [(old, true), (new, false)] {
+        let ask = async || client.verify(&verify_token_request(&held.secret())).await;
+        until("the answer to be kept all the way", || async {
+            ask().await.is_ok_and(|it| it.served == Served::Cached)
+        })
+        .await;
+        let verified = ask().await.unwrap();
+        // It is kept for no longer than the first who kept it could keep it.
+        assert!(verified.valid_for < Duration::from_mins(1));
+        match verified.ends {
+            Ends::In(left) => {
+                assert!(does_end && left <= overlap, "{left:?}");
+                assert!(left > Duration::from_mins(1), "{left:?}");
+            }
+            ends => assert_eq!((ends, does_end), (Ends::Never, false)),
+        }
+    }
+    near.stop().await;
+    relay.stop().await;
     world.server.stop().await;
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use credd::proto::v1;
 use credd::proto::v1::CredentialState::{Active, Expired, Locked};
 use credd::proto::v1::issue_request::Expiry;
+use credd::proto::v1::verify_response::End;
 use tonic::Code;
 
 use crate::calls::{
@@ -213,7 +214,7 @@ async fn a_day_ends_where_the_holder_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_never_good_for_longer_than_the_secret() {
+async fn an_answer_says_when_the_secret_ends_and_is_never_good_for_longer() {
     let server = start().await;
     let first = held(&server, Expiry::ExpiresAt(moment(START + 100_000))).await;
     let second = calls::rotated(&server.admin, &first.id, 50).await;
@@ -227,17 +228,19 @@ async fn an_answer_is_never_good_for_longer_than_the_secret() {
             let answer = verify(&server.admin, held.question()).await;
             if after >= end {
                 assert_eq!(answer.verdict(), v1::Verdict::Invalid, "{after}");
-                assert_eq!(answer.valid_for, None);
+                assert_eq!((answer.valid_for, answer.end), (None, None));
                 continue;
             }
             assert_eq!(answer.verdict(), v1::Verdict::Active, "{after}");
+            let left = Duration::from_millis(end - after);
             let valid_for = Duration::try_from(answer.valid_for.unwrap()).unwrap();
-            assert_eq!(
-                valid_for,
-                minute.min(Duration::from_millis(end - after)),
-                "{after}"
-            );
+            assert_eq!(valid_for, minute.min(left), "{after}");
+            let ends_in = End::EndsIn(left.try_into().unwrap());
+            assert_eq!(answer.end, Some(ends_in), "{after}");
         }
     }
+    let never = held(&server, Expiry::Never(true)).await;
+    let answer = verify(&server.admin, never.question()).await;
+    assert_eq!(answer.end, Some(End::NeverEnds(true)));
     server.stop().await;
 }

@@ -70,6 +70,7 @@ fn fact(answer: u32, at: At, depends_on: &[Subject]) -> Fact<u32> {
         answer,
         says: yes(LONGEST),
         at,
+        ends: Ends::Unsaid,
         expires_at: None,
         presented: presented("t"),
         depends_on: depends_on.into(),
@@ -148,6 +149,25 @@ fn an_answer_is_given_as_long_as_its_authority_says_from_when_it_was_asked_for()
     let hit = cache.find(key("t"), None, at(1_900)).unwrap();
     assert_eq!(hit.valid_for, Duration::from_millis(90));
     assert_eq!(answer(&mut cache, at(1_990)), Err(Miss::Expired));
+}
+
+#[test]
+fn what_is_left_until_the_secret_ends_is_told() {
+    for (ends, left) in [
+        (Ends::Unsaid, Ends::Unsaid),
+        (Ends::Never, Ends::Never),
+        (Ends::In(SECOND * 100), Ends::In(SECOND * 97)),
+    ] {
+        let mut cache = live();
+        let asking = cache.ask(None, at(1_000));
+        let fact = Fact {
+            ends,
+            ..fact(1, rev(5), &[])
+        };
+        cache.keep(key("t"), &asking, fact, at(2_000));
+        let hit = cache.find(key("t"), None, at(3_000)).unwrap();
+        assert_eq!(hit.ends, left);
+    }
 }
 
 #[test]
@@ -413,15 +433,19 @@ fn staleness_is_bounded_and_knows_what_is_known() {
             ..full.clone()
         },
     );
-    let says = yes(SECOND * 30);
-    kept(
-        &mut cache,
-        "overlap",
-        Fact {
-            says,
-            ..full.clone()
-        },
-    );
+    let half = Fact {
+        says: yes(SECOND * 30),
+        ..full.clone()
+    };
+    kept(&mut cache, "unsaid", half.clone());
+    let ends = |ends, fact: &Fact<u32>| Fact {
+        ends,
+        ..fact.clone()
+    };
+    let overlap = Ends::In(SECOND * 70);
+    kept(&mut cache, "overlap", ends(overlap, &full));
+    kept(&mut cache, "overlap behind a relay", ends(overlap, &half));
+    kept(&mut cache, "behind a relay", ends(Ends::Never, &half));
     let says = Says::Forbidden { valid_for: LONGEST };
     kept(&mut cache, "forbidden", Fact { says, ..full });
     let bound = |_: &u32| Some(SECOND * 90);
@@ -434,7 +458,10 @@ fn staleness_is_bounded_and_knows_what_is_known() {
     for (token, good, over) in [
         ("full", 99_899, 99_900),
         ("expires", 69_999, 70_000),
-        ("overlap", 29_699, 29_700),
+        ("unsaid", 29_699, 29_700),
+        ("overlap", 69_299, 69_300),
+        ("overlap behind a relay", 69_299, 69_300),
+        ("behind a relay", 99_899, 99_900),
     ] {
         assert!(stale(token, good), "{token}");
         assert!(!stale(token, over), "{token}");

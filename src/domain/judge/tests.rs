@@ -290,17 +290,19 @@ fn an_imported_secret_is_good_with_its_name_and_in_no_other_way() {
 }
 
 #[test]
-fn an_answer_is_never_kept_beyond_the_expiry() {
-    let policy = Duration::from_mins(1);
+fn a_secret_ends_with_its_credential_or_with_its_overlap() {
     let expiry = |millis| Some(Timestamp::from_millis(NOW.as_millis() + millis));
     let five = Duration::from_secs(5);
-    assert_eq!(valid_for(None, None, NOW, policy), policy);
-    assert_eq!(valid_for(expiry(5_000), None, NOW, policy), five);
-    assert_eq!(valid_for(None, expiry(5_000), NOW, policy), five);
-    assert_eq!(valid_for(expiry(5_000), expiry(9_000), NOW, policy), five);
-    assert_eq!(valid_for(expiry(9_000), expiry(5_000), NOW, policy), five);
-    assert_eq!(valid_for(expiry(90_000), None, NOW, policy), policy);
-    assert_eq!(valid_for(expiry(-1), None, NOW, policy), Duration::ZERO);
+    assert_eq!(ends_in(None, None, NOW), None);
+    for (expires_at, ends_at) in [
+        (expiry(5_000), None),
+        (None, expiry(5_000)),
+        (expiry(5_000), expiry(9_000)),
+        (expiry(9_000), expiry(5_000)),
+    ] {
+        assert_eq!(ends_in(expires_at, ends_at, NOW), Some(five));
+    }
+    assert_eq!(ends_in(expiry(-1), None, NOW), Some(Duration::ZERO));
 }
 
 #[test]

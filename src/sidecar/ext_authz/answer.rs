@@ -22,6 +22,7 @@ pub fn let_through(verified: &Verified, kept: &Kept) -> Result<CheckResponse, De
         response,
         at: _,
         valid_for: _,
+        ends: _,
         served,
     } = verified;
     let identity = match (denial_of(response.verdict()), &response.identity) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::client::Ends;
 use crate::domain::header::{HeaderRule, HeaderRules};
 use crate::domain::profile::built_in;
 use crate::proto::envoy::auth::attribute_context::{self, HttpRequest, Peer};
@@ -152,6 +153,7 @@ fn verified(response: v1::VerifyResponse, served: Served) -> Verified {
         response: Arc::new(response),
         at: None,
         valid_for: Duration::ZERO,
+        ends: Ends::Unsaid,
         served,
     }
 }
