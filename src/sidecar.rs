@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | Cold, Syncing | by asking |
 //! | Live | from the cache, or by asking |
-//! | Stale | by asking; if nobody answers UNAVAILABLE, or from the cache, where the configuration allows it for the tenant: such an answer carries `credd-served: stale` in its metadata, but in a `VerifyStream`, where it is told by a `valid_for` of zero |
+//! | Stale | by asking; if nobody answers UNAVAILABLE, or from the cache, where the configuration allows it for the tenant: such an answer carries `credd-served: stale` in its metadata, but not in a `VerifyStream`; its `valid_for` is zero, as that of all that nobody may keep |
 //!
 //! Whoever reaches it may ask: at its Unix socket those whom the permissions of the
 //! file let write to it, at a loopback address everybody on the machine, at others

@@ -230,7 +230,13 @@ impl Authority {
         }
         // A secret that was made elsewhere names no credential once it is retired.
         let aside = Aside::of(verdict, entry, || None);
-        answer(verdict, found, revision, aside, now)
+        let mut answer = answer(verdict, found, revision, aside, now);
+        if verdict == Verdict::Active && matches!(question.audience, Audience::AnyOf(_)) {
+            // Another tenant may import it, and no fence waits for that: whose it is then
+            // can't be told any more.
+            answer.valid_for = Duration::ZERO;
+        }
+        answer
     }
 }
 

@@ -7,6 +7,7 @@ use tonic::Code;
 
 use crate::calls::imported;
 use crate::calls::put_role;
+use crate::sidecar::Sidecar;
 use crate::support::{soon, until, verify_token_request};
 use crate::world::{
     LEASE, World, ask, is_in, live, revoke_everywhere, told, unbind_everywhere, with_staleness,
@@ -324,29 +325,55 @@ async fn import(world: &World, tenant: &str, secret: &str) -> Option<v1::Revisio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whose_a_secret_is_that_another_tenant_imports_too_is_asked_anew() {
+async fn whose_a_secret_is_that_another_tenant_may_import_is_asked_each_time() {
     const SECRET: &str = "elsewhere-0123456789abcdef0123456789abcdef";
 
     let world = World::start().await;
-    let client = world.follower().await;
-    for tenant in ["acme", "globex"] {
-        world.server.admin.issue_token(tenant).await;
-    }
+    let relay = Sidecar::ready(world.config()).await;
+    let lax = |config| Client::connect(with_staleness(config, LEASE * 600)).unwrap();
+    let clients = [lax(world.config()), lax(relay.follower())];
     import(&world, "acme", SECRET).await;
-    until("a yes to be kept", || async {
-        told(&client, SECRET).await == (Verdict::Active, Served::Cached)
-    })
-    .await;
-    let request = v1::VerifyRequest {
-        min_revision: import(&world, "globex", SECRET).await,
+    let of_acme = v1::VerifyRequest {
+        tenant: "acme".to_owned(),
+        any_tenant: false,
         ..verify_token_request(SECRET)
     };
-    let now = client.verify(&request).await.unwrap();
-    assert_eq!(now.response.verdict(), Verdict::Invalid);
-    until("the news", || async {
-        client.cached(&verify_token_request(SECRET)).is_none()
-    })
-    .await;
-    assert_eq!(told(&client, SECRET).await.0, Verdict::Invalid);
+    for client in &clients {
+        live(client).await;
+        for _ in 0..3 {
+            let asked = ask(client, SECRET).await.unwrap();
+            assert!(asked.is_active());
+            assert_eq!(asked.served, Served::Asked);
+            let message = asked.into_message();
+            assert_eq!(message.valid_for, Some(prost_types::Duration::default()));
+        }
+        // Of whom it is asked about by name, nothing is imported elsewhere.
+        until("a yes to be kept", || async {
+            let verified = client.verify(&of_acme).await.unwrap();
+            assert!(verified.is_active());
+            verified.served == Served::Cached
+        })
+        .await;
+    }
+    import(&world, "globex", SECRET).await;
+    for client in &clients {
+        assert_eq!(told(client, SECRET).await.0, Verdict::Invalid);
+        assert_eq!(told(client, SECRET).await.0, Verdict::Invalid);
+    }
+    const OTHER: &str = "elsewhere-fedcba9876543210fedcba9876543210";
+    import(&world, "acme", OTHER).await;
+    for client in &clients {
+        assert_eq!(told(client, OTHER).await.0, Verdict::Active);
+    }
     world.server.stop().await;
+    for client in &clients {
+        is_in(client, State::Stale).await;
+        // The relay has a lease for a moment longer.
+        until("nobody to answer", || async {
+            client.verify(&of_acme).await.unwrap().served == Served::Stale
+        })
+        .await;
+        assert!(ask(client, OTHER).await.is_err());
+    }
+    relay.stop().await;
 }
