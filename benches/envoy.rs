@@ -124,7 +124,7 @@ impl Verifier for Kept {
         Ok(Verified {
             response: Arc::clone(&self.response),
             at: None,
-            valid_for: Duration::from_mins(1),
+            valid_for: Some(Duration::from_mins(1)),
             ends: Ends::Unsaid,
             served: Served::Cached,
         })

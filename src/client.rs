@@ -395,7 +395,7 @@ fn verified(hit: Hit<Answer>, served: Served) -> Verified {
     Verified {
         response: answer,
         at: Some(at),
-        valid_for,
+        valid_for: Some(valid_for),
         ends,
         served,
     }

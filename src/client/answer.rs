@@ -17,7 +17,8 @@ pub struct Verified {
     /// As of which revision it is known to be true.
     pub at: Option<At>,
     /// For how long it may be kept from now on, by one who follows; zero: not at all.
-    pub valid_for: Duration,
+    /// `None`: nobody said, and it is kept for a moment if it is `INVALID`, else not.
+    pub valid_for: Option<Duration>,
     /// When the secret is good no longer by itself, from now on.
     pub ends: Ends,
     /// Where it is from.
@@ -69,9 +70,7 @@ impl Verified {
         } = Arc::unwrap_or_clone(response);
         v1::VerifyResponse {
             verdict,
-            valid_for: identity
-                .as_ref()
-                .map(|_| convert::short_duration(valid_for)),
+            valid_for: valid_for.map(convert::short_duration),
             identity,
             revision: at.map(|at| convert::revision(at.store, at.revision)),
             end: match ends {

@@ -9,11 +9,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::answer::{Served, Verified};
-use super::facts::{self, Learned};
+use super::facts::{self, Answer, Learned};
 use super::flights::{Landing, Turn};
 use super::upstreams::{REFUSED, Said, is_behind, is_of_another_store, is_of_the_way, is_refusal};
 use super::{Client, Kept, verified};
-use crate::domain::cache::{At, Miss, Question, QuestionKey, State};
+use crate::domain::cache::{Asking, At, Miss, Question, QuestionKey, State};
 use crate::proto::v1;
 use crate::rpc::{convert, status};
 
@@ -109,8 +109,8 @@ impl Asker<'_> {
             client,
             kept,
             request,
-            question,
-            key,
+            question: _,
+            key: _,
             least,
         } = self;
         let _place = place(client)?;
@@ -136,28 +136,12 @@ impl Asker<'_> {
             Ok(said) if said.is_stale => Ok(stale(client, said)),
             Ok(said) => {
                 let response = Arc::new(said.response);
-                let covers = kept.covers(client.upstreams.token(), &request.tenant, &response);
-                match facts::learned(&kept.hashes, question, &response) {
-                    Learned::Fact(fact) if covers => {
-                        let now = kept.machine.now();
-                        kept.cache.lock().keep(*key, &asking, fact, now);
-                    }
-                    Learned::Fact(_) | Learned::Nothing => kept.cache.lock().forget(*key),
-                    Learned::Denied => {
-                        let headers = client.headers.rules();
-                        let denied =
-                            facts::denied(&kept.hashes, question.presented, headers.as_deref());
-                        let mut cache = kept.cache.lock();
-                        cache.forget(*key);
-                        cache.deny(denied);
-                    }
-                }
-                if covers {
+                if self.learn(&asking, &response) {
                     return Ok(asked(response));
                 }
                 // Nor is anybody to keep it who follows this process.
                 Ok(Verified {
-                    valid_for: Duration::ZERO,
+                    valid_for: Some(Duration::ZERO),
                     ..asked(response)
                 })
             }
@@ -170,6 +154,38 @@ impl Asker<'_> {
             }
             Err(status) => Err(of_the_caller(status)),
         }
+    }
+
+    /// Learns of an answer what is to be kept, or is to be given no more. Returns whether
+    /// one who follows may keep it, as far as its kind is kept.
+    fn learn(&self, asking: &Asking, response: &Answer) -> bool {
+        let Self {
+            client,
+            kept,
+            request,
+            question,
+            key,
+            least: _,
+        } = self;
+        let covers = kept.covers(client.upstreams.token(), &request.tenant, response);
+        match facts::learned(&kept.hashes, question, response) {
+            Learned::Fact(fact) if covers => {
+                let now = kept.machine.now();
+                kept.cache.lock().keep(*key, asking, fact, now);
+            }
+            Learned::Fact(_) | Learned::Nothing => {
+                kept.cache.lock().forget(*key);
+                return covers;
+            }
+            Learned::Denied => {
+                let headers = client.headers.rules();
+                let denied = facts::denied(&kept.hashes, question.presented, headers.as_deref());
+                let mut cache = kept.cache.lock();
+                cache.forget(*key);
+                cache.deny(denied);
+            }
+        }
+        true
     }
 
     /// What is to be said where nobody can be asked. Where the one who asks is refused,
@@ -227,10 +243,12 @@ pub(super) fn place(client: &Client) -> Result<tokio::sync::SemaphorePermit<'_>,
 }
 
 fn asked(response: Arc<v1::VerifyResponse>) -> Verified {
-    let valid_for = response.valid_for.as_ref().and_then(facts::duration);
+    let said = response.valid_for.as_ref().and_then(facts::duration);
+    // What is about somebody is kept as long as is said, and no longer.
+    let of_somebody = response.identity.as_ref().map(|_| Duration::ZERO);
     Verified {
         at: response.revision.as_ref().and_then(facts::at),
-        valid_for: valid_for.unwrap_or_default(),
+        valid_for: said.or(of_somebody),
         ends: facts::ends(&response),
         served: Served::Asked,
         response,
@@ -241,7 +259,7 @@ fn asked(response: Arc<v1::VerifyResponse>) -> Verified {
 fn stale(client: &Client, said: Said) -> Verified {
     client.counts.served_stale.add();
     Verified {
-        valid_for: Duration::ZERO,
+        valid_for: Some(Duration::ZERO),
         served: Served::Stale,
         ..asked(Arc::new(said.response))
     }

@@ -133,7 +133,8 @@ fn fact(hashes: &Hashes, question: &Question<'_>, response: &Answer) -> Option<F
         end: _, // see `ends`
     } = &**response;
     let at = at(revision.as_ref()?)?;
-    let valid_for = valid_for.as_ref().and_then(duration).unwrap_or_default();
+    let said = valid_for.as_ref().and_then(duration);
+    let valid_for = said.unwrap_or_default();
     let (says, identity) = match (response.verdict(), identity) {
         (v1::Verdict::Active, Some(identity)) => {
             let says = Says::Yes {
@@ -144,7 +145,7 @@ fn fact(hashes: &Hashes, question: &Question<'_>, response: &Answer) -> Option<F
             (says, Some(identity))
         }
         (v1::Verdict::Forbidden, Some(identity)) => (Says::Forbidden { valid_for }, Some(identity)),
-        (v1::Verdict::Invalid, _) => (Says::Invalid, None),
+        (v1::Verdict::Invalid, _) => (Says::Invalid { valid_for: said }, None),
         _ => return None,
     };
     let depends_on = if let Some(identity) = identity {

@@ -67,7 +67,7 @@ pub struct Limits {
     /// How many changes are remembered. Of what changed before, answers are refused
     /// that were not used since.
     pub changes: usize,
-    /// How long `INVALID` is kept. A credential that was just issued is denied no
+    /// How long `INVALID` is kept at most. A credential that was just issued is denied no
     /// longer than that where it was presented before, even if the news of it is late.
     pub invalid: Duration,
     /// How many uses wait to be reported.
@@ -143,7 +143,10 @@ pub enum Says {
         valid_for: Duration,
     },
     /// There is no such credential.
-    Invalid,
+    Invalid {
+        /// How long the answer may be kept at most; `None`: that is not said.
+        valid_for: Option<Duration>,
+    },
 }
 
 /// When a secret is good no longer by itself, whatever is changed or not.
@@ -420,7 +423,9 @@ impl<A: Clone> Cache<A> {
         }
         let valid_for = match fact.says {
             Says::Yes { valid_for, .. } | Says::Forbidden { valid_for } => valid_for,
-            Says::Invalid => self.limits.invalid,
+            Says::Invalid { valid_for } => {
+                valid_for.map_or(self.limits.invalid, |it| it.min(self.limits.invalid))
+            }
         };
         let good_until = asking.sent_at + DRIFT.at_most(valid_for);
         let is_newer = |entry: &Entry<A>| {
@@ -431,7 +436,7 @@ impl<A: Clone> Cache<A> {
             return;
         }
         let was_good = |entry: &Entry<A>| matches!(entry.fact.says, Says::Yes { .. });
-        let denials = if fact.says == Says::Invalid {
+        let denials = if matches!(fact.says, Says::Invalid { .. }) {
             // Where the secret was good it is none any more, whatever else is asked of it.
             if before.is_some_and(was_good) {
                 self.denials.note(fact.presented);

@@ -45,7 +45,7 @@ impl Verifier for Asking {
         Ok(Verified {
             response: Arc::new(response),
             at: None,
-            valid_for: Duration::ZERO,
+            valid_for: Some(Duration::ZERO),
             ends: Ends::Unsaid,
             served: Served::Asked,
         })

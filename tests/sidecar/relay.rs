@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credd::client::{Client, Ends, Served};
+use credd::client::{CacheConfig, Client, Config, Ends, Served};
 use credd::domain::cache::State;
 use credd::proto::v1;
 use credd::proto::v1::Verdict;
@@ -389,7 +389,7 @@ async fn what_is_passed_on_says_when_the_secret_ends_by_itself() {
         .await;
         let verified = ask().await.unwrap();
         // It is kept for no longer than the first who kept it could keep it.
-        assert!(verified.valid_for < Duration::from_mins(1));
+        assert!(verified.valid_for.unwrap() < Duration::from_mins(1));
         match verified.ends {
             Ends::In(left) => {
                 assert!(does_end && left <= overlap, "{left:?}");
@@ -397,6 +397,44 @@ async fn what_is_passed_on_says_when_the_secret_ends_by_itself() {
             }
             ends => assert_eq!((ends, does_end), (Ends::Never, false)),
         }
+    }
+    near.stop().await;
+    relay.stop().await;
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_invalid_is_passed_on_for_as_long_as_it_is_kept_and_no_longer() {
+    const INVALID: Duration = Duration::from_hours(1);
+
+    let world = World::start().await;
+    let patient = |mut config: Config| {
+        let mut cache = CacheConfig::default();
+        cache.limits.invalid = INVALID;
+        config.cache = Some(cache);
+        config
+    };
+    let relay = Sidecar::ready(patient(world.config())).await;
+    let near = Sidecar::ready(patient(relay.follower())).await;
+    let client = Client::connect(near.follower()).unwrap();
+    live(&client).await;
+    let request = verify_token_request("nobody's");
+    let theirs = world.server.admin.verify_token("nobody's").await.unwrap();
+    assert_eq!(theirs.valid_for, None);
+    let ask = async |sidecar: &Sidecar| {
+        let answer = sidecar.client().verify(request.clone()).await.unwrap();
+        let answer = answer.into_inner();
+        assert_eq!(answer.verdict(), Verdict::Invalid);
+        answer.valid_for.map(|it| Duration::try_from(it).unwrap())
+    };
+    // Each takes off a hundredth for its clock, of what the one before it says.
+    for (sidecar, most) in [
+        (&relay, INVALID * 990 / 1000),
+        (&near, INVALID * 981 / 1000),
+    ] {
+        until("what is kept", || async { ask(sidecar).await.is_some() }).await;
+        let left = ask(sidecar).await.unwrap();
+        assert!(left <= most, "{left:?} of {most:?}");
     }
     near.stop().await;
     relay.stop().await;

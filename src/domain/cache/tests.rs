@@ -13,6 +13,7 @@ const LIMITS: Limits = Limits {
     invalid: Duration::from_secs(2),
     uses: 100,
 };
+const INVALID: Says = Says::Invalid { valid_for: None };
 const SECOND: Duration = Duration::from_secs(1);
 
 fn hashes() -> Hashes {
@@ -272,7 +273,7 @@ fn a_credential_that_is_issued_is_not_denied_by_what_was_invalid_before() {
     let mut cache = live();
     let loosened = hashes().subject(About::Loosened(Some("acme")));
     let invalid = Fact {
-        says: Says::Invalid,
+        says: INVALID,
         ..fact(1, rev(5), &[loosened])
     };
     let asking = cache.ask(None, at(0));
@@ -346,14 +347,14 @@ fn an_answer_takes_out_what_was_kept_of_its_question() {
     for (answer, no_invalid) in [
         (
             Fact {
-                says: Says::Invalid,
+                says: INVALID,
                 ..yes()
             },
             false,
         ),
         (
             Fact {
-                says: Says::Invalid,
+                says: INVALID,
                 ..yes()
             },
             true,
@@ -377,7 +378,7 @@ fn an_answer_takes_out_what_was_kept_of_its_question() {
         (
             Fact {
                 at: elsewhere,
-                says: Says::Invalid,
+                says: INVALID,
                 ..yes()
             },
             false,
@@ -391,7 +392,7 @@ fn an_answer_takes_out_what_was_kept_of_its_question() {
         cache.keep(key("t"), &asking, yes(), at(1));
         cache.keep(key("u"), &asking, yes(), at(1));
         let text = format!("{answer:?}");
-        let is_of_the_secret = answer.says == Says::Invalid && answer.at != elsewhere;
+        let is_of_the_secret = answer.says == INVALID && answer.at != elsewhere;
         cache.keep(key("t"), &asking, answer, at(1));
         let [_, stale] = is_given(&mut cache, "t");
         assert!(!stale, "{text}");
@@ -406,12 +407,37 @@ fn an_answer_takes_out_what_was_kept_of_its_question() {
     assert_eq!(is_given(&mut cache, "t"), [false, false]);
     // What is INVALID is kept as such.
     let invalid = Fact {
-        says: Says::Invalid,
+        says: INVALID,
         ..yes()
     };
     cache.keep(key("t"), &asking, yes(), at(1));
     cache.keep(key("t"), &asking, invalid, at(1));
     assert_eq!(is_given(&mut cache, "t"), [true, false]);
+}
+
+#[test]
+fn what_is_invalid_is_kept_for_no_longer_than_who_kept_it_first_says() {
+    for (said, kept) in [
+        (None, 1_980),
+        (Some(SECOND * 9), 1_980),
+        (Some(SECOND), 990),
+        (Some(Duration::ZERO), 0),
+    ] {
+        let mut cache = live();
+        let asking = cache.ask(None, at(0));
+        let invalid = Fact {
+            says: Says::Invalid { valid_for: said },
+            ..fact(1, rev(5), &[])
+        };
+        cache.keep(key("t"), &asking, invalid, at(0));
+        for (millis, is_given) in [(0, kept > 0), (kept, false)] {
+            let found = answer(&mut cache, at(millis));
+            assert_eq!(found.is_ok(), is_given, "{said:?}");
+        }
+        if kept > 0 {
+            assert_eq!(answer(&mut cache, at(kept - 1)), Ok(1), "{said:?}");
+        }
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn verified(response: v1::VerifyResponse, served: Served) -> Verified {
     Verified {
         response: Arc::new(response),
         at: None,
-        valid_for: Duration::ZERO,
+        valid_for: Some(Duration::ZERO),
         ends: Ends::Unsaid,
         served,
     }
