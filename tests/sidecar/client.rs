@@ -327,6 +327,7 @@ async fn import(world: &World, tenant: &str, secret: &str) -> Option<v1::Revisio
 #[tokio::test(flavor = "multi_thread")]
 async fn whose_a_secret_is_that_another_tenant_may_import_is_asked_each_time() {
     const SECRET: &str = "elsewhere-0123456789abcdef0123456789abcdef";
+    const OTHER: &str = "elsewhere-fedcba9876543210fedcba9876543210";
 
     let world = World::start().await;
     let relay = Sidecar::ready(world.config()).await;
@@ -360,7 +361,6 @@ async fn whose_a_secret_is_that_another_tenant_may_import_is_asked_each_time() {
         assert_eq!(told(client, SECRET).await.0, Verdict::Invalid);
         assert_eq!(told(client, SECRET).await.0, Verdict::Invalid);
     }
-    const OTHER: &str = "elsewhere-fedcba9876543210fedcba9876543210";
     import(&world, "acme", OTHER).await;
     for client in &clients {
         assert_eq!(told(client, OTHER).await.0, Verdict::Active);
