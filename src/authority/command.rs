@@ -28,6 +28,7 @@ use crate::domain::revision::Revision;
 use crate::domain::rights::{Binding, BindingRecord, Given, Held};
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
+use crate::store::Guard;
 
 mod administrators;
 mod directory;
@@ -185,6 +186,16 @@ impl Command {
             Self::Import(_) => true,
             Self::Restore(restore) => restore.is_first(),
             _ => self.is_alone(),
+        }
+    }
+
+    /// What must be as it was read before it was asked for.
+    #[must_use]
+    pub(in crate::authority) fn guards(&self) -> Vec<Guard> {
+        match self {
+            Self::TrimAudit(trimming) => trimming.guards(),
+            Self::EraseEvents(erasure) => erasure.guards(),
+            _ => Vec::new(),
         }
     }
 

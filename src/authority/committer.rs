@@ -326,7 +326,7 @@ impl Committer {
         for _ in 0..ATTEMPTS {
             let mut group = self.decide_group(waiting);
             if group.batch.writes.is_empty() {
-                let revision = self.feed.index().applied().revision;
+                let revision = group.as_of;
                 group.answer(waiting, Ok(revision));
                 return Ok(());
             }
@@ -342,7 +342,11 @@ impl Committer {
                     group.answer(waiting, Ok(revision));
                     return Ok(());
                 }
-                Err(StoreError::Conflict { .. }) => self.feed.catch_up(None)?,
+                // Up to where it is now: others may go on for ever.
+                Err(StoreError::Conflict { .. }) => {
+                    let head = self.store.snapshot()?;
+                    self.feed.catch_up(Some(head.revision))?;
+                }
                 Err(StoreError::Full { free, reserve }) => {
                     tracing::warn!(free, reserve, "refused changes: the disk is nearly full");
                     group.answer(waiting, Err(&CommandError::DiskFull));
@@ -383,6 +387,8 @@ impl Committer {
             ids: &mut self.ids,
         };
         let mut group = Group::default();
+        group.is_shared = is_shared;
+        group.as_of = index.applied().revision;
         group.batch.at = context.now;
         let mut deferred = HashSet::new();
         let mut crowds: HashMap<Bytes, usize> = HashMap::new();
@@ -408,7 +414,9 @@ impl Committer {
                     Ok(decision) if group.holds_any_key_of(&decision) => None,
                     Ok(decision) => {
                         let events = told(&job.how, &job.command, &decision, context.now);
-                        if group.has_room(&decision, &events, limits) {
+                        let guards = job.command.guards();
+                        if group.has_room(&decision, (&events, &guards), limits) {
+                            group.batch.guards.extend(guards);
                             group.fenced |= job.how.fence.is_some();
                             group.batch.vital = job.command.is_alone();
                             overlay.add(&decision);

@@ -19,6 +19,7 @@ use super::keys::Keys;
 use super::record::{Record, UnreadableRecord};
 use super::sessions::Sessions;
 use crate::domain::audit::Head;
+use crate::domain::keyring::KeyProblem;
 use crate::domain::revision::{Position, Revision};
 use crate::store::{Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError};
 
@@ -48,6 +49,9 @@ pub enum FeedError {
     /// A record can't be read.
     #[error(transparent)]
     Unreadable(#[from] UnreadableRecord),
+    /// The store says of a key that it is active which this process has not loaded.
+    #[error("the keyring lacks a key that another server has made the active one: {0}")]
+    Keyring(#[from] KeyProblem),
     /// Keys are missing from the store, or are not as they were last written.
     #[error(
         "the store is damaged: it should hold {expected} keys, and holds {found}, or other values"
@@ -250,7 +254,7 @@ impl Feed {
             self.audit.send_if_modified(is_later);
         }
         if let Some(keys) = self.keys.get().filter(|_| has_keys) {
-            keys.follow();
+            keys.follow()?;
         }
         if let Some(sessions) = self.sessions.get() {
             // Before anybody is told of it: who asks for a lease then has applied it,

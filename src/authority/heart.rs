@@ -25,6 +25,8 @@ pub struct Heart {
 
 /// How long it waits after a commit that came to nothing: a part of a lease.
 const RETRY_PART: u32 = 20;
+/// How many records are removed at a time.
+const MOST_BURIED: usize = 32;
 /// How often it beats in a lease.
 const BEATS: u32 = 3;
 
@@ -64,11 +66,18 @@ impl Heart {
             .node(self.started_at, self.keys.current().checks());
         let beat = Command::Beat(self.sessions.incarnation(), Arc::new(node));
         self.commands.run(beat, How::BY_CREDD).await?;
-        let over = self.sessions.over();
-        if over.is_empty() {
-            return Ok(());
+        self.bury().await;
+        Ok(())
+    }
+
+    /// Removes records of processes that are no more: some of them, each time.
+    async fn bury(&self) {
+        let mut over = self.sessions.over();
+        over.truncate(MOST_BURIED);
+        if !over.is_empty()
+            && let Err(error) = self.commands.run(Command::Bury(over), How::BY_CREDD).await
+        {
+            tracing::debug!(%error, "records of processes that are gone stay for now");
         }
-        let bury = Command::Bury(over);
-        self.commands.run(bury, How::BY_CREDD).await.map(drop)
     }
 }

@@ -57,7 +57,9 @@ impl Keys {
             source: OnceLock::new(),
             turn: Mutex::new(()),
         };
-        keys.follow();
+        if let Err(problem) = keys.follow() {
+            tracing::error!(%problem, "the active key is not loaded");
+        }
         keys
     }
 
@@ -80,19 +82,21 @@ impl Keys {
 
     /// Activates what the store says is active; the feed calls it when that has
     /// changed.
-    pub(super) fn follow(&self) {
+    ///
+    /// # Errors
+    ///
+    /// [`KeyProblem`]: it is not loaded, and the one before it stays active. The process
+    /// must end: what others make with the active key it can't read.
+    pub(super) fn follow(&self) -> Result<(), KeyProblem> {
         let _turn = self.turn.lock();
         let Some((state, _)) = self.index.read(|index| index.keyring()).1 else {
-            return;
+            return Ok(());
         };
         let held = self.current.load_full();
         let active = |kind| state.of(kind).active().unwrap_or(held.active(kind));
-        match held.activating(active(KeyKind::Pepper), active(KeyKind::Sealing)) {
-            Ok(keyring) => self.current.store(Arc::new(keyring)),
-            Err(problem) => {
-                tracing::error!(%problem, "the active key is not loaded: the one before it stays");
-            }
-        }
+        let keyring = held.activating(active(KeyKind::Pepper), active(KeyKind::Sealing))?;
+        self.current.store(Arc::new(keyring));
+        Ok(())
     }
 
     /// Looks for other keys at the source, and takes them. Whatever is wrong with

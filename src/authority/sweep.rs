@@ -110,8 +110,8 @@ impl Authority {
         all: Vec<T>,
         command: impl Fn(Vec<T>) -> Command,
     ) -> Result<(), CommandError> {
-        // Two records each: of a credential and of its uses.
-        for batch in all.chunks(BATCH.min(self.commands.most_writes() / 2)) {
+        // Three records each: of a credential, of its uses, and of what was made anew.
+        for batch in all.chunks(BATCH.min(self.commands.most_writes() / 3)) {
             self.run(command(batch.to_vec())).await?;
         }
         Ok(())

@@ -208,6 +208,9 @@ fn verify(
         permissions: &needed,
         ..Question::of(Presented::Token(""), audience)
     };
+    // Before it is looked what is so: a server that had none then, and has one again, may
+    // have looked at what was so before a change whose fence has returned.
+    let may_say_yes = authority.sessions().may_say_yes();
     let answer = match presented {
         Credential::Header(header) => {
             let v1::RawHeader { name, value } = header;
@@ -237,7 +240,7 @@ fn verify(
             None => authority.unreadable(),
         },
     };
-    if answer.verdict == Verdict::Active && !authority.sessions().may_say_yes() {
+    if answer.verdict == Verdict::Active && !may_say_yes {
         return Err(status::lapsed());
     }
     authority.note_use(call, &answer, client);

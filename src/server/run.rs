@@ -237,15 +237,18 @@ async fn serve_authority(
         () = authority.sessions().started() => (),
     }
     opened.complete(&authority).await?;
-    supervisor.task(
-        "log retention",
-        upkeep::keep_log_short(
-            Arc::clone(&authority),
-            opened.parts,
-            settings.retention.log(),
-            shared.stopping.clone(),
-        ),
-    );
+    // Whoever keeps an etcd that others share keeps it short.
+    if settings.etcd.as_ref().is_none_or(|etcd| etcd.may_compact) {
+        supervisor.task(
+            "log retention",
+            upkeep::keep_log_short(
+                Arc::clone(&authority),
+                opened.parts,
+                settings.retention.log(),
+                shared.stopping.clone(),
+            ),
+        );
+    }
     supervisor.task(
         "sweep",
         upkeep::sweep(

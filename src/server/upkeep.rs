@@ -70,7 +70,8 @@ pub(super) async fn keep_log_short(
         let compact = move || retention::compact(&store, &*clock, retention);
         match background::work(compact).await? {
             Ok(Some(through)) => tracing::info!(%through, "compacted the log"),
-            Ok(None) => (),
+            // Or somebody else has compacted it meanwhile.
+            Ok(None) | Err(StoreError::Compacted { .. } | StoreError::Ahead { .. }) => (),
             // It is no worse than before, and Verify and Watch go on.
             Err(StoreError::Full { free, reserve }) => {
                 tracing::warn!(

@@ -2,6 +2,7 @@
 //! nodes at once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use credd::proto::v1;
 
@@ -127,6 +128,35 @@ async fn ids_rise_and_none_is_given_twice_and_every_event_of_the_audit_log_follo
         let check = v1::VerifyChainRequest::default();
         let checked = client.audit.clone().verify_chain(check).await.unwrap();
         assert!(checked.into_inner().broken.is_none());
+    }
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_shorten_the_audit_log_at_once_remove_nothing_twice() {
+    let nodes = nodes([LONG, LONG]).await;
+    let clients: Vec<_> = nodes.iter().map(|node| &node.admin).collect();
+    // More than one commit removes.
+    at_once(&clients, |client, _| async move {
+        for _ in 0..700 {
+            issue(&client, "acme", "jo", "api-token").await;
+        }
+    })
+    .await;
+    let [one, other] = &nodes;
+    let trims = tokio::join!(
+        one.authority.trim_audit(Duration::ZERO),
+        other.authority.trim_audit(Duration::ZERO)
+    );
+    // One of them may have to leave the rest to the next time.
+    let removed: u64 = [trims.0, trims.1].into_iter().filter_map(Result::ok).sum();
+    assert!(removed > 0);
+    for client in clients {
+        let check = v1::VerifyChainRequest::default();
+        let checked = client.audit.clone().verify_chain(check).await.unwrap();
+        let checked = checked.into_inner();
+        assert!(checked.broken.is_none(), "{checked:?}");
+        assert!(checked.start.unwrap().sequence > 1000);
     }
     stop(nodes).await;
 }

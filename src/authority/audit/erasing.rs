@@ -54,7 +54,7 @@ impl Authority {
             records: 0,
             revision: None,
         };
-        let mut found = Vec::new();
+        let (mut found, mut written) = (Vec::new(), Vec::new());
         let mut at = log.start().await?.sequence + 1;
         while at <= end {
             let page = log.records(at, end).await?;
@@ -69,18 +69,20 @@ impl Authority {
                 if record.event().is_some_and(is_meant)
                     && let Ok(AuditRecord { entry, .. }) = record.record
                 {
+                    written.push(record.written);
                     found.push(AuditRecord {
                         entry: entry.erased(),
                         revision: Some(record.revision),
                     });
                 }
                 if found.len() == BATCH.min(self.commands.most_writes()) {
-                    self.erase(std::mem::take(&mut found), named, reason, how, &mut erased)
-                        .await?;
+                    let found = (std::mem::take(&mut found), std::mem::take(&mut written));
+                    self.erase(found, named, reason, how, &mut erased).await?;
                 }
             }
         }
         if !found.is_empty() {
+            let found = (found, written);
             self.erase(found, named, reason, how, &mut erased).await?;
         }
         Ok(erased)
@@ -88,7 +90,7 @@ impl Authority {
 
     async fn erase(
         &self,
-        records: Vec<AuditRecord>,
+        (records, written): (Vec<AuditRecord>, Vec<Revision>),
         named: &Named,
         reason: &Reason,
         how: &How,
@@ -97,6 +99,7 @@ impl Authority {
         erased.records += records.len() as u64;
         let command = Command::EraseEvents(Erasure {
             records,
+            written,
             tenant: match named {
                 Named::Principal(_) => String::new(),
                 Named::Owner(tenant, _) => tenant.to_string(),

@@ -50,6 +50,8 @@ pub enum Order {
 pub(super) struct AtKey {
     pub(super) sequence: u64,
     pub(super) revision: Revision,
+    /// The commit that wrote it last.
+    pub(super) written: Revision,
     pub(super) record: Result<AuditRecord, String>,
 }
 
@@ -267,6 +269,7 @@ impl AuditLog {
                 Some(AtKey {
                     sequence,
                     revision: first.unwrap_or(entry.revision),
+                    written: entry.revision,
                     record,
                 })
             });

@@ -34,17 +34,14 @@ impl Authority {
                 record.sequence == *expected && record.at().is_some_and(|at| at < before)
             });
             let old = old.filter_map(|(record, _)| record.record.as_ref().ok());
-            let Some((count, last)) = old
-                .take(most)
-                .zip(1..)
-                .map(|(record, n)| (n, record))
-                .last()
-            else {
+            let old = old.take(most).zip(1..).map(|(record, n)| (n, record));
+            let (Some((count, last)), Some(found)) = (old.last(), page.first()) else {
                 return Ok(removed);
             };
             let last = &last.entry;
             let trimming = Trimming {
                 sequences: first..=last.sequence,
+                written: found.written,
                 anchor: Head {
                     sequence: last.sequence,
                     hash: last.hash,

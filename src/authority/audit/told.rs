@@ -16,13 +16,17 @@ use crate::domain::directory::OwnerRef;
 use crate::domain::keyring::{KeyState, KnownKey};
 use crate::domain::names::{Principal, Reason, Tenant};
 use crate::domain::profile::ProfileFamily;
+use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
+use crate::store::{Expect, Guard};
 
 /// Records of the audit log whose payloads are to go.
 #[derive(Clone, Debug)]
 pub struct Erasure {
     /// The records, without them.
     pub records: Vec<audit::AuditRecord>,
+    /// The commits that wrote them as they were read.
+    pub written: Vec<Revision>,
     /// The tenant whose owner they named; empty: they named a caller.
     pub tenant: String,
     /// Why.
@@ -34,6 +38,8 @@ pub struct Erasure {
 pub struct Trimming {
     /// The records.
     pub sequences: RangeInclusive<u64>,
+    /// The commit that wrote the first of them as it was read.
+    pub written: Revision,
     /// Where the log begins then: the last of them.
     pub anchor: Head,
 }
@@ -46,6 +52,14 @@ impl Erasure {
             Record::Audit(key, Some(audit::write_entry(record)))
         });
         written.collect()
+    }
+
+    /// That the records are as they were read.
+    pub(in crate::authority) fn guards(&self) -> Vec<Guard> {
+        let written = self.sequences().zip(&self.written);
+        written
+            .map(|(sequence, written)| as_read(sequence, *written))
+            .collect()
     }
 
     fn sequences(&self) -> impl Iterator<Item = u64> {
@@ -72,7 +86,20 @@ impl Erasure {
     }
 }
 
+/// That a record is as it was read.
+fn as_read(sequence: u64, written: Revision) -> Guard {
+    Guard {
+        key: AuditKey::Entry(ChainNumber::FIRST, sequence).to_bytes(),
+        expect: Expect::Revision(written),
+    }
+}
+
 impl Trimming {
+    /// That the log begins where it was read to begin.
+    pub(in crate::authority) fn guards(&self) -> Vec<Guard> {
+        vec![as_read(*self.sequences.start(), self.written)]
+    }
+
     pub(in crate::authority) fn writes(&self) -> Vec<Record> {
         let chain = ChainNumber::FIRST;
         let gone = self.sequences.clone();

@@ -10,7 +10,7 @@ use crate::authority::caller::Origin;
 use crate::authority::command::{Answer, Decision, Refusal};
 use crate::authority::index::Index;
 use crate::authority::record::audit::{self, AuditKey, AuditRecord};
-use crate::authority::record::{Record, credential_key, fence_key};
+use crate::authority::record::{Record, credential_key, fence_key, rekeyed_key};
 use crate::domain::audit::{ChainNumber, Entry, Event, Head, Payload};
 use crate::domain::random::{self, Random, RandomUnavailable};
 use crate::domain::revision::Revision;
@@ -25,6 +25,10 @@ pub(super) struct Group {
     pub(super) fenced: bool,
     /// Whether any of its commands depends on what it found.
     pub(super) looks: bool,
+    /// Whether others commit to the store too.
+    pub(super) is_shared: bool,
+    /// The revision as of which it is decided.
+    pub(super) as_of: Revision,
     /// What the audit log is told.
     told: Told,
     /// For each waiting command in turn: its answer; `None` if it has to wait
@@ -42,11 +46,24 @@ pub(super) struct Decided {
 }
 
 impl Group {
-    /// Whether what a command writes, and what is told of it, fits in the batch.
-    pub(super) fn has_room(&self, decision: &Decision, events: &[Event], limits: Limits) -> bool {
-        // With what marks a fence.
+    /// Whether what a command writes, what is told of it, and what guards it fit in the
+    /// batch.
+    pub(super) fn has_room(
+        &self,
+        decision: &Decision,
+        (events, guards): (&[Event], &[Guard]),
+        limits: Limits,
+    ) -> bool {
+        // With what marks a fence, and the end of the audit log.
         let told = self.told.len() + events.len() + 1;
+        let guarded = decision.writes.iter().map(|record| match record {
+            Record::Credential(_, Some(_)) => 2,
+            Record::Rekeyed(_, Some(_)) | Record::Keyring(_) | Record::Node(_, None) => 1,
+            _ => 0,
+        });
+        let guards = guarded.sum::<usize>() + guards.len() + 1;
         self.batch.writes.len() + decision.writes.len() + told <= limits.writes
+            && self.batch.guards.len() + guards <= limits.guards
     }
 
     pub(super) fn holds_any_key_of(&self, decision: &Decision) -> bool {
@@ -64,6 +81,11 @@ impl Group {
         let changes = !decision.writes.is_empty();
         let told = !events.is_empty();
         self.told.add(&how.origin, events);
+        let deletes_rekeyed = decision.writes.iter().filter_map(|record| match record {
+            Record::Rekeyed(id, None) => Some(*id),
+            _ => None,
+        });
+        let deletes_rekeyed: HashSet<_> = deletes_rekeyed.collect();
         for record in decision.writes {
             let key = record.key();
             // What is deleted is the trace of a credential that was removed, which the
@@ -77,6 +99,16 @@ impl Group {
             match &record {
                 Record::Credential(id, Some(_)) | Record::Rekeyed(id, Some(_)) => {
                     self.batch.guards.push(of(*id));
+                    if self.is_shared
+                        && matches!(record, Record::Credential(..))
+                        && !deletes_rekeyed.contains(id)
+                    {
+                        // Nor was anything made anew beside it that it would leave there.
+                        self.batch.guards.push(Guard {
+                            key: rekeyed_key(*id),
+                            expect: Expect::Absent,
+                        });
+                    }
                 }
                 Record::Keyring(_) => {
                     let (_, known) = index.read(|index| index.keyring());
@@ -156,7 +188,8 @@ impl Group {
     pub(super) fn guard(&mut self, head: Head) {
         let key = AuditKey::Entry(ChainNumber::FIRST, head.sequence + 1).to_bytes();
         let guards = &mut self.batch.guards;
-        if self.looks && !guards.iter().any(|guard| guard.key == key) {
+        // A heartbeat waits for nobody.
+        if self.looks && !self.batch.vital && !guards.iter().any(|guard| guard.key == key) {
             let expect = Expect::Absent;
             guards.push(Guard { key, expect });
         }

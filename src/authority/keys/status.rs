@@ -46,12 +46,14 @@ impl KeyringStatus {
 }
 
 impl Authority {
-    /// The keys that each live node has loaded, this one first.
+    /// The keys that each live node has loaded, this one first. Of a store that is not
+    /// shared there is no other: a record that is not this one's is of one before it.
     #[must_use]
     pub fn loaded_keys(&self) -> Vec<KeyChecks> {
         let (_, nodes) = self.index.read(|index| index.nodes());
         let own = self.sessions.incarnation();
-        let others = nodes.iter().filter(|(name, _)| **name != own);
+        let is_other = |name| self.is_shared && name != own;
+        let others = nodes.iter().filter(|(name, _)| is_other(**name));
         let others = others.map(|(_, (node, _))| node.keys.clone());
         iter::once(self.keys.current().checks())
             .chain(others)

@@ -53,7 +53,7 @@ impl Fixture {
         let state = Some(Arc::new(self.state.clone()));
         self.index
             .apply(position, |writer| writer.set_keyring(state, revision));
-        self.keys.follow();
+        let _ = self.keys.follow();
     }
 
     fn active(&self) -> u32 {
@@ -70,6 +70,19 @@ impl Fixture {
         let versions = checks.peppers.iter().map(|(version, _)| version.0);
         versions.collect()
     }
+}
+
+#[test]
+fn a_key_that_others_have_made_active_and_is_not_loaded_is_told() {
+    let mut fixture = Fixture::new();
+    let other = keyring(&[1, 2, 3]).checks();
+    let check = *other.find(KeyKind::Pepper, KeyVersion(3)).unwrap();
+    let activated = fixture.state.peppers.activate(KeyVersion(3), check, &[]);
+    activated.unwrap();
+    fixture.apply();
+    let missing = KeyProblem::Missing(KeyKind::Pepper, KeyVersion(3));
+    assert_eq!(fixture.keys.follow(), Err(missing));
+    assert_eq!(fixture.active(), 1);
 }
 
 #[test]
