@@ -7,15 +7,17 @@ use super::{BootTime, Drift, Holder, Sequence};
 /// For how long a process may answer from a store, and grant leases, without a sign
 /// that the store is still its own.
 ///
-/// The sign is a synced commit: the heartbeat. A process that the volume was taken
-/// from can't make one. The lease runs from when the heartbeat was *begun*, and only
-/// once it is durable. Without it the process gives no yes, and no lease; and no lease
-/// that it grants ends after its own ([`Grantor::renew`](super::Grantor::renew) is to
-/// be given [`Tenure::within`]).
+/// The sign is a durable commit: the heartbeat. A process that the volume was taken
+/// from, or that can't reach the store, can't make one. The lease runs from when the
+/// heartbeat was *begun*, and only once it is durable and applied, with all that came
+/// before it. Without it the process gives no yes, and no lease; and no lease that it
+/// grants ends after its own ([`Grantor::renew`](super::Grantor::renew) is to be given
+/// [`Tenure::within`]).
 ///
-/// Whoever takes the volume over waits, from when it has it, for the largest lease
-/// that may still run: that of the process before it, or one that that process
-/// granted. So what is persisted as the largest lease is at least [`Tenure::length`].
+/// Others that answer from the same store, at the same time or after this process, wait
+/// for what may still run: its lease, or one that it granted. They know how long by what
+/// it has written there of itself, which the heartbeat is
+/// ([`Peers`](super::Peers)).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tenure {
     length: Duration,
