@@ -36,6 +36,7 @@ use support::serving::{Bearer, Credd, channel, connect, runtime, settings, verif
 use support::{Budget, Pairs, Table, median, period, preamble, setting};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 fn main() {
@@ -140,11 +141,17 @@ fn request() -> v1::IssueRequest {
     }
 }
 
+type Credentials = CredentialServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// A client that manages credentials, over a connection of its own.
+async fn credentials(credd: &Credd) -> Credentials {
+    let bearer = Bearer::new(&credd.token);
+    CredentialServiceClient::with_interceptor(channel(credd.address).await, bearer)
+}
+
 /// Issues a credential: its id and its token.
 async fn issue(credd: &Credd) -> (String, String) {
-    let bearer = Bearer::new(&credd.token);
-    let mut client =
-        CredentialServiceClient::with_interceptor(channel(credd.address).await, bearer);
+    let mut client = credentials(credd).await;
     let issued = client.issue(request()).await.unwrap().into_inner();
     let secret = issued.secret.unwrap().secret.unwrap();
     let v1::issued_secret::Secret::Token(token) = secret else {
@@ -156,8 +163,7 @@ async fn issue(credd: &Credd) -> (String, String) {
 /// Issues a second, by so many writers with so many each, and how many there were in a
 /// commit, rounded up.
 async fn issue_many(credd: &Credd, writers: usize, each: usize) -> (f64, usize) {
-    let bearer = Bearer::new(&credd.token);
-    let client = CredentialServiceClient::with_interceptor(channel(credd.address).await, bearer);
+    let client = credentials(credd).await;
     let begin = Instant::now();
     let mut running = JoinSet::new();
     for _ in 0..writers {
@@ -240,8 +246,7 @@ fn revoke(id: String, fence: bool) -> v1::RevokeRequest {
 /// How long after a Revoke at one server was answered another says no, in microseconds.
 async fn until_denied(one: &Credd, other: &Credd) -> f64 {
     let (id, token) = issue(one).await;
-    let bearer = Bearer::new(&one.token);
-    let mut client = CredentialServiceClient::with_interceptor(channel(one.address).await, bearer);
+    let mut client = credentials(one).await;
     let mut asking = connect(other.address, &one.token).await;
     while asking
         .verify(verify_request(&token))
@@ -269,9 +274,7 @@ async fn until_denied(one: &Credd, other: &Credd) -> f64 {
 /// How long a fenced Revoke takes, in microseconds.
 async fn fenced(credd: &Credd) -> f64 {
     let (id, _) = issue(credd).await;
-    let bearer = Bearer::new(&credd.token);
-    let mut client =
-        CredentialServiceClient::with_interceptor(channel(credd.address).await, bearer);
+    let mut client = credentials(credd).await;
     let begin = Instant::now();
     client.revoke(revoke(id, true)).await.unwrap();
     begin.elapsed().as_secs_f64() * 1e6
