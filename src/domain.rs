@@ -8,6 +8,7 @@ pub mod audit;
 pub mod base62;
 pub mod cache;
 pub mod calendar;
+pub mod closed;
 pub mod credential;
 pub mod directory;
 pub mod expiry;

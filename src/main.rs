@@ -18,6 +18,12 @@ fn main() -> ExitCode {
         Command::Restore { given, layers } => end(layers.settings(&log), |settings| {
             process::restore(settings, given)
         }),
+        Command::Export { wanted, layers } => end(layers.settings(&log), |settings| {
+            process::export(settings, wanted)
+        }),
+        Command::Import { from, layers } => end(layers.settings(&log), |settings| {
+            process::import(settings, from)
+        }),
         Command::Config(command) => command.run(&log),
         Command::Keyring(command) => command.run(&log),
     }

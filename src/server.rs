@@ -6,6 +6,7 @@ pub mod audit;
 pub mod config;
 pub mod data_dir;
 mod etcd;
+pub mod export;
 pub mod health;
 pub mod incoming;
 pub mod jwt;

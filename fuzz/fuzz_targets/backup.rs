@@ -11,11 +11,11 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use credd::authority::backup::{
-    BackupError, Header, InvalidBackup, Item, Reader, Verified, Writer, verify,
+    BackupError, Header, InvalidBackup, Item, Purpose, Reader, Verified, Writer, verify,
 };
 use credd::authority::names::Interner;
 use credd::authority::record::audit::{AuditKey, read_entry};
-use credd::authority::record::{Record, is_in_backup};
+use credd::authority::record::{Record, is_request};
 use credd::domain::audit::ChainNumber;
 use credd::domain::keyring::{KeyVersion, Keyring};
 use credd::domain::revision::{ChainHash, Position, Revision, StoreId};
@@ -83,7 +83,7 @@ fn is_good(item: &Item, through: Revision) -> bool {
         value,
     } = item;
     let is_readable = Record::decode(key, value.as_ref(), &Interner::new()).is_ok();
-    is_readable && is_in_backup(key) && (Revision::new(1)..=through).contains(revision)
+    is_readable && !is_request(key) && (Revision::new(1)..=through).contains(revision)
 }
 
 /// Whether the last event of the audit log can be read, if there is one.
@@ -157,6 +157,7 @@ fn frame(file: &mut Vec<u8>, kind: u8, message: &[u8]) {
 /// changed there.
 fn written(at: usize, by: u8, mut rest: &[u8]) {
     let header = Header {
+        purpose: Purpose::Backup,
         store: StoreId::from_bytes([3; 16]),
         at: Timestamp::from_millis(7),
         begun_at: Revision::new(1),

@@ -24,6 +24,7 @@ use crate::domain::revision::{Position, Revision, StoreId};
 use crate::domain::time::Timestamp;
 
 mod error;
+mod fill;
 mod frame;
 mod reader;
 mod running;
@@ -35,16 +36,29 @@ mod writer;
 mod tests;
 
 pub use error::{BackupError, InvalidBackup, Problem};
+pub use fill::{FillError, Filling};
 pub use reader::Reader;
 pub(super) use running::Backups;
 pub use running::{BeginError, CHUNK_BYTES, Next, Running};
-pub use take::{TakeError, take};
+pub use take::{TakeError, take, take_with};
 pub use verify::{Verified, verify};
 pub use writer::Writer;
+
+/// What a file is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be restored some day: without what is kept for requests that are sent again.
+    Backup,
+    /// To go on elsewhere at once: a request that is sent again is remembered there,
+    /// without the secret that it was answered with.
+    Export,
+}
 
 /// What a backup is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// What it is made for.
+    pub purpose: Purpose,
     /// The store.
     pub store: StoreId,
     /// When it was begun.

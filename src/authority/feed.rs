@@ -5,6 +5,7 @@
 //! committer writes to the store and then lets the feed catch up.
 
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::keys::Keys;
 use super::record::{Record, UnreadableRecord};
 use super::sessions::Sessions;
 use crate::domain::audit::Head;
+use crate::domain::closed::Closed;
 use crate::domain::keyring::KeyProblem;
 use crate::domain::revision::{Position, Revision};
 use crate::store::{Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError};
@@ -35,6 +37,8 @@ pub struct Feed {
     keys: OnceLock<Arc<Keys>>,
     /// Told of fenced commits, and of who works on the store.
     sessions: OnceLock<Arc<Sessions>>,
+    /// Whether the store may be closed while it is followed.
+    may_close: AtomicBool,
     /// Held while commits are applied: whoever holds it is the one writer.
     turn: Mutex<()>,
 }
@@ -52,6 +56,14 @@ pub enum FeedError {
     /// The store says of a key that it is active which this process has not loaded.
     #[error("the keyring lacks a key that another server has made the active one: {0}")]
     Keyring(#[from] KeyProblem),
+    /// Somebody closed the store.
+    #[error("the store was exported meanwhile, and is not to be served any more")]
+    Closed,
+    /// What fills it has not come to its end.
+    #[error(
+        "the store is being filled, or that was cut short: let it end, or do it again with the same `credd restore --from` or `credd import --from`"
+    )]
+    Filling,
     /// Keys are missing from the store, or are not as they were last written.
     #[error(
         "the store is damaged: it should hold {expected} keys, and holds {found}, or other values"
@@ -77,6 +89,8 @@ pub enum FeedError {
 pub struct Loaded {
     /// The feed that goes on from there.
     pub feed: Feed,
+    /// How many keys there were.
+    pub keys: u64,
 }
 
 /// How many keys a loading scan asks for at once.
@@ -99,6 +113,7 @@ impl Feed {
     /// [`FeedError`] if the store can't be read, or holds what this version of
     /// credd can't read.
     pub fn load(store: Arc<dyn Store>, ring: RingSize) -> Result<Loaded, FeedError> {
+        refuse_half(&*store)?;
         let index = Arc::new(Index::new());
         let start = store.snapshot()?;
         let mut found = Contents::default();
@@ -136,6 +151,7 @@ impl Feed {
             store,
             keys: OnceLock::new(),
             sessions: OnceLock::new(),
+            may_close: AtomicBool::new(true),
             turn: Mutex::new(()),
         };
         // What was committed since: a scan alone is fuzzy.
@@ -147,7 +163,8 @@ impl Feed {
                 version: missing.version,
             });
         }
-        Ok(Loaded { feed })
+        let keys = found.keys;
+        Ok(Loaded { feed, keys })
     }
 
     /// The index that this feed writes.
@@ -167,6 +184,11 @@ impl Feed {
     #[must_use]
     pub fn audit_head(&self) -> watch::Receiver<Head> {
         self.audit.subscribe()
+    }
+
+    /// Says that the store is served from here: if it is closed, this can't go on.
+    pub fn serve(&self) {
+        self.may_close.store(false, Ordering::Relaxed);
     }
 
     /// Says whom to tell of active keys; the first who says so is heard.
@@ -267,7 +289,23 @@ impl Feed {
             }
         }
         self.hub.publish(published);
+        if self.index.closed().is_some() && !self.may_close.load(Ordering::Relaxed) {
+            return Err(FeedError::Closed);
+        }
         Ok(())
+    }
+}
+
+/// Refuses a store that is being filled: what is there may be of no use alone.
+fn refuse_half(store: &dyn Store) -> Result<(), FeedError> {
+    let filling = Record::Closed(Some(Closed::Filling));
+    let (key, value) = (filling.key(), filling.encode());
+    let found = store.scan(&KeyRange::prefix(&key), 1)?;
+    match found.first() {
+        Some(entry) if entry.key == key && Some(&entry.value) == value.as_ref() => {
+            Err(FeedError::Filling)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -321,6 +359,7 @@ fn write(writer: &mut Writer<'_>, record: Record, revision: Revision) {
         Record::Keyring(state) => writer.set_keyring(state, revision),
         Record::Node(name, node) => writer.set_node(name, node, revision),
         Record::Restored(restored) => writer.set_restored(restored, revision),
+        Record::Closed(closed) => writer.set_closed(closed, revision),
         Record::Rekeyed(id, Some(rekeyed)) => writer.set_rekeyed(id, &rekeyed, revision),
         // The first is deleted with the record that has it in itself, and the index has
         // no part in what is told of changes.

@@ -118,6 +118,7 @@ impl Event {
             | Record::Request(..)
             | Record::Keyring(_)
             | Record::Restored(_)
+            | Record::Closed(_)
             | Record::Rekeyed(..)
             | Record::Audit(..)
             | Record::Node(..)

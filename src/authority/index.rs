@@ -21,6 +21,7 @@ use super::key_use::{KeyUse, Needs, Remaining};
 use super::listing::Listing;
 use super::names::Interner;
 use super::record::{Incarnation, Node, RequestName, RequestRecord};
+use crate::domain::closed::Closed;
 use crate::domain::credential::{Action, Credential, State, Uses};
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
@@ -60,6 +61,7 @@ pub struct Index {
     keyring: RwLock<Option<(Arc<KeyringState>, Revision)>>,
     /// What it was restored from, if it was, and the commit that wrote that.
     restored: RwLock<Option<(Arc<Restored>, Revision)>>,
+    closed: RwLock<(Option<Closed>, Revision)>,
     key_use: Mutex<KeyUse>,
     /// What the processes that work on the store say of themselves, and the commits
     /// that wrote it.
@@ -117,6 +119,7 @@ impl Index {
             tombstones: RwLock::default(),
             keyring: RwLock::default(),
             restored: RwLock::default(),
+            closed: RwLock::default(),
             key_use: Mutex::default(),
             nodes: RwLock::default(),
             sequence: AtomicU64::new(0),
@@ -143,6 +146,12 @@ impl Index {
     #[must_use]
     pub fn applied(&self) -> Position {
         *self.applied.read()
+    }
+
+    /// Why nobody is to be answered from the store, if nobody is.
+    #[must_use]
+    pub fn closed(&self) -> Option<Closed> {
+        self.closed.read().0
     }
 
     /// Reads at one revision, which is returned with what was read. `read` may
@@ -508,6 +517,14 @@ impl Writer<'_> {
         let mut held = self.index.restored.write();
         if held.as_ref().is_none_or(|(_, held)| *held < revision) {
             *held = restored.map(|restored| (restored, revision));
+        }
+    }
+
+    /// Sets why nobody is to be answered from the store.
+    pub(super) fn set_closed(&self, closed: Option<Closed>, revision: Revision) {
+        let mut held = self.index.closed.write();
+        if held.1 < revision {
+            *held = (closed, revision);
         }
     }
 

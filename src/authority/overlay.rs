@@ -83,6 +83,7 @@ impl<'a> Overlay<'a> {
                 | Record::Request(..)
                 | Record::Keyring(_)
                 | Record::Restored(_)
+                | Record::Closed(_)
                 | Record::Audit(..)
                 | Record::Node(..)
                 | Record::Fence

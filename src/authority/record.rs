@@ -17,6 +17,7 @@
 //! | `n` + name (16 bytes) | a `NodeRecord` |
 //! | `f` | a `FenceRecord` |
 //! | `s` | a `RestoredRecord` |
+//! | `x` | a `ClosedRecord` |
 //!
 //! A value is one byte, the format of the record, and the message in it. A
 //! record of a newer format is refused, never guessed at.
@@ -29,6 +30,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
 use super::names::Interner;
+use crate::domain::closed::Closed;
 use crate::domain::credential::{Credential, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
@@ -46,6 +48,7 @@ use crate::domain::token::Generation;
 use crate::proto::store as stored;
 
 pub mod audit;
+mod closed;
 mod credential;
 mod directory;
 pub(super) mod keyring;
@@ -73,6 +76,7 @@ const REKEYED: u8 = b'm';
 const NODE: u8 = b'n';
 const FENCE: u8 = b'f';
 const RESTORED: u8 = b's';
+const CLOSED: u8 = b'x';
 /// Between the parts of a key: no name has it.
 const END: u8 = 0;
 
@@ -101,6 +105,8 @@ pub enum Record {
     Rekeyed(CredentialId, Option<Arc<Rekeyed>>),
     /// That the store was restored.
     Restored(Option<Arc<Restored>>),
+    /// That the store is not to be served.
+    Closed(Option<Closed>),
     /// A part of the audit log, as bytes: see [`audit`].
     Audit(AuditKey, Option<Bytes>),
     /// A process that works on the store.
@@ -173,6 +179,13 @@ pub struct UnreadableRecord {
     pub key: String,
     /// What is wrong with it.
     pub what: String,
+}
+
+impl UnreadableRecord {
+    fn at(key: &[u8], what: String) -> Self {
+        let key = data_encoding::HEXLOWER.encode(key);
+        Self { key, what }
+    }
 }
 
 /// The key of a credential.
@@ -260,17 +273,36 @@ pub const fn keyring_key() -> Bytes {
     Bytes::from_static(&[KEYRING])
 }
 
-/// Whether a key may stand in a backup: all but those of requests, whose answers are
-/// kept for nobody but who asked.
+/// Whether a key is that of a request.
 #[must_use]
-pub fn is_in_backup(key: &[u8]) -> bool {
-    key.first() != Some(&REQUEST)
+pub fn is_request(key: &[u8]) -> bool {
+    key.first() == Some(&REQUEST)
+}
+
+/// The value of a request without the secret that it was answered with.
+///
+/// # Errors
+///
+/// [`UnreadableRecord`] for what this version of credd can't have written.
+pub fn without_answer(key: &[u8], value: &Bytes) -> Result<Bytes, UnreadableRecord> {
+    let request = open_envelope::<stored::RequestRecord>(value);
+    let request = request.map_err(|what| UnreadableRecord::at(key, what))?;
+    Ok(envelope(&stored::RequestRecord {
+        sealed_secret: Bytes::new(),
+        ..request
+    }))
 }
 
 /// The key of that the store was restored.
 #[must_use]
 pub const fn restored_key() -> Bytes {
     Bytes::from_static(&[RESTORED])
+}
+
+/// The key of that the store is not to be served.
+#[must_use]
+pub const fn closed_key() -> Bytes {
+    Bytes::from_static(&[CLOSED])
 }
 
 /// The key of what was made anew of a credential's secrets.
@@ -306,6 +338,7 @@ impl Record {
             Self::Request(name, _) => request_key(name),
             Self::Keyring(_) => keyring_key(),
             Self::Restored(_) => restored_key(),
+            Self::Closed(_) => closed_key(),
             Self::Audit(key, _) => key.to_bytes(),
             Self::Rekeyed(id, _) => rekeyed_key(*id),
             Self::Node(name, _) => node_key(*name),
@@ -350,6 +383,9 @@ impl Record {
             Self::Restored(record) => record
                 .as_deref()
                 .map(|record| envelope(&restored::write(record))),
+            Self::Closed(record) => record
+                .as_ref()
+                .map(|record| envelope(&closed::write(record))),
             Self::Audit(_, value) => value.clone(),
             Self::Node(_, record) => record
                 .as_deref()
@@ -368,10 +404,7 @@ impl Record {
         value: Option<&Bytes>,
         names: &Interner,
     ) -> Result<Self, UnreadableRecord> {
-        Self::parse(key, value, names).map_err(|what| UnreadableRecord {
-            key: data_encoding::HEXLOWER.encode(key),
-            what,
-        })
+        Self::parse(key, value, names).map_err(|what| UnreadableRecord::at(key, what))
     }
 
     fn parse(key: &[u8], value: Option<&Bytes>, names: &Interner) -> Result<Self, String> {
@@ -452,6 +485,10 @@ impl Record {
             RESTORED if rest.is_empty() => {
                 let read = |value: &Bytes| restored::read(&open_envelope(value)?);
                 Ok(Self::Restored(read_value(value, read)?))
+            }
+            CLOSED if rest.is_empty() => {
+                let read = |value| Ok::<_, String>(closed::read(&open_envelope(value)?));
+                Ok(Self::Closed(value.map(read).transpose()?))
             }
             AUDIT => Ok(Self::Audit(AuditKey::parse(rest)?, value.cloned())),
             _ => Err("a key of a kind that this version of credd does not know".to_owned()),

@@ -1,4 +1,5 @@
-//! What is done to a store that was restored, before anybody is answered.
+//! What is done to a store that was restored or imported, before anybody is answered,
+//! and to one that is exported.
 
 use super::Authority;
 use super::command::{Command, Lost, Restore};
@@ -40,6 +41,34 @@ impl Authority {
     /// [`CommandError`].
     pub async fn settle_restored(&self, details: String) -> Result<(), CommandError> {
         self.restore(Restore::Settle(details)).await
+    }
+
+    /// Marks the store as imported, and tells the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub async fn mark_imported(&self, from: Restored) -> Result<(), CommandError> {
+        self.restore(Restore::Import(from)).await
+    }
+
+    /// Closes the store, and tells the audit log: nobody is to be answered from it any
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub async fn close(&self) -> Result<(), CommandError> {
+        self.restore(Restore::Export).await
+    }
+
+    /// Opens the store again that was closed, and tells the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub async fn open_again(&self) -> Result<(), CommandError> {
+        self.restore(Restore::TakeBack).await
     }
 
     async fn restore(&self, step: Restore) -> Result<(), CommandError> {

@@ -212,6 +212,7 @@ pub fn of_backup(error: &TakeError) -> Status {
         }
         TakeError::Output(error) if error.kind() == io::ErrorKind::TimedOut => too_slow_a_backup(),
         TakeError::Output(error) => internal(error),
+        TakeError::Unreadable(error) => internal(error),
     }
 }
 

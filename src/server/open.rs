@@ -54,9 +54,16 @@ pub enum OpenError {
     /// Another process has the directory open.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
-    /// A restore was cut short.
-    #[error("a restore into {0} was cut short: do it again, with the same `credd restore --from`")]
+    /// A restore or an import was cut short.
+    #[error(
+        "what filled {0} was cut short: do it again, with the same `credd restore --from` or `credd import --from`"
+    )]
     Restoring(PathBuf),
+    /// The store was exported.
+    #[error(
+        "the store was exported, and what is true stands where that was imported; if it was imported nowhere, and will not be, `credd export --take-back` opens this one again"
+    )]
+    Exported,
     /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -117,6 +124,8 @@ pub struct Opened {
     pub parts: Parts,
     /// Where the keys come from.
     pub keyring: Arc<KeyringSource>,
+    /// How many keys the store held.
+    pub keys: u64,
     /// Held so that nobody else makes a keyring for the same store.
     _lock: DirLock,
 }
@@ -127,6 +136,28 @@ pub struct Opened {
 ///
 /// [`OpenError`]. A store that can't be opened is left as it is.
 pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenError> {
+    let (directory, lock) = existing(settings, if_missing)?;
+    let opened = open_locked(settings, if_missing, directory, lock)?;
+    opened.parts.feed.serve();
+    match opened.parts.feed.index().closed() {
+        None => Ok(opened),
+        Some(_) => Err(OpenError::Exported),
+    }
+}
+
+/// Opens a data directory of which the store may have been exported. Blocks.
+///
+/// # Errors
+///
+/// [`OpenError`].
+pub(super) fn open_to_export(settings: &Settings) -> Result<Opened, OpenError> {
+    let (directory, lock) = existing(settings, IfMissing::Refuse)?;
+    open_locked(settings, IfMissing::Refuse, directory, lock)
+}
+
+/// The data directory, taken for this process alone, which holds no store that is not
+/// whole.
+fn existing(settings: &Settings, if_missing: IfMissing) -> Result<(DataDir, DirLock), OpenError> {
     let directory = DataDir::new(settings.store.data_dir.clone());
     let is_elsewhere = settings.etcd.is_some();
     if if_missing == IfMissing::Create || is_elsewhere {
@@ -135,10 +166,10 @@ pub fn open(settings: &Settings, if_missing: IfMissing) -> Result<Opened, OpenEr
         return Err(OpenError::NoStore(directory.path().to_owned()));
     }
     let lock = lock(&directory)?;
-    if directory.restoring().exists() {
+    if !is_elsewhere && directory.restoring().exists() {
         return Err(OpenError::Restoring(directory.path().to_owned()));
     }
-    open_locked(settings, if_missing, directory, lock)
+    Ok((directory, lock))
 }
 
 /// Takes a data directory for this process alone.
@@ -202,6 +233,7 @@ pub(super) fn open_locked(
         directory,
         _lock: lock,
         keyring: Arc::new(source),
+        keys: loaded.keys,
         parts: Parts {
             store,
             feed: Arc::new(loaded.feed),

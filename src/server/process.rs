@@ -1,10 +1,12 @@
 //! What the process does from its start to its end.
 
 use std::error::Error;
+use std::path::Path;
 
 use super::administrator;
 use super::config::{Fence, Settings};
 use super::data_dir::DataDir;
+use super::export::{self, Wanted};
 use super::incoming;
 use super::listeners::Listeners;
 use super::open::{self, IfMissing, OpenError, Opened, open};
@@ -79,12 +81,8 @@ pub fn init(settings: &Settings) -> Result<(), Failure> {
 ///
 /// [`OpenError::InUse`] while a server runs; whatever else keeps it from that.
 pub fn recover(settings: &Settings) -> Result<(), Failure> {
-    // Of the directory only what is stored: what is configured may be what is wrong.
-    let settings = Settings {
-        configured: Configured::default(),
-        ..settings.clone()
-    };
-    let opened = open(&settings, IfMissing::Refuse)?;
+    // What is configured may be what is wrong.
+    let opened = open(&stored_only(settings), IfMissing::Refuse)?;
     with_authority(opened, async |opened, authority| {
         let (owner, path) = administrator::recover(&opened.directory, authority).await?;
         tracing::warn!(%owner, path = %path.display(), "made an administrator, whose token is in a file");
@@ -99,20 +97,50 @@ pub fn recover(settings: &Settings) -> Result<(), Failure> {
 ///
 /// [`RestoreError`](super::restore::RestoreError); whatever else keeps it from that.
 pub fn restore(settings: &Settings, given: &Given) -> Result<(), Failure> {
-    // Of what is configured nothing is looked at: only what is stored is restored. And
-    // leases may have been longer after the backup than it tells: the first fences wait
+    // Leases may have been longer after the backup than it tells: the first fences wait
     // for the longest that there can be, which is on record as one of this process.
     let settings = Settings {
-        configured: Configured::default(),
         fence: Fence {
             lease_ms: Fence::LONGEST_MS,
         },
-        ..settings.clone()
+        ..stored_only(settings)
     };
     let (opened, steps) = restore::prepare(&settings, given)?;
     with_authority(opened, async |opened, authority| {
         restore::finish(opened, authority, steps).await
     })
+}
+
+/// Writes all that a store holds to a file, and closes it; or opens it again.
+///
+/// # Errors
+///
+/// [`ExportError`](super::export::ExportError); whatever else keeps it from that.
+pub fn export(settings: &Settings, wanted: &Wanted) -> Result<(), Failure> {
+    let opened = open::open_to_export(&stored_only(settings))?;
+    with_authority(opened, async |opened, authority| {
+        export::run(opened, authority, wanted).await
+    })
+}
+
+/// Makes a store of an export.
+///
+/// # Errors
+///
+/// [`RestoreError`](super::restore::RestoreError); whatever else keeps it from that.
+pub fn import(settings: &Settings, from: &Path) -> Result<(), Failure> {
+    let (opened, steps) = restore::import(&stored_only(settings), from)?;
+    with_authority(opened, async |opened, authority| {
+        restore::finish(opened, authority, steps).await
+    })
+}
+
+/// The same settings, with nothing of the directory: only what is stored is looked at.
+fn stored_only(settings: &Settings) -> Settings {
+    Settings {
+        configured: Configured::default(),
+        ..settings.clone()
+    }
 }
 
 /// Does something with what a data directory holds, and ends when all of it is

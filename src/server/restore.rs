@@ -1,39 +1,39 @@
-//! `credd restore`: a new store from a backup, and what was revoked since.
+//! `credd restore`: a new store from a backup, and what was revoked since. And `credd
+//! import`: one from an export, which is all of a store that nobody answers from any
+//! more.
 //!
-//! A store is made in an empty directory, under an id of its own. Until it is whole the
-//! directory has a mark, with which nobody opens it, and another restore begins anew.
-//! Then it is marked as restored: of what was revoked after the backup it says that it
-//! is good, so that nobody is answered before those revocations were given, or given up.
+//! A store is made where there is none, under an id of its own. Until it is whole it has
+//! a mark, with which nobody opens it, and another attempt begins anew. One that was
+//! restored says of what was revoked after the backup that it is good, so that nobody is
+//! answered before those revocations were given, or given up.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::config::Settings;
-use super::data_dir::{DataDir, FileError};
-use super::open::{
-    IfMissing, OpenError, Opened, keyring_path, lock, open_locked, options, read_keyring,
-};
-use super::progress::Progress;
+use super::data_dir::FileError;
+use super::open::{IfMissing, OpenError, Opened, keyring_path, open_locked, read_keyring};
 use super::supervise::Failure;
 use crate::authority::Authority;
-use crate::authority::backup::{BackupError, Reader, Verified, verify};
+use crate::authority::backup::{BackupError, Purpose};
 use crate::authority::committer::CommandError;
-use crate::domain::audit::{ChainNumber, Head};
-use crate::domain::random::{self, SystemRandom};
+use crate::domain::audit::Head;
+use crate::domain::random::SystemRandom;
 use crate::domain::restored::Restored;
 use crate::domain::revision::StoreId;
-use crate::domain::time::{Clock as _, SystemClock};
-use crate::store::Write;
-use crate::store::sled::{OpenError as StoreOpenError, SledStore};
+use crate::store::StoreError;
+use crate::store::sled::OpenError as StoreOpenError;
 
+mod content;
 mod lines;
 mod lost;
+mod target;
 
+use content::Content;
 pub use lines::LinesError;
 use lines::Since;
+use target::Target;
 
 /// What to restore.
 #[derive(Clone, Debug, Args)]
@@ -60,13 +60,22 @@ pub enum RestoreError {
     /// The directory can't be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The store is in etcd.
-    #[error("a backup can't be restored into etcd: store.engine must be `sled`")]
-    IntoEtcd,
     /// There is something where the store is to be.
-    #[error("{0} is there: a backup is restored into an empty data directory")]
+    #[error("{0} is there: the data directory must be empty, or have nothing but the keyring")]
     NotEmpty(PathBuf),
-    /// The backup can't be restored.
+    /// The same, in etcd.
+    #[error("there is a store in etcd under {0} already")]
+    NotEmptyInEtcd(String),
+    /// The store can't be written.
+    #[error("the store can't be written")]
+    Store(#[from] StoreError),
+    /// It is an export, which is imported.
+    #[error("{0} is an export, and no backup: `credd import` takes it")]
+    Export(PathBuf),
+    /// It is a backup, which is restored.
+    #[error("{0} is a backup, and no export: `credd restore` takes it")]
+    NoExport(PathBuf),
+    /// The file can't be used.
     #[error("{path}")]
     Backup {
         /// The file.
@@ -97,8 +106,8 @@ impl From<StoreOpenError> for RestoreError {
 /// What is still to be done to a store.
 #[derive(Debug)]
 pub(super) struct Steps {
-    /// What it was just restored from; `None`: it was before.
-    mark: Option<Restored>,
+    /// What it was just filled from, and for what that was made; `None`: it was before.
+    mark: Option<(Purpose, Restored)>,
     /// What came since; `None`: nothing was said of that.
     since: Option<Since>,
 }
@@ -110,59 +119,48 @@ pub(super) struct Steps {
 ///
 /// [`RestoreError`].
 pub(super) fn prepare(settings: &Settings, given: &Given) -> Result<(Opened, Steps), RestoreError> {
-    let Some(file) = &given.from else {
-        let opened = super::open::open(settings, IfMissing::Refuse)?;
-        let (_, restored) = opened.parts.feed.index().read(|index| index.restored());
-        let restored = restored.filter(|restored| !restored.settled);
-        let restored =
-            restored.ok_or_else(|| RestoreError::Settled(opened.directory.path().to_owned()))?;
-        let since = since(given, restored.from, restored.audit)?;
-        return Ok((opened, Steps { mark: None, since }));
-    };
-    if settings.etcd.is_some() {
-        return Err(RestoreError::IntoEtcd);
+    if let Some(file) = &given.from {
+        return fill(settings, file, Purpose::Backup, |mark| {
+            since(given, mark.from, mark.audit)
+        });
     }
-    let directory = DataDir::new(settings.store.data_dir.clone());
-    directory.create()?;
-    let lock = lock(&directory)?;
-    let is_again = directory.restoring().exists();
-    if !is_again && let Some(path) = directory.anything()? {
-        return Err(RestoreError::NotEmpty(path));
-    }
-    let path = keyring_path(settings, &directory);
-    let (keyring, _) = read_keyring(&directory, &path, true, &SystemRandom::new())?;
-    let wrong = |source| RestoreError::Backup {
-        path: file.clone(),
-        source,
-    };
-    let (reader, length) = open_backup(file).map_err(wrong)?;
-    let mut progress = Progress::new("checking the backup", length);
-    let verified = verify(reader, &keyring, |done| progress.at(done)).map_err(wrong)?;
-    drop(progress);
-    let mark = mark(&verified);
-    let since = since(given, mark.from, mark.audit)?;
-
-    directory.write(&directory.restoring(), "")?;
-    directory.remove_store()?;
-    let store = fill(settings, &directory, file, &verified)?;
-    tracing::info!(
-        %store,
-        from = %verified.header.store,
-        revision = %verified.end.position.revision,
-        "restored the backup"
-    );
-    let opened = open_locked(settings, IfMissing::Refuse, directory, lock)?;
-    let mark = Some(mark);
-    Ok((opened, Steps { mark, since }))
+    let opened = super::open::open(settings, IfMissing::Refuse)?;
+    let (_, restored) = opened.parts.feed.index().read(|index| index.restored());
+    let restored = restored.filter(|restored| !restored.settled);
+    let restored =
+        restored.ok_or_else(|| RestoreError::Settled(opened.directory.path().to_owned()))?;
+    let since = since(given, restored.from, restored.audit)?;
+    Ok((opened, Steps { mark: None, since }))
 }
 
-fn open_backup(path: &Path) -> Result<(Reader<BufReader<File>>, u64), BackupError> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
-    Ok((
-        Reader::open(BufReader::with_capacity(1 << 20, file))?,
-        length,
-    ))
+/// Fills a store with an export. Blocks. Before that was found good, nothing is written.
+///
+/// # Errors
+///
+/// [`RestoreError`].
+pub(super) fn import(settings: &Settings, file: &Path) -> Result<(Opened, Steps), RestoreError> {
+    fill(settings, file, Purpose::Export, |_| Ok(None))
+}
+
+fn fill(
+    settings: &Settings,
+    file: &Path,
+    purpose: Purpose,
+    since: impl FnOnce(&Restored) -> Result<Option<Since>, LinesError>,
+) -> Result<(Opened, Steps), RestoreError> {
+    let target = Target::take(settings)?;
+    let directory = target.directory();
+    let path = keyring_path(settings, directory);
+    let (keyring, _) = read_keyring(directory, &path, true, &SystemRandom::new())?;
+    let content = Content::check(file, purpose, &keyring)?;
+    let mark = content.mark();
+    let since = since(&mark)?;
+    let store = target.fill(settings, &content, &mark)?;
+    tracing::info!(%store, from = %mark.from, revision = %mark.revision, "filled the store");
+    let (directory, lock) = target.into_parts();
+    let opened = open_locked(settings, IfMissing::Refuse, directory, lock)?;
+    let mark = Some((purpose, mark));
+    Ok((opened, Steps { mark, since }))
 }
 
 fn since(given: &Given, store: StoreId, after: Head) -> Result<Option<Since>, LinesError> {
@@ -175,57 +173,6 @@ fn since(given: &Given, store: StoreId, after: Head) -> Result<Option<Since>, Li
         return Ok(accept_lost_revocations.then(Since::default));
     }
     lines::read(revocations, store, after, *accept_lost_revocations).map(Some)
-}
-
-/// Makes the store, which has an id of its own.
-fn fill(
-    settings: &Settings,
-    directory: &DataDir,
-    file: &Path,
-    verified: &Verified,
-) -> Result<StoreId, RestoreError> {
-    let wrong = |source| RestoreError::Backup {
-        path: file.to_owned(),
-        source,
-    };
-    let entropy = random::bytes(&SystemRandom::new()).map_err(OpenError::Random)?;
-    let id = StoreId::from_random(entropy);
-    let position = verified.end.position;
-    let store = directory.store();
-    SledStore::import(&store, &options(settings), id, position, |import| {
-        let (mut reader, length) = open_backup(file).map_err(wrong)?;
-        let mut progress = Progress::new("writing the store  ", length);
-        while let Some((_, items)) = reader.next_part().map_err(wrong)? {
-            for item in items {
-                let write = Write {
-                    key: item.key,
-                    value: item.value,
-                };
-                import.write(&write, item.revision)?;
-            }
-            progress.at(reader.read_bytes());
-        }
-        if reader.end() == Some(&verified.end) {
-            Ok(())
-        } else {
-            let changed = std::io::Error::other("it was changed while it was read");
-            Err(wrong(changed.into()))
-        }
-    })?;
-    Ok(id)
-}
-
-fn mark(verified: &Verified) -> Restored {
-    let Verified { header, end, audit } = verified;
-    Restored {
-        origin: header.store,
-        from: header.store,
-        revision: end.position.revision,
-        backed_up_at: header.at,
-        restored_at: SystemClock.now(),
-        audit: audit.unwrap_or_else(|| Head::genesis(header.store, ChainNumber::FIRST)),
-        settled: false,
-    }
 }
 
 /// Marks a store, and settles it if it was said what came since. What is left undone
@@ -241,12 +188,20 @@ pub(super) async fn finish(
 ) -> Result<(), Failure> {
     let Steps { mark, since } = steps;
     let is_new = mark.is_some();
-    if let Some(mark) = mark {
-        authority.mark_restored(mark).await?;
-    }
+    let is_settled = match mark {
+        Some((Purpose::Export, mark)) => {
+            authority.mark_imported(mark).await?;
+            true
+        }
+        Some((Purpose::Backup, mark)) => {
+            authority.mark_restored(mark).await?;
+            false
+        }
+        None => false,
+    };
     if let Some(since) = since {
         settle(authority, since).await?;
-    } else {
+    } else if !is_settled {
         tracing::warn!(
             "nobody is answered yet: give the revocations since the backup with `credd restore --revocations`, or give them up with `credd restore --accept-lost-revocations`"
         );
@@ -254,7 +209,9 @@ pub(super) async fn finish(
     if is_new {
         // From now on it is a store.
         let directory = &opened.directory;
-        directory.remove(&directory.restoring())?;
+        if directory.restoring().exists() {
+            directory.remove(&directory.restoring())?;
+        }
     }
     Ok(())
 }

@@ -159,7 +159,7 @@ const fn of_credd(command: &Command) -> Option<&'static str> {
         Command::Remove(_) => Some("credd.retention"),
         Command::TrimAudit(_) => Some("credd.audit-retention"),
         Command::NoteKeys(_) => Some("credd.keyring"),
-        Command::Restore(_) => Some("credd.restore"),
+        Command::Restore(restore) => Some(restore.action()),
         Command::Issue(_)
         | Command::Import(_)
         | Command::SetState(_)

@@ -8,7 +8,7 @@ use ring::digest::{Context, SHA256};
 
 use super::error::{BackupError, InvalidBackup, Problem};
 use super::frame::{FORMAT, Frame, Kind, MAGIC, fill};
-use super::{End, Header, Item};
+use super::{End, Header, Item, Purpose};
 use crate::authority::record::keyring;
 use crate::domain::keyring::KeyVersion;
 use crate::domain::revision::{ChainHash, Position, Revision, StoreId};
@@ -179,10 +179,16 @@ fn read_header(message: &[u8]) -> Result<Header, &'static str> {
         at_ms,
         begun_at,
         keyring,
+        export,
     } = stored::BackupHeader::decode(message).map_err(|_| NO_MESSAGE)?;
     let store = (*store_id).try_into().map_err(|_| "the id of its store")?;
     let keyring = keyring.map(keyring::read).transpose();
     Ok(Header {
+        purpose: if export {
+            Purpose::Export
+        } else {
+            Purpose::Backup
+        },
         store: StoreId::from_bytes(store),
         at: Timestamp::from_millis(at_ms),
         begun_at: Revision::new(begun_at),

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::{End, Header, TakeError, take};
+use super::{End, Header, Purpose, TakeError, take};
 use crate::authority::audit::of_call;
 use crate::authority::caller::Call;
 use crate::authority::command::Command;
@@ -102,6 +102,7 @@ impl Authority {
         call.trace.set_told();
         let (_, keyring) = self.index.read(|index| index.keyring());
         let header = Header {
+            purpose: Purpose::Backup,
             store: self.store,
             at: self.now(),
             begun_at: Revision::ZERO,

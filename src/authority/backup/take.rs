@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{End, Header, Item, Writer};
-use crate::authority::record::is_in_backup;
+use super::{End, Header, Item, Purpose, Writer};
+use crate::authority::record::{UnreadableRecord, is_request, without_answer};
 use crate::domain::keyring::Keyring;
 use crate::domain::revision::{Position, Revision};
 use crate::store::{Commit, KeyRange, PageLimit, Store, StoreError};
@@ -25,6 +25,9 @@ pub enum TakeError {
     /// what came of it was taken, and it may be tried again.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What stands in it can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableRecord),
     /// Nobody takes what is written.
     #[error(transparent)]
     Output(#[from] io::Error),
@@ -47,6 +50,21 @@ pub fn take<W: Write>(
     keyring: &Keyring,
     output: W,
 ) -> Result<(W, End), TakeError> {
+    take_with(store, header, keyring, output, |_| ())
+}
+
+/// The same; `each` is told now and then how many keys of the store were read.
+///
+/// # Errors
+///
+/// [`TakeError`]; what was written then is no backup.
+pub fn take_with<W: Write>(
+    store: &dyn Store,
+    header: Header,
+    keyring: &Keyring,
+    output: W,
+    mut each: impl FnMut(u64),
+) -> Result<(W, End), TakeError> {
     let begin = store.snapshot()?;
     let header = Header {
         begun_at: begin.revision,
@@ -54,15 +72,18 @@ pub fn take<W: Write>(
     };
     let mut taking = Taking {
         store,
+        purpose: header.purpose,
         writer: Writer::begin(output, &header)?,
         reached: begin,
     };
     let mut newest = begin.revision;
     let mut range = KeyRange::all();
+    let mut read = 0;
     loop {
         let page = store.scan(&range, SCAN_PAGE)?;
         let Some(last) = page.last() else { break };
         range = range.after(&last.key);
+        read += page.len() as u64;
         for entry in page {
             newest = newest.max(entry.revision);
             taking.put(Item {
@@ -71,6 +92,7 @@ pub fn take<W: Write>(
                 value: Some(entry.value),
             })?;
         }
+        each(read);
         // Not later: the log may be shortened.
         taking.follow(store.snapshot()?.revision)?;
     }
@@ -80,17 +102,25 @@ pub fn take<W: Write>(
 
 struct Taking<'a, W> {
     store: &'a dyn Store,
+    purpose: Purpose,
     writer: Writer<W>,
     /// Up to where the log was written.
     reached: Position,
 }
 
 impl<W: Write> Taking<'_, W> {
-    fn put(&mut self, item: Item) -> io::Result<()> {
-        if is_in_backup(&item.key) {
-            self.writer.put(item)?;
+    fn put(&mut self, mut item: Item) -> Result<(), TakeError> {
+        if is_request(&item.key) {
+            match self.purpose {
+                Purpose::Backup => return Ok(()),
+                Purpose::Export => {
+                    let value = item.value.as_ref();
+                    let value = value.map(|value| without_answer(&item.key, value));
+                    item.value = value.transpose()?;
+                }
+            }
         }
-        Ok(())
+        Ok(self.writer.put(item)?)
     }
 
     /// Writes the commits up to this one, and perhaps a few more.
@@ -105,7 +135,7 @@ impl<W: Write> Taking<'_, W> {
         Ok(())
     }
 
-    fn commit(&mut self, commit: &Commit) -> io::Result<()> {
+    fn commit(&mut self, commit: &Commit) -> Result<(), TakeError> {
         let revision = commit.position.revision;
         for write in &commit.writes {
             self.put(Item {

@@ -43,6 +43,7 @@ fn header(store: &dyn Store) -> Header {
             .unwrap();
     }
     Header {
+        purpose: Purpose::Backup,
         store: store.id(),
         at: Timestamp::from_millis(7),
         begun_at: Revision::ZERO,

@@ -1,17 +1,19 @@
 //! Whether a backup can be restored.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::error::{BackupError, InvalidBackup, Problem};
 use super::reader::Reader;
-use super::{End, Header, Item, said};
+use super::{End, Header, Item, Purpose, said};
 use crate::authority::names::Interner;
+use crate::authority::record::Record;
 use crate::authority::record::audit::{AuditKey, read_entry};
-use crate::authority::record::{Record, is_in_backup};
 use crate::domain::audit::{ChainNumber, Head};
 use crate::domain::keyring::Keyring;
+use crate::domain::restored::Restored;
 
 /// A backup that can be restored with a keyring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Verified {
     pub end: End,
     /// The last event of its audit log; `None`: it has none.
     pub audit: Option<Head>,
+    /// What its store was restored from itself, if it was.
+    pub restored: Option<Arc<Restored>>,
 }
 
 /// Reads all of a backup: it is as it was written, with a key of this keyring, which
@@ -45,7 +49,7 @@ pub fn verify<R: Read>(
             .admits(&loaded)
             .map_err(|problem| wrong(0, problem))?;
     }
-    let mut found = Found::default();
+    let mut found = Found::of(reader.header().purpose);
     while let Some((at, items)) = reader.next_part()? {
         for item in &items {
             found
@@ -70,21 +74,35 @@ pub fn verify<R: Read>(
         header: reader.header().clone(),
         end,
         audit: found.last_event()?,
+        restored: found.restored,
     })
 }
 
 /// What went by.
-#[derive(Default)]
 struct Found {
+    /// What the file is made for.
+    purpose: Purpose,
     /// What names there are is nothing to remember.
     names: Interner,
     /// The last record of keys, and where it stands.
     keyring: Option<(u64, Record)>,
+    /// The last of what the store was restored from.
+    restored: Option<Arc<Restored>>,
     /// The number of the last event, its record, and where that stands.
     audit: Option<(u64, Bytes, u64)>,
 }
 
 impl Found {
+    fn of(purpose: Purpose) -> Self {
+        Self {
+            purpose,
+            names: Interner::default(),
+            keyring: None,
+            restored: None,
+            audit: None,
+        }
+    }
+
     fn last_event(&self) -> Result<Option<Head>, InvalidBackup> {
         let Some((sequence, value, at)) = &self.audit else {
             return Ok(None);
@@ -98,9 +116,6 @@ impl Found {
 
     fn see(&mut self, at: u64, item: &Item) -> Result<(), String> {
         let Item { key, value, .. } = item;
-        if !is_in_backup(key) {
-            return Err("a request stands in the backup, as in none that credd makes".to_owned());
-        }
         let record = Record::decode(key, value.as_ref(), &self.names);
         match record.map_err(|error| error.to_string())? {
             Record::Audit(AuditKey::Entry(ChainNumber::FIRST, sequence), Some(value)) => {
@@ -109,7 +124,17 @@ impl Found {
                     self.audit = Some((sequence, value, at));
                 }
             }
+            Record::Request(_, request)
+                if self.purpose == Purpose::Backup
+                    || request
+                        .as_ref()
+                        .is_some_and(|request| !request.sealed.is_empty()) =>
+            {
+                let what = "a request stands in it, as in none that credd makes";
+                return Err(what.to_owned());
+            }
             record @ Record::Keyring(_) => self.keyring = Some((at, record)),
+            Record::Restored(restored) => self.restored = restored,
             _ => (),
         }
         Ok(())

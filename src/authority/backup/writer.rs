@@ -7,7 +7,7 @@ use prost::Message as _;
 use ring::digest::{Context, SHA256};
 
 use super::frame::{FORMAT, Kind, MAGIC, frame};
-use super::{End, Header, Item, said};
+use super::{End, Header, Item, Purpose, said};
 use crate::authority::record::keyring;
 use crate::domain::keyring::Keyring;
 use crate::domain::revision::Position;
@@ -34,6 +34,7 @@ impl<W: Write> Writer<W> {
     /// Those of the output.
     pub fn begin(output: W, header: &Header) -> io::Result<Self> {
         let Header {
+            purpose,
             store,
             at,
             begun_at,
@@ -44,6 +45,7 @@ impl<W: Write> Writer<W> {
             at_ms: at.as_millis(),
             begun_at: begun_at.number(),
             keyring: keyring.as_ref().map(keyring::write),
+            export: *purpose == Purpose::Export,
         };
         let mut writer = Self {
             output,

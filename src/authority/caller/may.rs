@@ -67,7 +67,9 @@ impl May<'_> {
                 Scope::Tenant(tenant) => reach.has(tenant.as_str()),
             },
             Record::Binding(binding, _) => reach.include(&binding.reach),
-            Record::Keyring(_) | Record::Restored(_) => reach.include(&Reach::All),
+            Record::Keyring(_) | Record::Restored(_) | Record::Closed(_) => {
+                reach.include(&Reach::All)
+            }
             // Of the tenants that the caller had when the call came.
             Record::Audit(..) => reach.include_all(&call.reach),
             // They come with others, or from credd itself.

@@ -176,6 +176,7 @@ fn given_by(view: &dyn View, record: &Record) -> Vec<Given> {
         | Record::Request(..)
         | Record::Keyring(_)
         | Record::Restored(_)
+        | Record::Closed(_)
         | Record::Rekeyed(..)
         | Record::Audit(..)
         | Record::Node(..)

@@ -1,5 +1,6 @@
 //! What a restore does to the store that it has filled: it marks it, denies again
-//! what was denied after the backup, and settles it.
+//! what was denied after the backup, and settles it. And what an export and an import
+//! do: the one closes a store, the other marks the one that takes its place.
 //!
 //! What is known of those changes is what the audit log said of them. Where that says
 //! enough, the change is made again. Where it does not (a secret was changed for one
@@ -15,9 +16,10 @@ use bytes::Bytes;
 use super::{Answer, Decision, Known, KnownRecord, View, credential_record};
 use crate::authority::audit::told::{of_record, of_secret};
 use crate::authority::record::{
-    Record, binding_key, credential_key, owner_key, restored_key, role_key, tenant_key,
+    Record, binding_key, closed_key, credential_key, owner_key, restored_key, role_key, tenant_key,
 };
 use crate::domain::audit::{DETAILS_BYTES, Subject, redacted};
+use crate::domain::closed::Closed;
 use crate::domain::credential::{Action, Change, Credential, State};
 use crate::domain::directory::{
     DirectoryAction, DirectoryChange, OwnerRecord, OwnerRef, Permissions, RoleRecord, RoleRef,
@@ -39,6 +41,12 @@ pub enum Restore {
     Deny(Lost),
     /// The revocations since were given, or given up: what is told of that.
     Settle(String),
+    /// The store is exported, and nobody is to be answered from it any more.
+    Export,
+    /// The export is given up: the store is to be served again.
+    TakeBack,
+    /// The store was imported from this, which is closed.
+    Import(Restored),
 }
 
 /// A change after a backup that may have denied something.
@@ -70,7 +78,8 @@ const REASON: &str = "changed after the backup that the store was restored from"
 impl Restore {
     pub(super) fn subjects(&self) -> Vec<Bytes> {
         vec![match self {
-            Self::Mark(_) | Self::Settle(_) => restored_key(),
+            Self::Mark(_) | Self::Settle(_) | Self::Import(_) => restored_key(),
+            Self::Export | Self::TakeBack => closed_key(),
             Self::Deny(lost) => match lost {
                 Lost::Revoked(id)
                 | Lost::Locked(id)
@@ -91,6 +100,15 @@ impl Restore {
         )
     }
 
+    /// What it is called in the audit log.
+    pub(in crate::authority) const fn action(&self) -> &'static str {
+        match self {
+            Self::Mark(_) | Self::Deny(_) | Self::Settle(_) => "credd.restore",
+            Self::Export | Self::TakeBack => "credd.export",
+            Self::Import(_) => "credd.import",
+        }
+    }
+
     /// What is told of it, besides the credential that it is about.
     pub(in crate::authority) fn subject(&self) -> Subject {
         let of_tenant = |tenant: &Tenant| Subject {
@@ -100,6 +118,9 @@ impl Restore {
         match self {
             Self::Mark(_)
             | Self::Settle(_)
+            | Self::Export
+            | Self::TakeBack
+            | Self::Import(_)
             | Self::Deny(
                 Lost::Revoked(_) | Lost::Locked(_) | Lost::Ended(..) | Lost::Updated(..),
             ) => Subject::default(),
@@ -139,6 +160,19 @@ impl Restore {
                 );
             }
             Self::Settle(details) => return details.clone(),
+            Self::Export => return "exported, and closed".to_owned(),
+            Self::TakeBack => return "the export was given up".to_owned(),
+            Self::Import(Restored {
+                from,
+                revision,
+                audit,
+                ..
+            }) => {
+                return format!(
+                    "imported from store {from} as of revision {revision} and event {}",
+                    audit.sequence
+                );
+            }
             Self::Deny(lost) => match lost {
                 Lost::Revoked(_) => "it was revoked: revoked",
                 Lost::Locked(_) => "it was locked: locked",
@@ -156,7 +190,9 @@ impl Restore {
 
 pub(super) fn decide(view: &dyn View, ask: &Restore, now: Timestamp) -> Decision {
     match ask {
-        Restore::Mark(restored) => mark(view, restored),
+        Restore::Mark(restored) | Restore::Import(restored) => mark(view, restored),
+        Restore::Export => close(Some(Closed::Exported { at: now })),
+        Restore::TakeBack => close(None),
         Restore::Settle(_) => settle(view),
         Restore::Deny(lost) => deny(view, lost, now),
     }
@@ -171,6 +207,13 @@ fn mark(view: &dyn View, restored: &Restored) -> Decision {
     };
     Decision {
         writes: vec![Record::Restored(Some(Arc::new(restored)))],
+        answer: Answer::Nothing,
+    }
+}
+
+fn close(closed: Option<Closed>) -> Decision {
+    Decision {
+        writes: vec![Record::Closed(closed)],
         answer: Answer::Nothing,
     }
 }

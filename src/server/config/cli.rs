@@ -16,6 +16,7 @@ use super::read::{File, Sources};
 use super::settings;
 use super::table::Setting;
 use super::values::Form;
+use crate::server::export::Wanted;
 use crate::server::keyring_cli::KeyringCommand;
 use crate::server::restore::Given;
 
@@ -51,6 +52,28 @@ pub enum Command {
         /// What.
         #[command(flatten)]
         given: Given,
+        /// Where.
+        #[command(flatten)]
+        layers: Layers<OfStore>,
+    },
+    /// Writes all that the store holds to a file, for `credd import`, and closes the
+    /// store: nobody is answered from it any more. It must not be served; servers that
+    /// have it open in etcd end.
+    Export {
+        /// What.
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Of what.
+        #[command(flatten)]
+        layers: Layers<OfStore>,
+    },
+    /// Makes a store of an export, under a new store id: so does a store move between
+    /// an embedded one and etcd.
+    Import {
+        /// The export. It goes where no store is: into an empty data directory, or one
+        /// with nothing but the keyring; or into etcd, under a prefix with nothing.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
         /// Where.
         #[command(flatten)]
         layers: Layers<OfStore>,

@@ -205,7 +205,7 @@ impl World {
             }
             Record::Node(name, node) => set_or_remove(&mut self.nodes, name, node.clone()),
             Record::Restored(restored) => self.restored.clone_from(restored),
-            Record::Audit(..) | Record::Fence => (),
+            Record::Audit(..) | Record::Fence | Record::Closed(_) => (),
         }
     }
 

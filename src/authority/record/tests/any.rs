@@ -446,6 +446,13 @@ fn any_keys() -> impl Strategy<Value = KeyStates> {
     vec(key, 0..4).prop_map(KeyStates::new)
 }
 
+fn any_closed() -> impl Strategy<Value = Closed> {
+    prop_oneof![
+        any_time().prop_map(|at| Closed::Exported { at }),
+        Just(Closed::Filling),
+    ]
+}
+
 fn any_restored() -> impl Strategy<Value = Restored> {
     let id = || any::<[u8; 16]>().prop_map(StoreId::from_bytes);
     let audit = (any::<u64>(), any::<[u8; 32]>());
@@ -546,6 +553,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         1 => option::of(keyring).prop_map(|state| Record::Keyring(state.map(Arc::new))),
         1 => option::of(any_restored())
             .prop_map(|restored| Record::Restored(restored.map(Arc::new))),
+        1 => option::of(any_closed()).prop_map(Record::Closed),
         1 => (any_id(), option::of(any_rekeyed()))
             .prop_map(|(id, rekeyed)| Record::Rekeyed(id, rekeyed.map(Arc::new))),
     ]
