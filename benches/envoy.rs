@@ -130,7 +130,7 @@ impl Verifier for Kept {
         })
     }
 
-    fn headers(&self) -> Option<Arc<HeaderRules>> {
+    fn headers(&self, _: Option<&str>) -> Option<Arc<HeaderRules>> {
         Some(Arc::clone(&self.headers))
     }
 }

@@ -229,11 +229,11 @@ impl Client {
         Some(found)
     }
 
-    /// In which headers credentials can stand, by the profiles that there are now;
-    /// `None` until they are known.
+    /// In which headers credentials of a tenant, or of any (`None`), can stand, by the
+    /// profiles that there are now; `None` until they are known.
     #[must_use]
-    pub fn headers(&self) -> Option<Arc<HeaderRules>> {
-        self.headers.rules()
+    pub fn headers(&self, tenant: Option<&str>) -> Option<Arc<HeaderRules>> {
+        self.headers.rules(tenant)
     }
 
     /// How it is doing.

@@ -17,6 +17,7 @@ use crate::domain::credential::{Credential, Set, Stored, Use, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
+use crate::domain::header::HeaderRule;
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyVersion, Keyring, KeyringState, Mac};
 use crate::domain::names::{Principal, ProfileName, Tenant};
@@ -283,6 +284,9 @@ pub trait View {
 
     /// The latest version of a profile.
     fn latest(&self, profile: &ProfileFamily) -> Option<Arc<KnownProfile>>;
+    /// The headers in which credentials of this version of a profile or an earlier one are
+    /// presented; as of the last commit.
+    fn accepted_headers(&self, known: &KnownProfile) -> Vec<HeaderRule>;
     /// The profiles of that name, of whatever scope.
     fn profiles_named(&self, name: &ProfileName) -> Vec<Arc<KnownProfile>>;
     /// What keeps a tenant from being deleted.
@@ -484,6 +488,9 @@ pub enum Refusal {
         "too many versions are loaded or in use: retire some, and take them out of the keyring"
     )]
     TooManyKeys,
+    /// A profile was changed as often as it can be.
+    #[error("the profile was changed {0} times, which is as often as one can be: put another")]
+    TooManyVersions(u32),
     /// It writes more than fits in a commit of the store.
     #[error("the change is too large for one commit of the store")]
     TooLarge,

@@ -14,6 +14,7 @@ use crate::domain::credential::{Credential, State, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
+use crate::domain::header::HeaderRule;
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyKind, KeyVersion, KeyringState, Mac};
 use crate::domain::names::{Owner, Principal, PrincipalName, ProfileName, Tenant};
@@ -434,6 +435,10 @@ impl View for Overlay<'_> {
             let (scope, name) = (profile.scope.as_str(), profile.name.as_str());
             directory.latest(directory.family(scope, name, names)?)
         })
+    }
+
+    fn accepted_headers(&self, known: &KnownProfile) -> Vec<HeaderRule> {
+        self.read(|index| index.directory().accepted_headers(known, index.names()))
     }
 
     fn profiles_named(&self, name: &ProfileName) -> Vec<Arc<KnownProfile>> {

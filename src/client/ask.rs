@@ -178,7 +178,7 @@ impl Asker<'_> {
                 return covers;
             }
             Learned::Denied => {
-                let headers = client.headers.rules();
+                let headers = client.headers.rules(None);
                 let denied = facts::denied(&kept.hashes, question.presented, headers.as_deref());
                 let mut cache = kept.cache.lock();
                 cache.forget(*key);

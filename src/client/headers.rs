@@ -1,6 +1,6 @@
 //! In which headers credentials stand, by the profiles that are known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -17,7 +17,18 @@ use crate::rpc::convert;
 pub(super) struct Headers {
     profiles: Mutex<Profiles>,
     /// `None`: they were not listed yet.
-    rules: ArcSwapOption<HeaderRules>,
+    rules: ArcSwapOption<Rules>,
+}
+
+/// In which headers to look for credentials.
+#[derive(Debug, Default)]
+struct Rules {
+    /// Of profiles that all tenants have.
+    common: Arc<HeaderRules>,
+    /// The same with those of a tenant's own profiles.
+    of: HashMap<String, Arc<HeaderRules>>,
+    /// Of all profiles.
+    all: Arc<HeaderRules>,
 }
 
 #[derive(Debug, Default)]
@@ -36,9 +47,15 @@ type Name = (String, String);
 const PAGE: i32 = 100;
 
 impl Headers {
-    /// The rules, if they are known.
-    pub(super) fn rules(&self) -> Option<Arc<HeaderRules>> {
-        self.rules.load_full()
+    /// The rules for credentials of a tenant, or of any (`None`), if they are known.
+    /// What other tenants put is no concern of one that is named.
+    pub(super) fn rules(&self, tenant: Option<&str>) -> Option<Arc<HeaderRules>> {
+        let rules = self.rules.load();
+        let Rules { common, of, all } = &**rules.as_ref()?;
+        Some(Arc::clone(match tenant {
+            Some(tenant) => of.get(tenant).unwrap_or(common),
+            None => all,
+        }))
     }
 
     /// Lists all profiles anew.
@@ -94,12 +111,29 @@ impl Headers {
     }
 
     fn show(&self, profiles: &Profiles) {
-        let rules = profiles.known.values().flatten().cloned().collect();
-        self.rules.store(Some(Arc::new(rules)));
+        self.rules.store(Some(Arc::new(profiles.rules())));
     }
 }
 
 impl Profiles {
+    fn rules(&self) -> Rules {
+        let mut of: HashMap<&str, Vec<HeaderRule>> = HashMap::new();
+        for ((tenant, _), rules) in &self.known {
+            of.entry(tenant).or_default().extend(rules.iter().cloned());
+        }
+        let all = of.values().flatten().cloned().collect();
+        let common = of.remove("").unwrap_or_default();
+        let with_common = of.into_iter().map(|(tenant, own)| {
+            let rules = own.into_iter().chain(common.iter().cloned()).collect();
+            (tenant.to_owned(), Arc::new(rules))
+        });
+        Rules {
+            of: with_common.collect(),
+            common: Arc::new(common.into_iter().collect()),
+            all: Arc::new(all),
+        }
+    }
+
     /// There are these, and no others.
     fn listed(&mut self, profiles: Vec<v1::Profile>) {
         let mut before = std::mem::take(&mut self.known);
@@ -177,7 +211,7 @@ mod tests {
     }
 
     fn shown(headers: &Headers) -> Vec<String> {
-        let rules = headers.rules().unwrap();
+        let rules = headers.rules(None).unwrap();
         let mut names: Vec<_> = rules.iter().map(|rule| rule.name.to_string()).collect();
         names.sort();
         names
@@ -186,16 +220,41 @@ mod tests {
     #[test]
     fn headers_come_and_go_with_profiles() {
         let headers = Headers::default();
-        assert!(headers.rules().is_none());
+        assert!(headers.rules(None).is_none());
         let one = || profile("one", "x-one", &["x-one"]);
         headers.changed(&event(one(), Put));
-        assert!(headers.rules().is_none(), "others were not listed");
+        assert!(headers.rules(None).is_none(), "others were not listed");
         headers.show(&headers.profiles.lock());
         assert_eq!(shown(&headers), ["x-one"]);
         headers.changed(&event(profile("two", "x-two", &["x-two"]), Put));
         assert_eq!(shown(&headers), ["x-one", "x-two"]);
         headers.changed(&event(one(), Deleted));
         assert_eq!(shown(&headers), ["x-two"]);
+    }
+
+    #[test]
+    fn a_tenant_has_its_own_headers_and_those_of_all_and_none_of_others() {
+        let headers = Headers::default();
+        let of = |tenant: &str, name| v1::Profile {
+            tenant: tenant.to_owned(),
+            ..profile(name, name, &[name])
+        };
+        let profiles = vec![
+            of("", "x-all"),
+            of("acme", "x-acme"),
+            of("globex", "x-globex"),
+        ];
+        headers.profiles.lock().listed(profiles);
+        headers.show(&headers.profiles.lock());
+        let names = |tenant| {
+            let rules = headers.rules(tenant).unwrap();
+            let names = rules.iter().map(|rule| rule.name.to_string());
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(Some("acme")), "x-all x-acme");
+        assert_eq!(names(Some("globex")), "x-all x-globex");
+        assert_eq!(names(Some("other")), "x-all");
+        assert_eq!(names(None), "x-all x-acme x-globex");
     }
 
     #[test]

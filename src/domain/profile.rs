@@ -151,6 +151,11 @@ impl Default for RoleRule {
 
 /// The most headers that a profile may list.
 pub const MAX_HEADERS: usize = 8;
+/// The most headers of all versions of a profile: whoever looks for its credentials
+/// looks for them in all of these.
+pub const MAX_ACCEPTED_HEADERS: usize = 32;
+/// The most versions of a profile.
+pub const MAX_VERSIONS: u32 = 1000;
 /// The most periods to choose from that a profile may list.
 pub const MAX_PERIODS: usize = 16;
 /// The longest overlap that a profile may allow.

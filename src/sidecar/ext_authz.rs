@@ -30,6 +30,7 @@ use tonic::{Request, Response, Status};
 use self::ask::{Asked, ask};
 use self::denial::Denial;
 use self::outcomes::Outcomes;
+use self::route::Route;
 use super::verifier::Verifier;
 use crate::proto::envoy::auth::authorization_server::Authorization;
 use crate::proto::envoy::auth::{CheckRequest, CheckResponse};
@@ -70,10 +71,14 @@ impl<V: Verifier> ExtAuthz<V> {
 
     async fn decide(&self, request: CheckRequest) -> CheckResponse {
         let checking = self.outcomes.begin();
-        let rules = self.verifier.headers();
-        let asked = match &rules {
-            Some(rules) => ask(request, rules),
-            None => Err(Denial::Unavailable),
+        let attributes = request.attributes.unwrap_or_default();
+        let route = Route::read(&attributes.context_extensions);
+        let tenant = route.as_ref().ok().and_then(|route| route.tenant.clone());
+        let rules = self.verifier.headers(tenant.as_deref());
+        let asked = match (route, &rules) {
+            (Err(unclear), _) => Err(unclear.into()),
+            (Ok(_), None) => Err(Denial::Unavailable),
+            (Ok(route), Some(rules)) => ask(attributes, route, rules),
         };
         let is_bearer = asked.as_ref().is_ok_and(|asked| asked.kept.is_bearer);
         let outcome = match asked {

@@ -24,9 +24,9 @@ pub trait Verifier: Send + Sync + 'static {
         request: v1::VerifyRequest,
     ) -> impl Future<Output = Result<Verified, Status>> + Send;
 
-    /// In which headers credentials can stand, by the profiles that are known now;
-    /// `None` until they are. It changes when profiles do.
-    fn headers(&self) -> Option<Arc<HeaderRules>>;
+    /// In which headers credentials of a tenant, or of any (`None`), can stand, by the
+    /// profiles that are known now; `None` until they are. It changes when profiles do.
+    fn headers(&self, tenant: Option<&str>) -> Option<Arc<HeaderRules>>;
 }
 
 impl Verifier for Client {
@@ -34,7 +34,7 @@ impl Verifier for Client {
         Self::verify(self, &request).await
     }
 
-    fn headers(&self) -> Option<Arc<HeaderRules>> {
-        Self::headers(self)
+    fn headers(&self, tenant: Option<&str>) -> Option<Arc<HeaderRules>> {
+        Self::headers(self, tenant)
     }
 }

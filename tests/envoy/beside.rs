@@ -51,7 +51,7 @@ impl Verifier for Asking {
         })
     }
 
-    fn headers(&self) -> Option<Arc<HeaderRules>> {
+    fn headers(&self, _: Option<&str>) -> Option<Arc<HeaderRules>> {
         Some(Arc::clone(&self.headers))
     }
 }

@@ -199,9 +199,9 @@ async fn uses_are_reported_by_those_who_do_not_ask() {
 async fn headers_are_those_of_the_profiles_now() {
     let world = World::start().await;
     let client = world.follower().await;
-    until("the headers", || async { client.headers().is_some() }).await;
+    until("the headers", || async { client.headers(None).is_some() }).await;
     let has = |name: &str| {
-        let rules = client.headers().unwrap();
+        let rules = client.headers(None).unwrap();
         !rules.candidates(name).is_empty()
     };
     assert!(has("authorization"));

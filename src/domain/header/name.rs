@@ -135,29 +135,60 @@ impl HeaderName {
     ///   9110 sections 7.2, 7.6.2, 7.6.3 and 10.1.1, RFC 7239);
     /// - `Cookie`: browsers send it unasked, with what others have set (RFC 6265
     ///   section 8.2), and HTTP/2 splits it (RFC 9113 section 8.2.3); and
-    ///   `Set-Cookie`, which is for responses.
-    pub const REFUSED: [&str; 21] = [
+    ///   `Set-Cookie`, which is for responses;
+    /// - those that user agents and proxies write on every request of their own accord
+    ///   (RFC 9110 sections 10.1 and 12.5, RFC 9218, W3C Trace Context and Baggage):
+    ///   a request with one would have two credentials. So have names that begin with
+    ///   one of [`HeaderName::REFUSED_PREFIXES`].
+    pub const REFUSED: [&str; 38] = [
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "baggage",
+        "cache-control",
         "connection",
         "content-encoding",
         "content-length",
         "content-range",
         "content-type",
         "cookie",
+        "date",
         "expect",
         "forwarded",
+        "from",
         "host",
         "http2-settings",
         "keep-alive",
         "max-forwards",
+        "origin",
+        "pragma",
+        "priority",
         "proxy-authenticate",
         "proxy-authorization",
         "proxy-connection",
+        "referer",
         "set-cookie",
         "te",
+        "traceparent",
+        "tracestate",
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "user-agent",
         "via",
+        "x-real-ip",
+        "x-request-id",
+    ];
+
+    /// How the names of headers begin that user agents (Fetch section 2.2.2) and proxies
+    /// write, and of those in which a sidecar tells a service who calls.
+    pub const REFUSED_PREFIXES: [&str; 5] = [
+        "access-control-",
+        "sec-",
+        "x-credd-",
+        "x-envoy-",
+        "x-forwarded-",
     ];
 }
 
@@ -170,9 +201,13 @@ fn header_name(text: &str) -> Result<(), InvalidText> {
     if HeaderName::REFUSED
         .iter()
         .any(|refused| text.eq_ignore_ascii_case(refused))
+        || HeaderName::REFUSED_PREFIXES.iter().any(|prefix| {
+            let begin = text.get(..prefix.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
+        })
     {
         return Err(InvalidText(
-            "must be a header that can carry a credential: not a cookie, and none that proxies and servers use to route, frame or describe a message",
+            "must be a header that can carry a credential: not a cookie, and none that user agents, proxies and servers write, or use to route, frame or describe a message",
         ));
     }
     Ok(())

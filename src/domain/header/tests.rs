@@ -83,6 +83,12 @@ fn a_header_name_is_a_token_that_can_carry_a_credential() {
     for refused in HeaderName::REFUSED {
         assert!(HeaderName::parse(refused).is_err(), "{refused}");
     }
+    for prefix in HeaderName::REFUSED_PREFIXES {
+        let name = format!("{prefix}Key").to_uppercase();
+        assert!(HeaderName::parse(&name).is_err(), "{name}");
+        let cut = &prefix[..prefix.len() - 1];
+        assert!(HeaderName::parse(cut).is_ok(), "{cut}");
+    }
 }
 
 #[test]

@@ -26,6 +26,11 @@ pub struct Grantor<S> {
     /// The fences that are waited for, with how many leases ran out meanwhile.
     fences: BTreeMap<FenceId, Waiting>,
     next_fence: FenceId,
+    /// What was waited for and is not settled, and when it must be: two leases after
+    /// the first wait began, however many more there were.
+    bounds: BTreeMap<Revision, BootTime>,
+    /// What had to be settled by now: who has not acknowledged it gets no lease.
+    overdue: Revision,
 }
 
 /// A fence that is waited for.
@@ -41,7 +46,6 @@ struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Waiting {
     revision: Revision,
-    began_at: BootTime,
     /// How many sessions had leases when the wait began.
     sessions: usize,
     ran_out: usize,
@@ -74,6 +78,8 @@ impl<S: Clone + Ord> Grantor<S> {
             by_end: BTreeSet::new(),
             fences: BTreeMap::new(),
             next_fence: FenceId(0),
+            bounds: BTreeMap::new(),
+            overdue: Revision::ZERO,
         }
     }
 
@@ -96,8 +102,9 @@ impl<S: Clone + Ord> Grantor<S> {
     /// the grantor's own one does.
     ///
     /// A relay may have applied what those that follow it have not. It gets a lease
-    /// then, but none that keeps a fence open for longer than two leases: its messages
-    /// of before may come late, one after the other, and say nothing new.
+    /// then, but none that keeps a fence open for longer than two leases since it was
+    /// first waited for: its messages of before may come late, one after the other, and
+    /// say nothing new, and one that means harm never says anything.
     pub fn renew(
         &mut self,
         session: &S,
@@ -133,10 +140,12 @@ impl<S: Clone + Ord> Grantor<S> {
         if acknowledged >= self.floor {
             return None;
         }
-        let waiting = self.fences.values();
-        let waiting = waiting.filter(|waiting| acknowledged < waiting.revision);
-        let bounds = waiting.map(|waiting| waiting.began_at + self.longest() * 2);
-        bounds.min()
+        if acknowledged < self.overdue {
+            return Some(BootTime::default());
+        }
+        let waiting = self.bounds.iter();
+        let waiting = waiting.filter(|(revision, _)| acknowledged < **revision);
+        waiting.map(|(_, bound)| *bound).min()
     }
 
     /// How long a lease may count here.
@@ -151,6 +160,11 @@ impl<S: Clone + Ord> Grantor<S> {
 
     /// Takes out the leases that have run out.
     pub fn advance(&mut self, now: BootTime) {
+        let overdue = self.bounds.iter().filter(|(_, bound)| **bound <= now);
+        if let Some(overdue) = overdue.map(|(revision, _)| *revision).max() {
+            self.overdue = self.overdue.max(overdue);
+            self.bounds.retain(|revision, _| *revision > overdue);
+        }
         while let Some((ends_at, session)) = self.by_end.first().cloned()
             && ends_at <= now
         {
@@ -194,9 +208,12 @@ impl<S: Clone + Ord> Grantor<S> {
         self.advance(now);
         let id = self.next_fence;
         self.next_fence = FenceId(id.0 + 1);
+        if revision > self.overdue {
+            let bound = now + self.longest() * 2;
+            self.bounds.entry(revision).or_insert(bound);
+        }
         let waiting = Waiting {
             revision,
-            began_at: now,
             sessions: self.len(),
             ran_out: 0,
         };
@@ -210,7 +227,6 @@ impl<S: Clone + Ord> Grantor<S> {
         self.advance(now);
         let Waiting {
             revision,
-            began_at: _,
             sessions,
             ran_out,
         } = *self.fences.get(&id)?;
@@ -228,9 +244,16 @@ impl<S: Clone + Ord> Grantor<S> {
         self.settled().is_none_or(|settled| settled >= revision)
     }
 
-    /// Waits for a fence no longer.
+    /// Waits for a fence no longer. If it is not settled, its bound stays: whoever waits
+    /// for it again begins in the middle.
     pub fn end(&mut self, id: FenceId) {
-        self.fences.remove(&id);
+        let Some(Waiting { revision, .. }) = self.fences.remove(&id) else {
+            return;
+        };
+        let is_awaited = self.fences.values().any(|it| it.revision == revision);
+        if !is_awaited && self.is_settled(revision) {
+            self.bounds.remove(&revision);
+        }
     }
 
     /// When a lease runs out next.

@@ -168,7 +168,34 @@ fn late_messages_of_a_relay_hold_no_fence_up_for_more_than_two_leases() {
         "two leases by a clock that may run fast"
     );
     grantor.end(fence);
-    assert_eq!(renew(&mut grantor, 11, 6060), Some(LENGTH));
+    // Nor does who waits for it anew wait that long again.
+    assert_eq!(renew(&mut grantor, 11, 6060), None);
+    let again = grantor.fence(rev(11), at(6060));
+    assert_eq!(grantor.fenced(again, at(6060)), Some(fenced(0, 0, 0)));
+    let acknowledged = grantor.renew(&'r', rev(11), rev(11), at(6060), None);
+    assert_eq!(acknowledged, Some(LENGTH));
+}
+
+#[test]
+fn who_gives_a_fence_up_and_waits_for_it_again_has_the_bound_of_the_first_wait() {
+    let mut grantor = grantor();
+    let renew =
+        |grantor: &mut Grantor<char>, now| grantor.renew(&'r', rev(11), rev(10), at(now), None);
+    grantor.renew(&'r', rev(10), rev(10), at(0), None);
+    grantor.raise(rev(11));
+    for began_at in (0..6).map(|n| n * 1000) {
+        let fence = grantor.fence(rev(11), at(began_at));
+        assert!(renew(&mut grantor, began_at + 900).is_some());
+        assert_eq!(
+            grantor.fenced(fence, at(began_at + 900)),
+            Some(fenced(0, 0, 1))
+        );
+        grantor.end(fence);
+    }
+    let last = grantor.fence(rev(11), at(6000));
+    renew(&mut grantor, 6050);
+    assert_eq!(grantor.fenced(last, at(6060)), Some(fenced(0, 1, 0)));
+    assert_eq!(renew(&mut grantor, 6060), None);
 }
 
 #[test]

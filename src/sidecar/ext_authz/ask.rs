@@ -7,8 +7,8 @@ use super::identity::is_ours;
 use super::route::Route;
 use crate::domain::audit::{ADDRESS_BYTES, REQUEST_ID_BYTES};
 use crate::domain::header::HeaderRules;
+use crate::proto::envoy::auth::AttributeContext;
 use crate::proto::envoy::auth::attribute_context::{HttpRequest, Peer, Request};
-use crate::proto::envoy::auth::{AttributeContext, CheckRequest};
 use crate::proto::envoy::core::address::Address::SocketAddress;
 use crate::proto::envoy::core::{HeaderMap, HeaderValue};
 use crate::proto::v1;
@@ -41,25 +41,28 @@ pub struct Kept {
 /// more than any that credd has issued or imported.
 pub const LONGEST: usize = 4096;
 
-/// What is to be asked about a request, in which the known profiles have credentials
-/// in the headers of `rules`.
+/// What is to be asked about a request by this route, where credentials stand in the
+/// headers of `rules`.
 ///
 /// # Errors
 ///
-/// [`Denial`], where nothing need be asked: the route does not say what it needs,
-/// or there is not exactly one header with a credential.
-pub fn ask(request: CheckRequest, rules: &HeaderRules) -> Result<Asked, Denial> {
-    let CheckRequest { attributes } = request;
+/// [`Denial`], where nothing need be asked: there is not exactly one header with a
+/// credential.
+pub fn ask(
+    attributes: AttributeContext,
+    route: Route,
+    rules: &HeaderRules,
+) -> Result<Asked, Denial> {
     let AttributeContext {
         source,
         request,
-        context_extensions,
-    } = attributes.unwrap_or_default();
+        context_extensions: _,
+    } = attributes;
     let Route {
         tenant,
         profiles,
         permissions,
-    } = Route::read(&context_extensions)?;
+    } = route;
     let Request { http } = request.unwrap_or_default();
     let HttpRequest {
         id,

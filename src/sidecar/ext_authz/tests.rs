@@ -130,7 +130,7 @@ impl Verifier for Says {
             .map(|response| verified(response, self.served))
     }
 
-    fn headers(&self) -> Option<Arc<HeaderRules>> {
+    fn headers(&self, _: Option<&str>) -> Option<Arc<HeaderRules>> {
         self.rules.clone()
     }
 }
@@ -143,7 +143,7 @@ impl Verifier for Silent {
         std::future::pending().await
     }
 
-    fn headers(&self) -> Option<Arc<HeaderRules>> {
+    fn headers(&self, _: Option<&str>) -> Option<Arc<HeaderRules>> {
         Some(Arc::new(rules()))
     }
 }

@@ -7,7 +7,9 @@ use crate::authority::command::{Answer, Decision, KnownRecord, Refusal, Thing, V
 use crate::authority::directory::KnownProfile;
 use crate::authority::record::Record;
 use crate::domain::directory::{DirectoryAction, ProfileRecord};
-use crate::domain::profile::{Profile, ProfileFamily, ProfileRef, Scope};
+use crate::domain::profile::{
+    MAX_ACCEPTED_HEADERS, MAX_VERSIONS, Profile, ProfileFamily, ProfileRef, Scope,
+};
 use crate::domain::time::Timestamp;
 
 /// A profile to put.
@@ -48,6 +50,20 @@ pub(super) fn put(
         }
         if there.profile.kind != profile.kind {
             return Err(Refusal::invalid("profile.kind", "can't be changed"));
+        }
+        if there.reference.version >= MAX_VERSIONS {
+            return Err(Refusal::TooManyVersions(MAX_VERSIONS));
+        }
+        let mut accepted = view.accepted_headers(there);
+        let headers = profile.headers.iter();
+        let more = headers.filter(|header| !accepted.contains(header));
+        let more: Vec<_> = more.cloned().collect();
+        accepted.extend(more);
+        if accepted.len() > MAX_ACCEPTED_HEADERS {
+            return Err(Refusal::invalid(
+                "profile.headers",
+                "must be at most 32 with those of earlier versions, in which credentials still stand",
+            ));
         }
         version = there.reference.version + 1;
     }

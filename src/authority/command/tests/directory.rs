@@ -1,8 +1,10 @@
 //! Tenants, owners, roles and profiles.
 
 use super::*;
+use crate::domain::header::{HeaderName, HeaderRule};
 use crate::domain::names::Group;
 use crate::domain::permission::Grant;
+use crate::domain::profile::MAX_VERSIONS;
 
 fn put_tenant(display_name: &str) -> What {
     What::PutTenant(PutTenant {
@@ -439,6 +441,36 @@ fn each_edit_of_a_profile_is_another_version_and_those_before_stay() {
     world.did(What::DeleteProfile(family(Scope::All, "own")));
     let latest = world.latest(&family(Scope::All, "own")).unwrap();
     assert_eq!((latest.reference.version, latest.deleted()), (4, true));
+}
+
+#[test]
+fn a_profile_has_so_many_versions_and_so_many_headers_in_all_of_them() {
+    let mut world = World::new();
+    let named = |from: usize, to: usize| {
+        put_profile("own", |profile| {
+            let rule = profile.headers[0].clone();
+            let rules = (from..to).map(|n| HeaderRule {
+                name: HeaderName::parse(&format!("x-{n}")).unwrap(),
+                ..rule.clone()
+            });
+            profile.headers = rules.collect();
+        })
+    };
+    for first in [0, 8, 16, 24] {
+        world.did(named(first, first + 8));
+    }
+    world.did(named(0, 8));
+    let refused = world.wrong(&directory_command(named(25, 33)));
+    assert_eq!(refused, ["profile.headers"]);
+    for version in 6..=MAX_VERSIONS {
+        let version = usize::try_from(version).unwrap();
+        world.did(named((version + 1) % 2, 8));
+    }
+    let one_more = world.refused(named(2, 8));
+    assert_eq!(one_more, Refusal::TooManyVersions(MAX_VERSIONS));
+    // To put what is there is no change, and it can be deleted.
+    world.did(named(1, 8));
+    world.did(What::DeleteProfile(family(Scope::All, "own")));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::authority::key_use::Needs;
+use crate::domain::header::HeaderRule;
 use crate::domain::keyring::Mac;
 use crate::domain::permission::{CreddGrant, Grant};
 use crate::domain::rekeyed::Rekeyed;
@@ -431,6 +432,20 @@ impl View for World {
         let mut versions = self.profiles.values().rev();
         let latest = versions.find(|known| known.reference.family == *profile);
         latest.cloned()
+    }
+
+    fn accepted_headers(&self, known: &KnownProfile) -> Vec<HeaderRule> {
+        let versions = self.profiles.values();
+        let of_it = versions.filter(|other| {
+            let (other, known) = (&other.reference, &known.reference);
+            other.family == known.family && other.version <= known.version
+        });
+        let mut headers: Vec<_> = of_it
+            .flat_map(|version| version.profile.headers.iter().cloned())
+            .collect();
+        headers.sort();
+        headers.dedup();
+        headers
     }
 
     fn profiles_named(&self, name: &ProfileName) -> Vec<Arc<KnownProfile>> {

@@ -301,3 +301,45 @@ proptest! {
         prop_assert_eq!(matches!(told(answer), Told::Through(_)), expected);
     }
 }
+
+/// One who says yes, and knows a header more that another tenant's profile has.
+struct WithAnother(Says);
+
+impl Verifier for WithAnother {
+    async fn verify(&self, request: v1::VerifyRequest) -> Result<Verified, Status> {
+        self.0.verify(request).await
+    }
+
+    fn headers(&self, tenant: Option<&str>) -> Option<Arc<HeaderRules>> {
+        let another = HeaderRule {
+            name: HeaderName::parse("x-of-globex").unwrap(),
+            format: HeaderFormat::Bare,
+        };
+        let known = rules().iter().cloned().collect::<Vec<_>>().into_iter();
+        let another = (tenant != Some("acme")).then_some(another);
+        Some(Arc::new(known.chain(another).collect()))
+    }
+}
+
+#[tokio::test]
+async fn what_other_tenants_put_is_no_concern_of_a_route_that_names_one() {
+    let verifier = WithAnother(Says::new(Ok(verdict(v1::Verdict::Active))));
+    let service = ExtAuthz::new(Arc::new(verifier), Duration::from_mins(1));
+    let headers = [BEARER[0], ("x-of-globex", "what a client sends to acme")];
+    let mut answers = Vec::new();
+    for tenant in ["acme", "*"] {
+        let mut request = request(&headers);
+        let attributes = request.attributes.as_mut().unwrap();
+        attributes.context_extensions =
+            texts(&[("credd-tenant", tenant), ("credd-permissions", "none")]);
+        let response = service.check(Request::new(request)).await;
+        answers.push(told(response.unwrap().into_inner()));
+    }
+    let Told::Through(through) = &answers[0] else {
+        panic!("it was denied");
+    };
+    let removed = through.headers_to_remove.iter();
+    assert_eq!(removed.collect::<Vec<_>>(), ["authorization"]);
+    let expected = (StatusCode::Unauthorized, "INVALID".to_owned());
+    assert_eq!(denied(answers.remove(1)), expected);
+}

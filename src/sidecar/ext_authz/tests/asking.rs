@@ -4,7 +4,9 @@ use super::*;
 
 /// What is asked about a request; `Err`: the denial.
 fn asked(request: CheckRequest) -> Result<Asked, Denial> {
-    ask(request, &rules())
+    let attributes = request.attributes.unwrap_or_default();
+    let route = Route::read(&attributes.context_extensions)?;
+    ask(attributes, route, &rules())
 }
 
 fn denial(request: CheckRequest) -> Denial {
