@@ -67,7 +67,7 @@ use index::Index;
 use keys::Keys;
 use rekey::{RekeyWriter, Rekeys};
 use sessions::{LeaseSettings, Sessions};
-use uses::{UseWriter, Uses};
+use uses::{Pace, UseWriter, Uses};
 use watch::{Subscription, WatchRequest};
 
 /// The longest time for which anybody may keep an answer.
@@ -167,7 +167,8 @@ impl Authority {
             Arc::clone(&random),
             quotas,
         );
-        let (uses, use_writer) = Uses::new(commands.clone(), Arc::clone(feed.index()));
+        let pace = store.is_shared().then_some(Pace::STATED);
+        let (uses, use_writer) = Uses::new(commands.clone(), Arc::clone(feed.index()), pace);
         let (rekeys, rekey_writer) = Rekeys::new(commands.clone());
         let (audit, audit_writer) = Audit::new(
             Arc::clone(&store),

@@ -13,6 +13,7 @@ mod session;
 #[path = "../support/mod.rs"]
 mod support;
 mod unique;
+mod uses;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use credd::authority::feed::{Feed, FeedError};
 use credd::authority::hub::RingSize;
 use credd::authority::manage::{Asked, NewCredential};
 use credd::authority::sessions::LeaseSettings;
+use credd::authority::uses::Pace;
 use credd::authority::{Authority, Parts, Workers};
 use credd::domain::credential::Set;
 use credd::domain::expiry::Wish;
@@ -66,6 +67,12 @@ pub(crate) struct InProcess {
     committer: thread::JoinHandle<Result<(), FeedError>>,
     follower: thread::JoinHandle<Result<(), FeedError>>,
 }
+
+/// How often uses are written where others write, too.
+pub(crate) const PACE: Pace = Pace {
+    shards: 3,
+    every: Duration::from_secs(1),
+};
 
 impl InProcess {
     /// Loads a store and serves it. A store without the administrator gets one.
@@ -130,6 +137,8 @@ impl InProcess {
             .name("follower".to_owned())
             .spawn(move || follower.run())
             .unwrap();
+        let mut uses = uses;
+        uses.pace = uses.pace.map(|_| PACE);
         let uses = tokio::spawn(async move {
             tokio::join!(uses.run(), rekeys.run(), heart.run());
         });

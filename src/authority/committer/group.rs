@@ -59,6 +59,7 @@ impl Group {
         let guarded = decision.writes.iter().map(|record| match record {
             Record::Credential(_, Some(_)) => 2,
             Record::Rekeyed(_, Some(_)) | Record::Keyring(_) | Record::Node(_, None) => 1,
+            Record::Uses(_, Some(_)) => usize::from(self.is_shared),
             _ => 0,
         });
         let guards = guarded.sum::<usize>() + guards.len() + 1;
@@ -109,6 +110,10 @@ impl Group {
                             expect: Expect::Absent,
                         });
                     }
+                }
+                // Nor was it removed meanwhile: nobody would delete them.
+                Record::Uses(id, Some(_)) if self.is_shared => {
+                    self.batch.guards.push(of(*id));
                 }
                 Record::Keyring(_) => {
                     let (_, known) = index.read(|index| index.keyring());
