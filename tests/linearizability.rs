@@ -7,6 +7,9 @@
 
 mod support;
 
+#[path = "support/credential_model.rs"]
+mod model;
+
 #[path = "support/history.rs"]
 mod history;
 
@@ -31,6 +34,7 @@ use credd::store::memory::MemoryStore;
 use credd::store::{Batch, Changes, Entry, KeyRange, PageLimit, Store, StoreError};
 use history::{History, Recorder};
 use in_process::InProcess;
+use model::{Call, credential};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use support::{Client, Server, read_token, soon, token_of, token_request, verify_token_request};
@@ -47,39 +51,6 @@ const ASKERS: usize = 6;
 const QUESTIONS: usize = 150;
 const STREAMS: usize = 3;
 const STREAMED: usize = 400;
-
-/// What a client asked of a credential, and was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    Issue,
-    /// Lock, Unlock or Revoke: the state that it was answered with, or `None`
-    /// if it was refused because the credential is revoked.
-    Set(CredentialState, Option<CredentialState>),
-    /// Verify or Get.
-    See(CredentialState),
-}
-
-/// One credential, and one client after the other. `None`: not issued yet.
-#[allow(
-    clippy::option_option,
-    clippy::trivially_copy_pass_by_ref,
-    clippy::ref_option,
-    reason = "the form in which the checker asks a model"
-)]
-fn credential(state: &Option<CredentialState>, call: &Call) -> Option<Option<CredentialState>> {
-    use CredentialState::Revoked;
-
-    match (*call, *state) {
-        (Call::Issue, None) => Some(Some(CredentialState::Active)),
-        (Call::Set(to, answer), Some(from)) => {
-            let is_refused = from == Revoked && to != Revoked;
-            let right = answer == (!is_refused).then_some(to);
-            right.then_some(Some(if is_refused { from } else { to }))
-        }
-        (Call::See(seen), Some(is)) => (seen == is).then_some(Some(is)),
-        (Call::Issue, Some(_)) | (Call::Set(..) | Call::See(_), None) => None,
-    }
-}
 
 /// A verdict or a state at a revision.
 #[derive(Clone, Debug)]
