@@ -92,11 +92,12 @@ impl Recorder {
         }
     }
 
-    /// Waits until everybody has let somebody through.
-    pub(crate) async fn until_all_say_yes(&self, ways: usize) {
-        until("everybody to say yes", || async {
+    /// Waits until so many ways to ask have all had this outcome.
+    pub(crate) async fn until_all_had(&self, outcome: Outcome, ways: usize) {
+        until("everybody to say so", || async {
             let told = self.told.lock();
-            told.counts.len() == ways && told.counts.values().all(|[yes, ..]| *yes > 0)
+            let mut counts = told.counts.values();
+            told.counts.len() == ways && counts.all(|count| count[outcome as usize] > 0)
         })
         .await;
     }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use asking::{Asker, Recorder};
+use asking::{Asker, Outcome, Recorder};
 use credd::proto::v1;
 use http::Service;
 use processes::{Authority, Reach, Sidecar};
@@ -77,7 +77,7 @@ async fn no_request_that_is_sent_after_a_fenced_revoke_returned_is_let_through()
             }));
         }
     }
-    recorder.until_all_say_yes(5).await;
+    recorder.until_all_had(Outcome::Yes, 5).await;
 
     let admin = authority.reach();
     let trouble = Trouble {

@@ -22,6 +22,12 @@ impl Process {
         Self(command.spawn().unwrap())
     }
 
+    /// Whether it has not ended by itself.
+    #[allow(dead_code, reason = "not each suite that starts processes asks")]
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
     /// Sends it a signal, by name.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.0.id().to_string();

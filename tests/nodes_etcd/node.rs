@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use credd::proto::v1::operations_service_client::OperationsServiceClient;
+use rand::RngExt as _;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
@@ -32,23 +33,32 @@ impl Node {
         number: usize,
         lease: Duration,
     ) -> Self {
+        let mut node = Self::at(&cluster.addresses(), directory, number, lease).await;
+        node.start_again();
+        serving(node.address).await;
+        node
+    }
+
+    /// One that is not started yet, and will know of these members alone.
+    pub(crate) async fn at(
+        members: &[SocketAddr],
+        directory: &Path,
+        number: usize,
+        lease: Duration,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut ways = Vec::new();
-        for member in cluster.addresses() {
+        for &member in members {
             ways.push(Way::to(member).await);
         }
-        let mut node = Self {
+        Self {
             address: listener.local_addr().unwrap(),
             ways,
             directory: directory.join(format!("node-{number}")),
             keyring: directory.join("keyring.toml"),
             lease,
             process: None,
-        };
-        drop(listener);
-        node.start_again();
-        serving(node.address).await;
-        node
+        }
     }
 
     pub(crate) fn start_again(&mut self) {
@@ -76,6 +86,12 @@ impl Node {
 
     pub(crate) const fn process(&self) -> &Process {
         self.process.as_ref().unwrap()
+    }
+
+    /// Sees that it has not ended by itself.
+    pub(crate) fn assert_running(&mut self) {
+        let is_running = self.process.as_mut().is_some_and(Process::is_running);
+        assert!(is_running, "the node at {} has ended", self.address);
     }
 
     /// Cuts it off from etcd.
@@ -113,6 +129,11 @@ impl Reach {
 
     pub(crate) fn client(&self, at: usize) -> Client {
         Client::over(self.channels[at].clone(), &self.token)
+    }
+
+    /// At any of them.
+    pub(crate) fn any(&self) -> Client {
+        self.client(rand::rng().random_range(0..self.channels.len()))
     }
 
     pub(crate) fn operations(

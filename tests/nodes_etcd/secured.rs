@@ -1,13 +1,13 @@
 //! An etcd that asks who its clients are: by certificates and by a password.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use data_encoding::BASE64;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 
+use crate::gateway::post;
 use crate::pki::{Authority, Wanted};
 use crate::processes::Process;
 use crate::support::program::wait_for;
@@ -44,19 +44,6 @@ impl Member {
             .spawn();
         Self(child.unwrap())
     }
-}
-
-/// Posts to etcd's gateway; `None`: it did not answer.
-fn post(to: SocketAddr, path: &str, body: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(to).ok()?;
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: etcd\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
 }
 
 /// Makes a user of credd's keys, and has etcd ask for passwords.

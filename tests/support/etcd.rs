@@ -6,11 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
-use credd::domain::random::SystemRandom;
-use credd::store::Store as _;
-use credd::store::etcd::{EtcdStore, Member, Options};
+use credd::store::etcd::Member;
 use tempfile::TempDir;
 use tonic::transport::Endpoint;
 
@@ -27,29 +24,42 @@ struct Process {
     name: String,
     clients: SocketAddr,
     peers: SocketAddr,
+    /// Where the other members reach it.
+    reached: SocketAddr,
     child: Option<Child>,
 }
 
 impl Cluster {
     /// Three members of this program.
     pub(crate) fn start(etcd: &Path) -> Self {
+        Self::start_reached(etcd, <[_]>::to_vec)
+    }
+
+    /// The same, whose members reach one another where `reached` says of the addresses
+    /// at which they listen.
+    pub(crate) fn start_reached(
+        etcd: &Path,
+        reached: impl FnOnce(&[SocketAddr]) -> Vec<SocketAddr>,
+    ) -> Self {
         let listeners = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let addresses: Vec<_> = listeners
             .iter()
             .map(|it| it.local_addr().unwrap())
             .collect();
-        let members: Vec<_> = (1..)
-            .zip(addresses.chunks(2))
-            .map(|(number, addresses)| Process {
-                name: format!("etcd-{number}"),
-                clients: addresses[0],
-                peers: addresses[1],
+        let (clients, peers) = addresses.split_at(3);
+        let members: Vec<_> = (0..)
+            .zip(reached(peers))
+            .map(|(at, reached)| Process {
+                name: format!("etcd-{}", at + 1),
+                clients: clients[at],
+                peers: peers[at],
+                reached,
                 child: None,
             })
             .collect();
         let initial = members
             .iter()
-            .map(|it| format!("{}=http://{}", it.name, it.peers));
+            .map(|it| format!("{}=http://{}", it.name, it.reached));
         let directory = tempfile::tempdir().unwrap();
         let mut cluster = Self {
             _end: end_with_this_process(directory.path()),
@@ -68,10 +78,8 @@ impl Cluster {
     /// Starts a member where it was.
     pub(crate) fn start_member(&mut self, number: usize) {
         let member = &mut self.members[number];
-        let (clients, peers) = (
-            format!("http://{}", member.clients),
-            format!("http://{}", member.peers),
-        );
+        let url = |address| format!("http://{address}");
+        let (clients, peers) = (url(member.clients), url(member.peers));
         let data = self.directory.path().join(&member.name);
         let log = std::fs::File::options()
             .create(true)
@@ -84,7 +92,7 @@ impl Cluster {
             .args(["--listen-client-urls", &clients])
             .args(["--advertise-client-urls", &clients])
             .args(["--listen-peer-urls", &peers])
-            .args(["--initial-advertise-peer-urls", &peers])
+            .args(["--initial-advertise-peer-urls", &url(member.reached)])
             .args(["--initial-cluster", &self.initial])
             .args(["--initial-cluster-state", "new"])
             .stdin(Stdio::null())
@@ -104,20 +112,6 @@ impl Cluster {
         let id = self.members[number].child.as_ref().unwrap().id();
         let sent = Command::new("kill").args([name, &id.to_string()]).status();
         assert!(sent.unwrap().success());
-    }
-
-    /// Has them forget what was before now.
-    pub(crate) fn forget(&self) {
-        let options = Options {
-            members: self.members(),
-            credentials: None,
-            prefix: "/credd/".to_owned(),
-            forget_after: Duration::from_hours(1),
-            may_compact: true,
-        };
-        let store = EtcdStore::open(options, &SystemRandom::new(), None).unwrap();
-        let head = store.snapshot().unwrap();
-        store.compact(head.revision).unwrap();
     }
 
     /// Where they serve clients.
