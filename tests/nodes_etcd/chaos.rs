@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::asking::{Asker, Outcome, Recorder};
+use crate::commands::Commands;
 use crate::node::{Node, Reach};
 use crate::processes::Sidecar;
 use crate::support::token_request;
@@ -55,6 +56,11 @@ async fn what_was_acknowledged_is_there_and_no_yes_is_late_whatever_fails() {
         let (over, reach, issued) = (Arc::clone(&over), Arc::clone(&reach), Arc::clone(&issued));
         tokio::spawn(async move { issue_until(&over, &reach, &issued).await })
     };
+    let commands = Arc::new(Commands::new());
+    let commanding = {
+        let (over, reach, all) = (Arc::clone(&over), Arc::clone(&reach), Arc::clone(&commands));
+        tokio::spawn(async move { all.make_until(&over, &reach).await })
+    };
     let (each_kind, has_come) = oneshot::channel();
     let trouble = Trouble { world, fourth };
     let trouble = tokio::spawn(trouble.make_until(Arc::clone(&over), each_kind));
@@ -70,6 +76,7 @@ async fn what_was_acknowledged_is_there_and_no_yes_is_late_whatever_fails() {
     let askers = asking.stop().await;
     asking_another.stop().await;
     issuing.await.unwrap();
+    commanding.await.unwrap();
     let trouble = trouble.await.unwrap();
     recorder.print();
     assert_eq!(recorder.late(), Vec::<String>::new());
@@ -88,6 +95,7 @@ async fn what_was_acknowledged_is_there_and_no_yes_is_late_whatever_fails() {
             assert_eq!(credential.state(), v1::CredentialState::Revoked);
         }
     }
+    commands.check(&reach).await;
     // All have come equally far, those who follow nodes, too.
     let recorder = Arc::new(Recorder::issue(&reach.client(0), 1).await);
     let asking = Asking::by(askers, &recorder);

@@ -16,10 +16,15 @@ mod asking;
 #[path = "../support/calls.rs"]
 mod calls;
 mod chaos;
+#[path = "../support/linearizability.rs"]
+mod checker;
+mod commands;
 #[path = "../support/etcd.rs"]
 mod etcd;
 mod forgotten;
 mod gateway;
+#[path = "../support/credential_model.rs"]
+mod model;
 mod node;
 mod peers;
 #[path = "../support/pki.rs"]
