@@ -19,6 +19,7 @@ mod chaos;
 #[path = "../support/linearizability.rs"]
 mod checker;
 mod commands;
+mod cut_off;
 #[path = "../support/etcd.rs"]
 mod etcd;
 mod forgotten;
@@ -38,6 +39,7 @@ mod support;
 mod trouble;
 #[path = "../support/way.rs"]
 mod way;
+mod witness;
 mod world;
 
 use std::time::Duration;
