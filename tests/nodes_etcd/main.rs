@@ -24,6 +24,7 @@ mod cut_off;
 mod etcd;
 mod forgotten;
 mod gateway;
+mod lagging;
 #[path = "../support/credential_model.rs"]
 mod model;
 mod node;
