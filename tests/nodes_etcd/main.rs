@@ -24,6 +24,7 @@ mod cut_off;
 mod etcd;
 mod forgotten;
 mod gateway;
+mod joining;
 mod lagging;
 #[path = "../support/credential_model.rs"]
 mod model;
