@@ -63,15 +63,23 @@ async fn what_was_acknowledged_is_there_and_no_yes_is_late_whatever_fails() {
     };
     let (each_kind, has_come) = oneshot::channel();
     let trouble = Trouble { world, fourth };
-    let trouble = tokio::spawn(trouble.make_until(Arc::clone(&over), each_kind));
-    for at in 0..revokes {
-        revoke(&reach, &[0, 1, 2], recorder.id(at)).await;
-        recorder.revoked(at);
-        // Requests for it, and for those that are good yet, while this and that goes wrong.
-        let pause = rand::rng().random_range(Duration::ZERO..LEASE / 2);
-        tokio::time::sleep(pause).await;
+    let mut trouble = tokio::spawn(trouble.make_until(Arc::clone(&over), each_kind));
+    let revoking = async {
+        for at in 0..revokes {
+            revoke(&reach, &[0, 1, 2], recorder.id(at)).await;
+            recorder.revoked(at);
+            // Requests for it, and for those that are good yet, while this and that goes
+            // wrong.
+            let pause = rand::rng().random_range(Duration::ZERO..LEASE / 2);
+            tokio::time::sleep(pause).await;
+        }
+        has_come.await.unwrap();
+    };
+    tokio::select! {
+        () = revoking => (),
+        // With it nodes and members are gone.
+        ended = &mut trouble => panic!("{:?}", ended.err()),
     }
-    has_come.await.unwrap();
     over.store(true, Ordering::SeqCst);
     let askers = asking.stop().await;
     asking_another.stop().await;
