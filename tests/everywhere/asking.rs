@@ -141,15 +141,9 @@ impl Asker {
 
     /// By Verify, at a sidecar's socket.
     pub(crate) fn at_socket(name: &'static str, socket: &Path) -> Self {
-        let socket = socket.to_owned();
-        let connect = tower::service_fn(move |_: Uri| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        });
-        let channel = Endpoint::from_static("http://sidecar").connect_with_connector_lazy(connect);
         Self {
             name,
-            to: To::Verify(channel, None),
+            to: To::Verify(to_socket(socket), None),
         }
     }
 
@@ -199,6 +193,16 @@ impl Asker {
             }
         }
     }
+}
+
+/// Connections to a sidecar's socket.
+pub(crate) fn to_socket(socket: &Path) -> Channel {
+    let socket = socket.to_owned();
+    let connect = tower::service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://sidecar").connect_with_connector_lazy(connect)
 }
 
 /// The status of what the service behind Envoy, or Envoy, answers.

@@ -35,6 +35,7 @@ mod pki;
 #[allow(dead_code, reason = "a part of it is used")]
 #[path = "../everywhere/processes.rs"]
 mod processes;
+mod restarting;
 mod secured;
 #[path = "../support/mod.rs"]
 mod support;

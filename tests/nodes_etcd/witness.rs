@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tonic::Status;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
 
 use crate::calls::Held;
@@ -41,7 +41,12 @@ impl Witness {
     /// Asks as the caller with this token; `phase` begins.
     pub(crate) fn of(held: &Held, at: SocketAddr, token: &str, phase: &'static str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{at}")).unwrap();
-        let client = Client::over(endpoint.connect_lazy(), token);
+        Self::over(endpoint.connect_lazy(), held, token, phase)
+    }
+
+    /// The same, over a connection.
+    pub(crate) fn over(channel: Channel, held: &Held, token: &str, phase: &'static str) -> Self {
+        let client = Client::over(channel, token);
         let heard = Arc::new(Mutex::new(vec![(phase, BTreeMap::new())]));
         let (noting, held) = (Arc::clone(&heard), held.clone());
         let asking = tokio::spawn(async move {
