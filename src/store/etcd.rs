@@ -25,6 +25,7 @@ mod connection;
 mod follower;
 mod layout;
 mod log;
+mod stride;
 mod writer;
 
 use std::fmt;
@@ -41,6 +42,7 @@ pub use self::connection::{Credentials, Member};
 use self::connection::Connection;
 use self::layout::Layout;
 use self::log::{Found, Log};
+use self::stride::Stride;
 use self::writer::{Identity, Writer};
 use super::{Batch, Changes, Entry, KeyRange, Limits, PageLimit, Store, StoreError};
 use crate::domain::random::{Random, RandomUnavailable};
@@ -85,6 +87,8 @@ pub struct EtcdStore {
     log: Arc<Log>,
     writer: Mutex<Writer>,
     may_compact: bool,
+    /// How far to read at once.
+    stride: Stride,
     closing: CancellationToken,
     runtime: Runtime,
 }
@@ -242,6 +246,7 @@ impl EtcdStore {
             log,
             writer: Mutex::new(writer),
             may_compact,
+            stride: Stride::new(),
             closing,
             runtime,
         })
@@ -351,16 +356,29 @@ impl Store for EtcdStore {
         let mut range = self.layout.data_range(range);
         let mut entries = Vec::new();
         while entries.len() < limit && range.start < range.end {
+            let most = PAGE.min(limit - entries.len());
+            let start = range.start.clone();
+            let end = self.stride.end(self.layout.rest(&start));
+            let end = end.map_or(range.end.clone(), |rest| self.layout.with_rest(&rest));
+            let end = end.min(range.end.clone());
             let request = RangeRequest {
-                key: range.start.clone(),
-                range_end: range.end.clone(),
-                limit: i64::try_from(PAGE.min(limit - entries.len())).unwrap_or(i64::MAX),
+                key: start.clone(),
+                range_end: end.clone(),
+                limit: i64::try_from(most).unwrap_or(i64::MAX),
                 ..RangeRequest::default()
             };
             let response = self.runtime.block_on(self.connection.range(request))?;
-            let more = response.more;
+            if let Some(last) = response.kvs.last().filter(|_| response.more) {
+                let told = (self.layout.rest(&start), self.layout.rest(&last.key));
+                self.stride.told(told, response.kvs.len(), PAGE);
+                range.start = layout::after(&last.key);
+            } else {
+                if end < range.end {
+                    self.stride.widen();
+                }
+                range.start = end;
+            }
             for kv in response.kvs {
-                range.start = layout::after(&kv.key);
                 if let Some(key) = self.layout.data_key(&kv.key) {
                     entries.push(Entry {
                         key,
@@ -368,9 +386,6 @@ impl Store for EtcdStore {
                         value: kv.value,
                     });
                 }
-            }
-            if !more {
-                break;
             }
         }
         Ok(entries)

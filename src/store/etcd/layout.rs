@@ -68,6 +68,16 @@ impl Layout {
         self.key(kind::DATA, key)
     }
 
+    /// What of a key follows what all keys begin with; all of it, if it is none.
+    pub(super) fn rest<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        key.strip_prefix(&self.prefix[..]).unwrap_or(key)
+    }
+
+    /// The key of which this is what follows.
+    pub(super) fn with_rest(&self, rest: &[u8]) -> Bytes {
+        [&self.prefix[..], rest].concat().into()
+    }
+
     /// The key of the store's that a key of etcd's is, if it is one.
     pub(super) fn data_key(&self, key: &Bytes) -> Option<Bytes> {
         let rest = key.strip_prefix(&self.prefix[..])?;
