@@ -238,7 +238,8 @@ fn number_of(id: &[u8]) -> u64 {
     since * PER_MILLI + u64::from(id[7])
 }
 
-fn secret(number: u64) -> Secret {
+/// The secret of a credential.
+pub fn secret(number: u64) -> Secret {
     let mut bytes = [0; 32];
     for (at, word) in bytes.chunks_exact_mut(8).enumerate() {
         word.copy_from_slice(&mix(number * 4 + at as u64).to_be_bytes());

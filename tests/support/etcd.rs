@@ -95,6 +95,7 @@ impl Cluster {
             .args(["--initial-advertise-peer-urls", &url(member.reached)])
             .args(["--initial-cluster", &self.initial])
             .args(["--initial-cluster-state", "new"])
+            .args(["--quota-backend-bytes", "8589934592"])
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone().unwrap()))
             .stderr(Stdio::from(log))
@@ -117,6 +118,13 @@ impl Cluster {
     /// Where they serve clients.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.members.iter().map(|member| member.clients).collect()
+    }
+
+    /// How large the database of a member is, in bytes.
+    pub(crate) fn database_bytes(&self, number: usize) -> u64 {
+        let data = self.directory.path().join(&self.members[number].name);
+        let database = data.join("member").join("snap").join("db");
+        std::fs::metadata(database).unwrap().len()
     }
 
     /// How they are reached.

@@ -1,0 +1,230 @@
+//! A store of a million credentials that moves into a real etcd of three members, and
+//! back: how long each step takes, and that credentials of all kinds are good after it.
+//!
+//! A byte of the export is changed first, and the import refused. All share this machine,
+//! and its disk. Needs `CREDD_TEST_ETCD`, the program.
+//!
+//! `CREDD_BENCH_CREDENTIALS` (1,000,000), `CREDD_BENCH_SAMPLE` (3,000 are verified after
+//! each step), `CREDD_BENCH_DIR` (the directory for temporary files).
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a benchmark may panic"
+)]
+
+#[path = "../tests/support/etcd.rs"]
+mod etcd;
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use credd::authority::record::Record;
+use credd::client::TlsFiles;
+use credd::domain::credential::Credential;
+use credd::domain::keyring::SecretOf;
+use credd::domain::token::{Generation, Kind, public_name, secret_text};
+use credd::proto::v1;
+use credd::proto::v1::presented::Credential as Presented;
+use credd::server::config::etcd_values::{Engine, KeyPrefix};
+use credd::server::config::values::Scalar as _;
+use credd::server::config::{EtcdSettings, Settings};
+use credd::server::export::Wanted;
+use credd::server::open::{IfMissing, open};
+use credd::server::process;
+use credd::store::{Batch, Write};
+use etcd::Cluster;
+use support::serving::{Credd, connect, runtime, settings};
+use support::typical::{Population, id, profile, secret};
+use support::{Table, preamble, seconds, setting};
+use tempfile::TempDir;
+
+const BATCH: u64 = 1000;
+
+fn main() {
+    let Some(program) = std::env::var_os("CREDD_TEST_ETCD") else {
+        println!("CREDD_TEST_ETCD names no etcd");
+        return;
+    };
+    let count: u64 = setting("CREDD_BENCH_CREDENTIALS", 1_000_000);
+    let sample: u64 = setting("CREDD_BENCH_SAMPLE", 3000);
+    let parent = std::env::var_os("CREDD_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let directory = || tempfile::tempdir_in(&parent).unwrap();
+    preamble(&format!("{count} credentials that move"));
+    let place = directory();
+    let keyring = place.path().join("keyring.toml");
+    let (first, last, server) = (directory(), directory(), directory());
+    let [embedded, back] = [&first, &last].map(|directory| {
+        let mut settings = settings(directory.path());
+        settings.keyring.file = Some(keyring.clone());
+        settings
+    });
+    let cluster = Cluster::start(&PathBuf::from(program));
+    let in_etcd = in_etcd(&cluster, &keyring, server.path());
+
+    let (filling, ()) = seconds(|| fill(&embedded, count));
+    println!("filled in {filling:.0} s");
+    let mut table = Table::new("steps");
+    let mut step = |what: &str, work: &mut dyn FnMut()| {
+        let (seconds, ()) = seconds(work);
+        table.figure(what, "s", seconds, None);
+    };
+    let file = place.path().join("credd.export");
+    step("export from sled", &mut || export(&embedded, &file));
+    let bytes = fs::metadata(&file).unwrap().len();
+    step("a changed byte is found", &mut || refuse(&in_etcd, &file));
+    step("import into etcd", &mut || {
+        process::import(&in_etcd, &file).unwrap();
+    });
+    let held = cluster.database_bytes(0);
+    let mut server = Some(server);
+    let mut token = String::new();
+    step("start on etcd, and verify the sample", &mut || {
+        token = verify(&in_etcd, server.take().unwrap(), (count, sample));
+    });
+    let exporting = directory();
+    let mut in_etcd = in_etcd;
+    exporting.path().clone_into(&mut in_etcd.store.data_dir);
+    let file = place.path().join("back.export");
+    step("export from etcd", &mut || export(&in_etcd, &file));
+    step("import into sled", &mut || {
+        process::import(&back, &file).unwrap();
+    });
+    fs::write(last.path().join("admin.token"), &token).unwrap();
+    let mut last = Some(last);
+    step("start on sled, and verify the sample", &mut || {
+        verify(&back, last.take().unwrap(), (count, sample));
+    });
+    table.figure("the export", "MB", bytes as f64 / 1e6, None);
+    table.figure("etcd's database", "MB", held as f64 / 1e6, None);
+    table.print();
+}
+
+/// Makes a store.
+fn fill(settings: &Settings, count: u64) {
+    let opened = open(settings, IfMissing::Create).unwrap();
+    let keyring = opened.parts.keyring.clone();
+    let population = Population { count, keyring };
+    let mut number = 0;
+    while number < count {
+        let end = (number + BATCH).min(count);
+        let writes = (number..end).map(|number| {
+            let credential = credential(&population, number);
+            let record = Record::Credential(credential.id, Some(Arc::new(credential)));
+            Write {
+                key: record.key(),
+                value: record.encode(),
+            }
+        });
+        let batch = Batch {
+            writes: writes.collect(),
+            ..Batch::default()
+        };
+        opened.parts.store.commit(batch).unwrap();
+        number = end;
+    }
+}
+
+fn kind(number: u64) -> (Kind, &'static str) {
+    match number % 3 {
+        0 => (Kind::ApiToken, "api-token"),
+        1 => (Kind::Basic, "basic"),
+        _ => (Kind::KeyPair, "key-pair"),
+    }
+}
+
+/// One of the three kinds, in turn.
+fn credential(population: &Population, number: u64) -> Credential {
+    let (kind, name) = kind(number);
+    let mut credential = population.credential(number);
+    credential.kind = kind;
+    credential.profile = profile(name);
+    credential.secret.mac = population.keyring.mac(&SecretOf {
+        kind,
+        id: credential.id,
+        generation: Generation::FIRST,
+        secret: &secret(number),
+    });
+    credential
+}
+
+fn presented(number: u64) -> Presented {
+    let (kind, _) = kind(number);
+    let text = secret_text(kind, id(number), Generation::FIRST, &secret(number));
+    let text = text.expose().to_owned();
+    let name = public_name(kind, id(number));
+    match kind {
+        Kind::ApiToken => Presented::Token(text),
+        Kind::Basic => Presented::UsernamePassword(v1::UsernamePassword {
+            username: name.unwrap(),
+            password: text,
+        }),
+        Kind::KeyPair => Presented::KeyPair(v1::KeyPair {
+            access_key: name.unwrap(),
+            secret_key: text,
+        }),
+    }
+}
+
+fn in_etcd(cluster: &Cluster, keyring: &Path, directory: &Path) -> Settings {
+    let mut settings = settings(directory);
+    settings.store.engine = Engine::Etcd;
+    settings.keyring.file = Some(keyring.to_owned());
+    let endpoints = cluster.addresses().into_iter();
+    settings.etcd = Some(EtcdSettings {
+        endpoints: endpoints
+            .map(|it| format!("http://{it}").parse().unwrap())
+            .collect(),
+        prefix: KeyPrefix::parse("/credd/").unwrap(),
+        user: None,
+        tls: TlsFiles::default(),
+        may_compact: false,
+    });
+    settings
+}
+
+fn export(settings: &Settings, file: &Path) {
+    let wanted = Wanted {
+        to: Some(file.to_owned()),
+        take_back: false,
+    };
+    process::export(settings, &wanted).unwrap();
+}
+
+/// Changes a byte in the middle, sees that the file is refused, and changes it back.
+fn refuse(settings: &Settings, path: &Path) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let at = file.metadata().unwrap().len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    let refused = process::import(settings, path).unwrap_err();
+    println!("refused: {}", credd::server::telemetry::chain(&*refused));
+    file.write_all_at(&byte, at).unwrap();
+}
+
+/// Serves, and verifies some of all. Returns the administrator's token.
+fn verify(settings: &Settings, directory: TempDir, (count, sample): (u64, u64)) -> String {
+    let runtime = runtime();
+    runtime.block_on(async {
+        let credd = Credd::start_with(directory, settings.clone()).await;
+        let mut client = connect(credd.address, &credd.token).await;
+        let every = (count / sample.max(1)).max(1);
+        for number in (0..count).step_by(usize::try_from(every).unwrap()) {
+            let request = v1::VerifyRequest {
+                presented: Some(v1::Presented {
+                    credential: Some(presented(number)),
+                }),
+                any_tenant: true,
+                ..v1::VerifyRequest::default()
+            };
+            let answer = client.verify(request).await.unwrap().into_inner();
+            assert_eq!(answer.verdict(), v1::Verdict::Active, "{number}");
+        }
+        let token = credd.token.clone();
+        credd.stop().await;
+        token
+    })
+}
