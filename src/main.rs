@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use credd::server::config::{Admin, Cli, Command, Problems, Settings};
+use credd::server::config::{Admin, Cli, Command, Problems, Settings, StoreCommand};
 use credd::server::supervise::Failure;
 use credd::server::{panics, process, telemetry};
 use credd::sidecar;
@@ -18,6 +18,9 @@ fn main() -> ExitCode {
         Command::Restore { given, layers } => end(layers.settings(&log), |settings| {
             process::restore(settings, given)
         }),
+        Command::Store(StoreCommand::Upgrade(layers)) => {
+            end(layers.settings(&log), process::upgrade)
+        }
         Command::Export { wanted, layers } => end(layers.settings(&log), |settings| {
             process::export(settings, wanted)
         }),

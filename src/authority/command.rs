@@ -9,8 +9,8 @@ use super::audit::{Erasure, Trimming};
 use super::directory::KnownProfile;
 use super::key_use::Remaining;
 use super::record::{
-    Incarnation, Node, Record, RequestName, RequestRecord, credential_key, keyring_key, node_key,
-    owner_key, request_key,
+    Incarnation, Node, Record, RequestName, RequestRecord, credential_key, format_key, keyring_key,
+    node_key, owner_key, request_key,
 };
 use crate::domain::audit::Event;
 use crate::domain::credential::{Credential, Set, Stored, Use, Uses};
@@ -107,6 +107,8 @@ pub enum Command {
     Fence,
     /// Does what a restore asks for.
     Restore(Box<Restore>),
+    /// Has records written in this format.
+    Upgrade(u8),
 }
 
 impl Command {
@@ -138,6 +140,7 @@ impl Command {
             Self::Beat(name, _) => vec![node_key(*name)],
             Self::Bury(nodes) => nodes.iter().map(|(name, _)| node_key(*name)).collect(),
             Self::Restore(restore) => restore.subjects(),
+            Self::Upgrade(_) => vec![format_key()],
             Self::Import(_)
             | Self::RecordUses(_)
             | Self::Forget(..)
@@ -266,6 +269,10 @@ pub trait View {
     /// The bindings that give a role on all tenants.
     fn bound_everywhere(&self, role: &str) -> Vec<Binding>;
 
+    /// In which format records are written; as of the last commit.
+    fn format(&self) -> u8;
+    /// How many processes that work on the store can't read records of a format.
+    fn too_old_for(&self, format: u8) -> usize;
     /// The commit that wrote the record of a process.
     fn node_revision(&self, name: Incarnation) -> Option<Revision>;
 
@@ -488,6 +495,14 @@ pub enum Refusal {
         "too many versions are loaded or in use: retire some, and take them out of the keyring"
     )]
     TooManyKeys,
+    /// Servers work on the store that can't read a format.
+    #[error("{servers} servers can't read records of format {format}: end them first")]
+    FormatUnread {
+        /// The format.
+        format: u8,
+        /// How many.
+        servers: usize,
+    },
     /// A profile was changed as often as it can be.
     #[error("the profile was changed {0} times, which is as often as one can be: put another")]
     TooManyVersions(u32),
@@ -586,6 +601,7 @@ fn decide_alone(
         Command::Beat(name, node) => Ok(upkeep::beat(*name, node)),
         Command::Bury(nodes) => Ok(upkeep::bury(view, nodes)),
         Command::Restore(ask) => Ok(restore::decide(view, ask, context.now)),
+        Command::Upgrade(to) => upkeep::upgrade(view, *to),
     }
 }
 

@@ -17,7 +17,8 @@ use super::audit::head::LastSeen;
 use super::hub::{Hub, Published, RingSize, records_of};
 use super::index::{Index, Writer};
 use super::keys::Keys;
-use super::record::{Record, UnreadableRecord};
+use super::names::Interner;
+use super::record::{NEWEST_FORMAT, Record, UnreadableRecord, format_key};
 use super::sessions::Sessions;
 use crate::domain::audit::Head;
 use crate::domain::closed::Closed;
@@ -59,6 +60,14 @@ pub enum FeedError {
     /// Somebody closed the store.
     #[error("the store was exported meanwhile, and is not to be served any more")]
     Closed,
+    /// Records are written in a format that is not read here.
+    #[error(
+        "the store has records of format {found}, and this version of credd reads up to format {NEWEST_FORMAT}: run the version that upgraded it, or a later one"
+    )]
+    NewerFormat {
+        /// The format.
+        found: u8,
+    },
     /// What fills it has not come to its end.
     #[error(
         "the store is being filled, or that was cut short: let it end, or do it again with the same `credd restore --from` or `credd import --from`"
@@ -114,6 +123,7 @@ impl Feed {
     /// credd can't read.
     pub fn load(store: Arc<dyn Store>, ring: RingSize) -> Result<Loaded, FeedError> {
         refuse_half(&*store)?;
+        refuse_newer(&*store)?;
         let index = Arc::new(Index::new());
         let start = store.snapshot()?;
         let mut found = Contents::default();
@@ -289,6 +299,10 @@ impl Feed {
             }
         }
         self.hub.publish(published);
+        let found = self.index.format();
+        if found > NEWEST_FORMAT {
+            return Err(FeedError::NewerFormat { found });
+        }
         if self.index.closed().is_some() && !self.may_close.load(Ordering::Relaxed) {
             return Err(FeedError::Closed);
         }
@@ -305,6 +319,19 @@ fn refuse_half(store: &dyn Store) -> Result<(), FeedError> {
         Some(entry) if entry.key == key && Some(&entry.value) == value.as_ref() => {
             Err(FeedError::Filling)
         }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a store with records that can't be read, before they are.
+fn refuse_newer(store: &dyn Store) -> Result<(), FeedError> {
+    let key = format_key();
+    let found = store.scan(&KeyRange::prefix(&key), 1)?;
+    let Some(entry) = found.first().filter(|entry| entry.key == key) else {
+        return Ok(());
+    };
+    match Record::decode(&key, Some(&entry.value), &Interner::new())? {
+        Record::Format(found) if found > NEWEST_FORMAT => Err(FeedError::NewerFormat { found }),
         _ => Ok(()),
     }
 }
@@ -360,6 +387,7 @@ fn write(writer: &mut Writer<'_>, record: Record, revision: Revision) {
         Record::Node(name, node) => writer.set_node(name, node, revision),
         Record::Restored(restored) => writer.set_restored(restored, revision),
         Record::Closed(closed) => writer.set_closed(closed, revision),
+        Record::Format(format) => writer.set_format(format),
         Record::Rekeyed(id, Some(rekeyed)) => writer.set_rekeyed(id, &rekeyed, revision),
         // The first is deleted with the record that has it in itself, and the index has
         // no part in what is told of changes.

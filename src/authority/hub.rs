@@ -119,6 +119,7 @@ impl Event {
             | Record::Keyring(_)
             | Record::Restored(_)
             | Record::Closed(_)
+            | Record::Format(_)
             | Record::Rekeyed(..)
             | Record::Audit(..)
             | Record::Node(..)

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
@@ -20,7 +20,7 @@ use super::entry::Entry;
 use super::key_use::{KeyUse, Needs, Remaining};
 use super::listing::Listing;
 use super::names::Interner;
-use super::record::{Incarnation, Node, RequestName, RequestRecord};
+use super::record::{FORMAT, Incarnation, Node, RequestName, RequestRecord};
 use crate::domain::closed::Closed;
 use crate::domain::credential::{Action, Credential, State, Uses};
 use crate::domain::id::CredentialId;
@@ -62,6 +62,7 @@ pub struct Index {
     /// What it was restored from, if it was, and the commit that wrote that.
     restored: RwLock<Option<(Arc<Restored>, Revision)>>,
     closed: RwLock<(Option<Closed>, Revision)>,
+    format: AtomicU8,
     key_use: Mutex<KeyUse>,
     /// What the processes that work on the store say of themselves, and the commits
     /// that wrote it.
@@ -120,6 +121,7 @@ impl Index {
             keyring: RwLock::default(),
             restored: RwLock::default(),
             closed: RwLock::default(),
+            format: AtomicU8::new(FORMAT),
             key_use: Mutex::default(),
             nodes: RwLock::default(),
             sequence: AtomicU64::new(0),
@@ -146,6 +148,12 @@ impl Index {
     #[must_use]
     pub fn applied(&self) -> Position {
         *self.applied.read()
+    }
+
+    /// In which format records are written.
+    #[must_use]
+    pub fn format(&self) -> u8 {
+        self.format.load(Ordering::Acquire)
     }
 
     /// Why nobody is to be answered from the store, if nobody is.
@@ -316,6 +324,12 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn node_revision(&self, name: Incarnation) -> Option<Revision> {
         self.0.nodes.read().get(&name).map(|(_, at)| *at)
+    }
+
+    /// In which format records are written.
+    #[must_use]
+    pub fn format(&self) -> u8 {
+        self.0.format()
     }
 
     /// What the store was restored from, if it was.
@@ -518,6 +532,11 @@ impl Writer<'_> {
         if held.as_ref().is_none_or(|(_, held)| *held < revision) {
             *held = restored.map(|restored| (restored, revision));
         }
+    }
+
+    /// Sets in which format records are written: it never goes back.
+    pub(super) fn set_format(&self, format: u8) {
+        self.index.format.fetch_max(format, Ordering::AcqRel);
     }
 
     /// Sets why nobody is to be answered from the store.

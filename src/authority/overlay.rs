@@ -85,6 +85,7 @@ impl<'a> Overlay<'a> {
                 | Record::Keyring(_)
                 | Record::Restored(_)
                 | Record::Closed(_)
+                | Record::Format(_)
                 | Record::Audit(..)
                 | Record::Node(..)
                 | Record::Fence
@@ -347,6 +348,16 @@ impl View for Overlay<'_> {
             }
         }
         bound.into_iter().collect()
+    }
+
+    fn format(&self) -> u8 {
+        self.read(|index| index.format())
+    }
+
+    fn too_old_for(&self, format: u8) -> usize {
+        let nodes = self.read(|index| index.nodes());
+        let too_old = nodes.values().filter(|(node, _)| node.format < format);
+        too_old.count()
     }
 
     fn node_revision(&self, name: Incarnation) -> Option<Revision> {

@@ -17,10 +17,13 @@
 //! | `n` + name (16 bytes) | a `NodeRecord` |
 //! | `f` | a `FenceRecord` |
 //! | `s` | a `RestoredRecord` |
+//! | `v` | a `FormatRecord` |
 //! | `x` | a `ClosedRecord` |
 //!
 //! A value is one byte, the format of the record, and the message in it. A
-//! record of a newer format is refused, never guessed at.
+//! record of a newer format is refused, never guessed at. What an earlier version of
+//! credd can't read is written only once the store says so (`v`), which all servers that
+//! work on it must be able to read: until then they can be set back to that version.
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,8 +62,11 @@ mod restored;
 use audit::{AUDIT, AuditKey};
 pub use profile::{header_message, to_message as profile_message};
 
-/// The format in which records are written, and the newest that is read.
-pub(super) const FORMAT: u8 = 1;
+/// The first format of records, in which they are written while the store does not say
+/// otherwise.
+pub const FORMAT: u8 = 1;
+/// The newest format that is read.
+pub const NEWEST_FORMAT: u8 = FORMAT;
 
 const CREDENTIAL: u8 = b'c';
 const USES: u8 = b'u';
@@ -77,6 +83,7 @@ const NODE: u8 = b'n';
 const FENCE: u8 = b'f';
 const RESTORED: u8 = b's';
 const CLOSED: u8 = b'x';
+const VERSION: u8 = b'v';
 /// Between the parts of a key: no name has it.
 const END: u8 = 0;
 
@@ -107,6 +114,8 @@ pub enum Record {
     Restored(Option<Arc<Restored>>),
     /// That the store is not to be served.
     Closed(Option<Closed>),
+    /// In which format records are written.
+    Format(u8),
     /// A part of the audit log, as bytes: see [`audit`].
     Audit(AuditKey, Option<Bytes>),
     /// A process that works on the store.
@@ -305,6 +314,12 @@ pub const fn closed_key() -> Bytes {
     Bytes::from_static(&[CLOSED])
 }
 
+/// The key of the format in which records are written.
+#[must_use]
+pub const fn format_key() -> Bytes {
+    Bytes::from_static(&[VERSION])
+}
+
 /// The key of what was made anew of a credential's secrets.
 #[must_use]
 pub fn rekeyed_key(id: CredentialId) -> Bytes {
@@ -339,6 +354,7 @@ impl Record {
             Self::Keyring(_) => keyring_key(),
             Self::Restored(_) => restored_key(),
             Self::Closed(_) => closed_key(),
+            Self::Format(_) => format_key(),
             Self::Audit(key, _) => key.to_bytes(),
             Self::Rekeyed(id, _) => rekeyed_key(*id),
             Self::Node(name, _) => node_key(*name),
@@ -391,6 +407,9 @@ impl Record {
                 .as_deref()
                 .map(|record| envelope(&node::write(record))),
             Self::Fence => Some(envelope(&stored::FenceRecord {})),
+            Self::Format(format) => Some(envelope(&stored::FormatRecord {
+                format: u32::from(*format),
+            })),
         }
     }
 
@@ -482,6 +501,12 @@ impl Record {
                 }
                 None => Err("it is never deleted".to_owned()),
             },
+            VERSION if rest.is_empty() => {
+                let value = value.ok_or("it is never deleted")?;
+                let stored::FormatRecord { format } = open_envelope(value)?;
+                let format = u8::try_from(format).map_err(|_| "no format")?;
+                Ok(Self::Format(format.max(FORMAT)))
+            }
             RESTORED if rest.is_empty() => {
                 let read = |value: &Bytes| restored::read(&open_envelope(value)?);
                 Ok(Self::Restored(read_value(value, read)?))

@@ -1,5 +1,5 @@
 //! What is done to a store that was restored or imported, before anybody is answered,
-//! and to one that is exported.
+//! to one that is exported, and to one that a later version of credd is to work on alone.
 
 use super::Authority;
 use super::command::{Command, Lost, Restore};
@@ -69,6 +69,18 @@ impl Authority {
     /// [`CommandError`].
     pub async fn open_again(&self) -> Result<(), CommandError> {
         self.restore(Restore::TakeBack).await
+    }
+
+    /// Has records written in a format from now on, if every server that works on the
+    /// store reads it. Whether they were not before.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub async fn upgrade(&self, to: u8) -> Result<bool, CommandError> {
+        let command = Command::Upgrade(to);
+        let done = self.commands.run(command, How::BY_CREDD).await?;
+        Ok(done.changes)
     }
 
     async fn restore(&self, step: Restore) -> Result<(), CommandError> {

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::record::{FORMAT, Incarnation, Node};
+use super::record::{Incarnation, NEWEST_FORMAT, Node};
 use crate::domain::keyring::KeyChecks;
 use crate::domain::lease::{
     BootClock, BootTime, Drift, Grantor, Peers, Sequence, SystemBootClock, Tenure,
@@ -200,7 +200,7 @@ impl Sessions {
             lease: self.settings.length,
             settled: state.settled(),
             started_at,
-            format: FORMAT,
+            format: NEWEST_FORMAT,
             keys,
         }
     }

@@ -86,6 +86,7 @@ impl OperationsService for Operations {
             keyring: Some(keyring(authority)),
             sessions: Some(sessions(authority)),
             servers: servers(authority),
+            format: u32::from(authority.index().format()),
         }))
     }
 
@@ -291,6 +292,7 @@ fn servers(authority: &Authority) -> Vec<v1::ServerStatus> {
         started_at: Some(convert::timestamp(node.started_at)),
         lease: Some(convert::short_duration(node.lease)),
         settled: Some(convert::revision(authority.store(), node.settled)),
+        format: u32::from(node.format),
     });
     nodes.collect()
 }

@@ -495,6 +495,7 @@ fn of_refusal(refusal: &Refusal) -> Status {
             return Status::with_error_details(FailedPrecondition, refusal.to_string(), details);
         }
         Refusal::TooManyKeys => (FailedPrecondition, "TOO_MANY_KEYS"),
+        Refusal::FormatUnread { .. } => (FailedPrecondition, "FORMAT_UNREAD"),
         Refusal::TooManyVersions(_) => (FailedPrecondition, "TOO_MANY_VERSIONS"),
         Refusal::TooLarge => (FailedPrecondition, "TOO_LARGE"),
         Refusal::Random(error) => return internal(error),

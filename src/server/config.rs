@@ -23,7 +23,7 @@ pub mod table;
 pub mod values;
 
 pub use check::Settings;
-pub use cli::{Admin, Cli, Command, Flags, Layers, OfLog, OfPlace};
+pub use cli::{Admin, Cli, Command, Flags, Layers, OfLog, OfPlace, StoreCommand};
 pub use etcd_check::EtcdSettings;
 pub use problem::Problems;
 pub use settings::{Audit, Fence, Keyring, Limits, Retention, Server, Sidecar, Store};

@@ -16,6 +16,7 @@ use super::supervise::{Failure, Supervisor};
 use crate::authority::Authority;
 use crate::authority::directory::Configured;
 use crate::authority::feed::FeedError;
+use crate::authority::record::NEWEST_FORMAT;
 use crate::store::StoreError;
 
 /// Serves until the process is told to stop by SIGTERM or SIGINT.
@@ -132,6 +133,29 @@ pub fn import(settings: &Settings, from: &Path) -> Result<(), Failure> {
     let (opened, steps) = restore::import(&stored_only(settings), from)?;
     with_authority(opened, async |opened, authority| {
         restore::finish(opened, authority, steps).await
+    })
+}
+
+/// Has records of a store written in the newest format.
+///
+/// # Errors
+///
+/// Whatever keeps it from that: a server that does not read it.
+pub fn upgrade(settings: &Settings) -> Result<(), Failure> {
+    let opened = open(&stored_only(settings), IfMissing::Refuse)?;
+    with_authority(opened, async |_, authority| {
+        if authority.upgrade(NEWEST_FORMAT).await? {
+            tracing::info!(
+                format = NEWEST_FORMAT,
+                "records are written in the newest format now"
+            );
+        } else {
+            tracing::info!(
+                format = NEWEST_FORMAT,
+                "records are written in the newest format already"
+            );
+        }
+        Ok(())
     })
 }
 

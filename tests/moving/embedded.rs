@@ -38,6 +38,8 @@ async fn an_export_is_imported_with_all_that_there_was_and_nobody_serves_where_i
     to.import(&file);
     assert_eq!(to.names(), ["store"]);
 
+    let upgraded = to.done("store upgrade", &[]);
+    assert!(upgraded.contains("in the newest format"), "{upgraded}");
     let server = to.serve();
     let admin = server.client(&token).await;
     contents.assert_moved(&admin).await;

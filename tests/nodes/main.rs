@@ -4,6 +4,7 @@
 
 #[path = "../support/calls.rs"]
 mod calls;
+mod ending;
 mod fences;
 mod following;
 #[path = "../support/in_process.rs"]

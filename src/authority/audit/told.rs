@@ -160,6 +160,7 @@ const fn of_credd(command: &Command) -> Option<&'static str> {
         Command::TrimAudit(_) => Some("credd.audit-retention"),
         Command::NoteKeys(_) => Some("credd.keyring"),
         Command::Restore(restore) => Some(restore.action()),
+        Command::Upgrade(_) => Some("credd.upgrade"),
         Command::Issue(_)
         | Command::Import(_)
         | Command::SetState(_)
@@ -214,6 +215,7 @@ fn reason(command: &Command) -> Option<&Reason> {
         | Command::Rekey(_)
         | Command::RecordEvents(_)
         | Command::Restore(_)
+        | Command::Upgrade(_)
         | Command::TrimAudit(_)
         | Command::Beat(..)
         | Command::Bury(_)
@@ -333,6 +335,7 @@ fn details(command: &Command, writes: &[Record]) -> String {
             vec![format!("records {}-{}", sequences.start(), sequences.end())]
         }
         Command::Restore(restore) => vec![restore.details()],
+        Command::Upgrade(format) => vec![format!("records of format {format}")],
         // One is like another.
         Command::Remove(_) => Vec::new(),
         Command::Issue(_) => {

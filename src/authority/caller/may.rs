@@ -67,7 +67,7 @@ impl May<'_> {
                 Scope::Tenant(tenant) => reach.has(tenant.as_str()),
             },
             Record::Binding(binding, _) => reach.include(&binding.reach),
-            Record::Keyring(_) | Record::Restored(_) | Record::Closed(_) => {
+            Record::Keyring(_) | Record::Restored(_) | Record::Closed(_) | Record::Format(_) => {
                 reach.include(&Reach::All)
             }
             // Of the tenants that the caller had when the call came.

@@ -177,6 +177,7 @@ fn given_by(view: &dyn View, record: &Record) -> Vec<Given> {
         | Record::Keyring(_)
         | Record::Restored(_)
         | Record::Closed(_)
+        | Record::Format(_)
         | Record::Rekeyed(..)
         | Record::Audit(..)
         | Record::Node(..)

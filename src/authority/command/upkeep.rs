@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Decision, View, credential_record};
+use super::{Answer, Decision, Refusal, View, credential_record};
 use crate::authority::record::{Incarnation, Node, Record, RequestName};
 use crate::domain::credential::{Action, Change, Credential, HeldSecret, Origin, State, Use};
 use crate::domain::id::CredentialId;
@@ -24,6 +24,22 @@ pub(super) fn bury(view: &dyn View, nodes: &[(Incarnation, Revision)]) -> Decisi
         writes: nodes.map(|(name, _)| Record::Node(*name, None)).collect(),
         answer: Answer::Nothing,
     }
+}
+
+/// Has records written in a format, if all who read them can read it.
+pub(super) fn upgrade(view: &dyn View, to: u8) -> Result<Decision, Refusal> {
+    let servers = view.too_old_for(to);
+    if servers > 0 {
+        return Err(Refusal::FormatUnread {
+            format: to,
+            servers,
+        });
+    }
+    let is_newer = to > view.format();
+    Ok(Decision {
+        writes: is_newer.then_some(Record::Format(to)).into_iter().collect(),
+        answer: Answer::Nothing,
+    })
 }
 
 pub(super) fn record_uses(view: &dyn View, uses: &[(CredentialId, Use)]) -> Decision {

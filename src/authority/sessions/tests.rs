@@ -1,6 +1,7 @@
 use tokio::time::Instant;
 
 use super::*;
+use crate::authority::record::NEWEST_FORMAT;
 use crate::domain::lease::Fenced;
 use crate::domain::random::SystemRandom;
 
@@ -225,7 +226,7 @@ fn node(lease: Duration, settled: u64) -> Node {
         lease,
         settled: rev(settled),
         started_at: Timestamp::from_millis(0),
-        format: FORMAT,
+        format: NEWEST_FORMAT,
         keys: KeyChecks::default(),
     }
 }

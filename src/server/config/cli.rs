@@ -78,6 +78,9 @@ pub enum Command {
         #[command(flatten)]
         layers: Layers<OfStore>,
     },
+    /// Changes the store as a whole.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Helps those who administer credd.
     #[command(subcommand)]
     Admin(Admin),
@@ -87,6 +90,15 @@ pub enum Command {
     /// Makes, shows and extends a keyring file; needs no server.
     #[command(subcommand)]
     Keyring(KeyringCommand),
+}
+
+/// What can be done to a store as a whole.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Has records written in the newest format that this version of credd reads, once
+    /// all servers run it. Until then they can be set back to the version before. A
+    /// server with an embedded store must be stopped; with etcd they go on.
+    Upgrade(Layers<OfStore>),
 }
 
 /// What helps those who administer credd.

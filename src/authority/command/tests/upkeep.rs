@@ -1,8 +1,10 @@
 //! What credd changes of its own accord.
 
 use super::*;
+use crate::authority::record::{Incarnation, Node};
 use crate::domain::calendar::TimeZone;
 use crate::domain::credential::Use;
+use crate::domain::keyring::KeyChecks;
 use crate::domain::language::Language;
 use crate::domain::names::{AttributeKey, AttributeValue};
 
@@ -147,4 +149,33 @@ fn what_is_forgotten_is_gone() {
     let expected = [Record::Credential(id(1), None), Record::Request(name, None)];
     assert_eq!(decision.writes, expected);
     assert!(world.credentials.is_empty());
+}
+
+#[test]
+fn a_format_is_written_once_all_who_work_on_the_store_read_it() {
+    let mut world = World::new();
+    let node = |name: u8, format| {
+        let node = Node {
+            lease: Duration::from_secs(1),
+            settled: Revision::ZERO,
+            started_at: NOW,
+            format,
+            keys: KeyChecks::default(),
+        };
+        Command::Beat(Incarnation([name; 16]), Arc::new(node))
+    };
+    world.run(&node(1, 3)).unwrap();
+    world.run(&node(2, 2)).unwrap();
+    let refused = world.refusal(&Command::Upgrade(3));
+    let expected = Refusal::FormatUnread {
+        format: 3,
+        servers: 1,
+    };
+    assert_eq!(refused, expected);
+    let written = |world: &mut World, to| world.run(&Command::Upgrade(to)).unwrap().writes;
+    assert_eq!(written(&mut world, 2), [Record::Format(2)]);
+    assert_eq!(written(&mut world, 2), []);
+    assert_eq!(written(&mut world, 1), [], "it never goes back");
+    world.run(&node(2, 3)).unwrap();
+    assert_eq!(written(&mut world, 3), [Record::Format(3)]);
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::authority::key_use::Needs;
+use crate::authority::record::NEWEST_FORMAT;
 use crate::domain::header::HeaderRule;
 use crate::domain::keyring::Mac;
 use crate::domain::permission::{CreddGrant, Grant};
@@ -28,6 +29,7 @@ pub(super) struct World {
     pub(super) profiles: BTreeMap<ProfileRef, Arc<KnownProfile>>,
     pub(super) bindings: BTreeMap<Binding, KnownRecord<BindingRecord>>,
     nodes: BTreeMap<Incarnation, Arc<Node>>,
+    format: u8,
     pub(super) keys: Option<(Arc<KeyringState>, Revision)>,
     pub(super) restored: Option<Arc<Restored>>,
     pub(super) rekeyed: BTreeMap<CredentialId, Arc<Rekeyed>>,
@@ -63,6 +65,7 @@ impl World {
             profiles: profiles.collect(),
             bindings: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            format: NEWEST_FORMAT,
             keys: None,
             restored: None,
             rekeyed: BTreeMap::new(),
@@ -206,6 +209,7 @@ impl World {
             }
             Record::Node(name, node) => set_or_remove(&mut self.nodes, name, node.clone()),
             Record::Restored(restored) => self.restored.clone_from(restored),
+            Record::Format(format) => self.format = *format,
             Record::Audit(..) | Record::Fence | Record::Closed(_) => (),
         }
     }
@@ -250,6 +254,15 @@ pub(super) fn binding(principal: &str, role: &str, reach: &str) -> Binding {
 }
 
 impl View for World {
+    fn format(&self) -> u8 {
+        self.format
+    }
+
+    fn too_old_for(&self, format: u8) -> usize {
+        let nodes = self.nodes.values();
+        nodes.filter(|node| node.format < format).count()
+    }
+
     fn node_revision(&self, name: Incarnation) -> Option<Revision> {
         self.nodes.get(&name).map(|_| self.revision)
     }

@@ -553,6 +553,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         1 => option::of(keyring).prop_map(|state| Record::Keyring(state.map(Arc::new))),
         1 => option::of(any_restored())
             .prop_map(|restored| Record::Restored(restored.map(Arc::new))),
+        1 => (FORMAT..).prop_map(Record::Format),
         1 => option::of(any_closed()).prop_map(Record::Closed),
         1 => (any_id(), option::of(any_rekeyed()))
             .prop_map(|(id, rekeyed)| Record::Rekeyed(id, rekeyed.map(Arc::new))),
