@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -67,7 +68,7 @@ impl VerificationService for Verification {
         if let Some(least) = read_min_revision(authority, request)?
             && least > authority.index().revision()
         {
-            reached(authority, least).await?;
+            reached(authority, least, call.answer_before).await?;
         }
         Ok(Response::new(verify(authority, &call, request)?))
     }
@@ -143,11 +144,18 @@ fn read_min_revision(
     }
 }
 
-/// Waits for a revision.
-async fn reached(authority: &Authority, least: Revision) -> Result<(), Status> {
+/// Waits for a revision, but not until its caller has given up: one that is told that
+/// the server is behind does not take it for gone.
+async fn reached(
+    authority: &Authority,
+    least: Revision,
+    answer_before: Option<Instant>,
+) -> Result<(), Status> {
     let mut reached = authority.reached();
     let reached = reached.wait_for(|position| position.revision >= least);
-    match tokio::time::timeout(REACHED_WITHIN, reached).await {
+    let until = Instant::now() + REACHED_WITHIN;
+    let until = answer_before.map_or(until, |due| due.min(until));
+    match timeout_at(until, reached).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(status::behind()),
     }
