@@ -364,18 +364,7 @@ impl<A: Clone> Cache<A> {
         let followed = self.followed.as_ref()?;
         let entry = self.entries.get(&key)?;
         let until = self.holder.ends_at()? + bound(&entry.fact.answer)?;
-        let Says::Yes { .. } = entry.fact.says else {
-            return None;
-        };
-        let is_over = entry.ends_at.is_some_and(|ends_at| now.boot >= ends_at)
-            || entry.fact.expires_at.is_some_and(|end| now.wall >= end);
-        if now.boot >= until || is_over {
-            return None;
-        }
-        let at = followed.check(entry, &self.denials).ok()?;
-        if least.is_some_and(|least| !at.is_as_of(least)) {
-            return None;
-        }
+        let at = followed.check_stale(entry, &self.denials, least, until, now)?;
         entry.note(now, &mut self.uses);
         Some(Hit {
             answer: entry.fact.answer.clone(),
@@ -383,6 +372,25 @@ impl<A: Clone> Cache<A> {
             valid_for: Duration::ZERO,
             ends: entry.ends(now),
         })
+    }
+
+    /// Whether [`Self::find_stale`] has something to give now.
+    #[must_use]
+    pub fn has_stale(
+        &mut self,
+        key: QuestionKey,
+        least: Option<At>,
+        bound: impl FnOnce(&A) -> Option<Duration>,
+        now: Moment,
+    ) -> bool {
+        self.look(now);
+        let found = || {
+            let followed = self.followed.as_ref()?;
+            let entry = self.entries.get(&key)?;
+            let until = self.holder.ends_at()? + bound(&entry.fact.answer)?;
+            followed.check_stale(entry, &self.denials, least, until, now)
+        };
+        found().is_some()
     }
 
     /// What to ask a question with, just before it is sent: the answer is to be as of
@@ -620,6 +628,28 @@ impl Followed {
             store: self.store,
             revision: revision.max(applied),
         })
+    }
+
+    /// As of when an entry is known to be true that may be given until `until` although
+    /// it may be out of date; `None`: it may not be given.
+    fn check_stale<A>(
+        &self,
+        entry: &Entry<A>,
+        denials: &Denials,
+        least: Option<At>,
+        until: BootTime,
+        now: Moment,
+    ) -> Option<At> {
+        let Says::Yes { .. } = entry.fact.says else {
+            return None;
+        };
+        let is_over = entry.ends_at.is_some_and(|ends_at| now.boot >= ends_at)
+            || entry.fact.expires_at.is_some_and(|end| now.wall >= end);
+        if now.boot >= until || is_over {
+            return None;
+        }
+        let at = self.check(entry, denials).ok()?;
+        least.is_none_or(|least| at.is_as_of(least)).then_some(at)
     }
 }
 

@@ -476,9 +476,10 @@ fn staleness_is_bounded_and_knows_what_is_known() {
     kept(&mut cache, "forbidden", Fact { says, ..full });
     let bound = |_: &u32| Some(SECOND * 90);
     let mut stale = |token, millis| {
-        cache
-            .find_stale(key(token), None, bound, at(millis))
-            .is_some()
+        let has = cache.has_stale(key(token), None, bound, at(millis));
+        let found = cache.find_stale(key(token), None, bound, at(millis));
+        assert_eq!(has, found.is_some(), "{token}");
+        has
     };
     // The lease ends at 9,900.
     for (token, good, over) in [
