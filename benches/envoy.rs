@@ -120,7 +120,7 @@ impl Kept {
 }
 
 impl Verifier for Kept {
-    async fn verify(&self, _: v1::VerifyRequest) -> Result<Verified, Status> {
+    async fn verify(&self, _: v1::VerifyRequest, _: Duration) -> Result<Verified, Status> {
         Ok(Verified {
             response: Arc::clone(&self.response),
             at: None,

@@ -35,9 +35,11 @@
 //! staleness ([`StalePolicy`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
@@ -59,7 +61,9 @@ mod flights;
 mod follow;
 mod headers;
 mod machine;
+mod standing;
 mod token;
+mod upstream;
 mod upstreams;
 
 pub(crate) use ask::refused;
@@ -126,7 +130,7 @@ pub struct Condition {
     /// Whether it is connected to the authority that it follows.
     pub is_connected: bool,
     /// How long ago the authority said something; `None`: it never did.
-    pub silence: Option<std::time::Duration>,
+    pub silence: Option<Duration>,
     /// Up to where changes were applied.
     pub applied: Option<At>,
     /// When its lease ends, or did.
@@ -358,7 +362,23 @@ impl Client {
     /// asks (`REFUSED_BY_AUTHORITY`); and `RESOURCE_EXHAUSTED` where too many questions are under way. Every
     /// error is a no.
     pub async fn verify(&self, request: &v1::VerifyRequest) -> Result<Verified, Status> {
-        ask::verify(self, request).await
+        self.verify_within(request, self.upstreams.patience()).await
+    }
+
+    /// The same, where the asker waits for no longer than this. Of the time, some is left
+    /// to ask another address where one does not answer, or to look for what may be out
+    /// of date where that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::verify`].
+    pub async fn verify_within(
+        &self,
+        request: &v1::VerifyRequest,
+        patience: Duration,
+    ) -> Result<Verified, Status> {
+        let patience = patience.min(self.upstreams.patience());
+        ask::verify(self, request, Instant::now() + patience).await
     }
 }
 

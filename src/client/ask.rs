@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::answer::{Served, Verified};
 use super::facts::{self, Answer, Learned};
-use super::flights::{Landing, Turn};
-use super::upstreams::{REFUSED, Said, is_behind, is_of_another_store, is_of_the_way, is_refusal};
+use super::flights::{Landing, Lead, Turn};
+use super::upstreams::{
+    REFUSED, Said, Time, is_behind, is_of_another_store, is_of_the_way, is_refusal,
+};
 use super::{Client, Kept, verified};
 use crate::domain::cache::{Asking, At, Miss, Question, QuestionKey, State};
 use crate::proto::v1;
@@ -20,20 +23,21 @@ use crate::rpc::{convert, status};
 /// How long one is to wait who asks while too many questions are under way.
 const NO_PLACE: Duration = Duration::from_millis(100);
 
-/// The answer to a question.
+/// The answer to a question, or why there is none when it is due.
 pub(super) async fn verify(
     client: &Client,
     request: &v1::VerifyRequest,
+    due: Instant,
 ) -> Result<Verified, Status> {
     // What can't be an entry is the authority's to answer.
     let (Some(kept), Some(question)) = (&client.kept, facts::question(request)) else {
-        return ask_only(client, request).await;
+        return ask_only(client, request, due).await;
     };
     let least = match &request.min_revision {
         None => None,
         Some(least) => match facts::at(least) {
             Some(least) => Some(least),
-            None => return ask_only(client, request).await,
+            None => return ask_only(client, request, due).await,
         },
     };
     let asker = Asker {
@@ -43,6 +47,7 @@ pub(super) async fn verify(
         key: kept.hashes.question(&question),
         question,
         least,
+        due,
     };
     let miss = match kept.find(asker.key, least) {
         Ok(found) => {
@@ -60,35 +65,32 @@ pub(super) async fn verify(
     if miss == Miss::NotLive || is_ahead {
         return asker.ask().await;
     }
-    match kept.flights.turn(asker.key) {
-        Turn::Alone => asker.ask().await,
-        Turn::Lead(lead) => {
-            let outcome = asker.ask().await;
-            match &outcome {
-                Ok(_) => lead.land(Landing::Answered),
-                Err(status) if is_of_the_way(status.code()) => {
-                    lead.land(Landing::Failed(status.clone()));
-                }
-                // What was wrong may be wrong with this question alone.
-                Err(_) => drop(lead),
-            }
-            outcome
-        }
-        Turn::Join(join) => match join.landing().await {
-            Some(Landing::Failed(status)) => asker.without_answer(status),
+    loop {
+        let join = match kept.flights.turn(asker.key) {
+            Turn::Alone => return asker.ask().await,
+            Turn::Lead(lead) => return asker.lead(lead).await,
+            Turn::Join(join) => join,
+        };
+        let landing = timeout_at(asker.waits_until(), join.landing());
+        match landing.await {
+            Ok(Some(Landing::Failed(status))) => return asker.without_answer(status),
+            Ok(Some(Landing::Refused)) => return asker.ask().await,
             // The answer was asked for before this question came: it is looked at as
             // every entry is, now.
-            Some(Landing::Answered) => {
+            Ok(Some(Landing::Answered)) => {
                 if let Ok(found) = kept.find(asker.key, least) {
                     client.counts.joins.add();
-                    Ok(found)
-                } else {
-                    client.counts.refused_joins.add();
-                    asker.ask().await
+                    return Ok(found);
                 }
+                client.counts.refused_joins.add();
+                return asker.ask().await;
             }
-            None => asker.ask().await,
-        },
+            Ok(None) => (),
+            Err(_) => {
+                let late = Status::deadline_exceeded("no answer came in time");
+                return asker.without_answer(late);
+            }
+        }
     }
 }
 
@@ -100,9 +102,32 @@ struct Asker<'a> {
     question: Question<'a>,
     key: QuestionKey,
     least: Option<At>,
+    due: Instant,
 }
 
 impl Asker<'_> {
+    /// Asks for all who wait.
+    async fn lead(&self, lead: Lead<'_>) -> Result<Verified, Status> {
+        let outcome = self.ask().await;
+        match &outcome {
+            Ok(_) => lead.land(Landing::Answered),
+            // Others may have more time.
+            Err(_) if Instant::now() >= self.due => drop(lead),
+            Err(status) if is_of_the_way(status.code()) => {
+                lead.land(Landing::Failed(status.clone()));
+            }
+            Err(_) => lead.land(Landing::Refused),
+        }
+        outcome
+    }
+
+    /// Until when the answer of somebody else's question is waited for.
+    fn waits_until(&self) -> Instant {
+        let now = Instant::now();
+        let left = self.due.saturating_duration_since(now);
+        now + if self.has_stale() { left / 2 } else { left }
+    }
+
     /// Asks, and keeps the answer.
     async fn ask(&self) -> Result<Verified, Status> {
         let Self {
@@ -112,6 +137,7 @@ impl Asker<'_> {
             question: _,
             key: _,
             least,
+            due: _,
         } = self;
         let _place = place(client)?;
         let asking = kept.cache.lock().ask(*least, kept.machine.now());
@@ -121,7 +147,11 @@ impl Asker<'_> {
             ..(*request).clone()
         };
         client.counts.asked.add();
-        let mut outcome = client.upstreams.verify(&message).await;
+        let time = Time {
+            until: self.due,
+            has_fallback: self.has_stale(),
+        };
+        let mut outcome = client.upstreams.verify(&message, time).await;
         if let Err(status) = &outcome
             && is_of_another_store(status)
             && asking.least != *least
@@ -130,7 +160,7 @@ impl Asker<'_> {
             // The store was replaced, and the news of it did not come yet. What was
             // applied of the old one says nothing of it.
             message.min_revision.clone_from(&request.min_revision);
-            outcome = client.upstreams.verify(&message).await;
+            outcome = client.upstreams.verify(&message, time).await;
         }
         match outcome {
             Ok(said) if said.is_stale => Ok(stale(client, said)),
@@ -166,6 +196,7 @@ impl Asker<'_> {
             question,
             key,
             least: _,
+            due: _,
         } = self;
         let covers = kept.covers(client.upstreams.token(), &request.tenant, response);
         match facts::learned(&kept.hashes, question, response) {
@@ -188,16 +219,30 @@ impl Asker<'_> {
         true
     }
 
+    /// Whether there is something to say where nobody can be asked.
+    fn has_stale(&self) -> bool {
+        if self.kept.stale.longest().is_none() {
+            return false;
+        }
+        let bound = |answer: &Answer| self.stale_for(answer);
+        let now = self.kept.machine.now();
+        let mut cache = self.kept.cache.lock();
+        cache.has_stale(self.key, self.least, bound, now)
+    }
+
+    /// For how long without a lease an answer may be given.
+    fn stale_for(&self, answer: &Answer) -> Option<Duration> {
+        let tenant = answer.identity.as_ref()?.tenant.as_str();
+        self.kept.stale.bound(tenant)
+    }
+
     /// What is to be said where nobody can be asked. Where the one who asks is refused,
     /// that is the answer.
     fn without_answer(&self, status: Status) -> Result<Verified, Status> {
         if is_refusal(&status) {
             return Err(of_the_caller(status));
         }
-        let bound = |answer: &facts::Answer| {
-            let tenant = answer.identity.as_ref()?.tenant.as_str();
-            self.kept.stale.bound(tenant)
-        };
+        let bound = |answer: &Answer| self.stale_for(answer);
         let now = self.kept.machine.now();
         let mut cache = self.kept.cache.lock();
         let stale = cache.find_stale(self.key, self.least, bound, now);
@@ -215,10 +260,18 @@ impl Asker<'_> {
     }
 }
 
-async fn ask_only(client: &Client, request: &v1::VerifyRequest) -> Result<Verified, Status> {
+async fn ask_only(
+    client: &Client,
+    request: &v1::VerifyRequest,
+    due: Instant,
+) -> Result<Verified, Status> {
     let _place = place(client)?;
     client.counts.asked.add();
-    let outcome = client.upstreams.verify(request).await;
+    let time = Time {
+        until: due,
+        has_fallback: false,
+    };
+    let outcome = client.upstreams.verify(request, time).await;
     match outcome {
         Ok(said) if said.is_stale => Ok(stale(client, said)),
         Ok(said) => Ok(asked(Arc::new(said.response))),

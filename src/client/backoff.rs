@@ -26,6 +26,11 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// The same, with waits of about this at last.
+    pub(super) const fn at_most(self, most: Duration) -> Self {
+        Self { most, ..self }
+    }
+
     /// The next wait: never none.
     pub(super) fn next(&mut self) -> Duration {
         let doubled = 1 << self.attempts.min(10);

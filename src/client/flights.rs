@@ -20,8 +20,10 @@ pub(super) struct Flights {
 pub(super) enum Landing {
     /// It was answered: who may have the answer finds it.
     Answered,
-    /// It was not.
+    /// Nobody could answer it.
     Failed(Status),
+    /// It was answered by a status that may be about it alone: ask.
+    Refused,
 }
 
 /// What one who asks is to do.
@@ -35,8 +37,8 @@ pub(super) enum Turn<'a> {
     Alone,
 }
 
-/// Who asks on behalf of others. If it is dropped without a word they ask for
-/// themselves.
+/// Who asks on behalf of others. If it is dropped without a word, one of them asks on
+/// behalf of the rest.
 #[derive(Debug)]
 pub(super) struct Lead<'a> {
     flights: &'a Flights,
@@ -90,7 +92,7 @@ impl Drop for Lead<'_> {
 }
 
 impl Join {
-    /// What became of it; `None`: whoever asked went away.
+    /// What became of it; `None`: whoever asked went away, or had no more time.
     pub(super) async fn landing(mut self) -> Option<Landing> {
         let landed = self.0.wait_for(Option::is_some).await.ok()?;
         landed.clone()

@@ -15,7 +15,8 @@ use super::backoff::{Backoff, jittered};
 use super::counts::Counts;
 use super::facts;
 use super::headers::Headers;
-use super::upstreams::{Upstream, Upstreams, is_refusal};
+use super::upstream::Upstream;
+use super::upstreams::{Upstreams, is_refusal};
 use super::{Covered, Kept};
 use crate::domain::cache::{At, Renewal, USES_AT_ONCE, Use};
 use crate::domain::lease::{BootTime, Sequence};
@@ -261,6 +262,7 @@ impl Session<'_> {
                         Ok(None) => return Status::unavailable("the stream ended"),
                         Err(status) => return status,
                     };
+                    self.upstream.is_back();
                     // To be answered is not to be told.
                     if !matches!(message.message, Some(Message::Grant(_))) {
                         silent_until = Instant::now() + SILENCE;
@@ -337,7 +339,6 @@ impl Session<'_> {
             follower.following.is_there.store(true, Ordering::Relaxed);
             follower.following.upstream.store(number, Ordering::Relaxed);
             follower.upstreams.prefer(number);
-            self.upstream.is_back();
             follower.counts.sessions.add();
             tracing::info!(address = %self.upstream.address, revision = %reached.revision, "follows");
         }

@@ -7,7 +7,8 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tonic::Status;
 
-use super::upstreams::{Upstream, Upstreams};
+use super::upstream::Upstream;
+use super::upstreams::Upstreams;
 use crate::domain::header::{HeaderRule, HeaderRules};
 use crate::proto::v1;
 use crate::rpc::convert;

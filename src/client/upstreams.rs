@@ -2,26 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use rand::RngExt as _;
-use tokio::time::{sleep, timeout};
-use tokio_stream::Stream;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status, Streaming};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use super::address::Address;
 use super::answer::SERVED;
-use super::backoff::Backoff;
 use super::config::Config;
-use super::connect::channel;
 use super::machine::Network;
 use super::token::Token;
+use super::upstream::{Upstream, is_lost};
 use crate::proto::v1;
 use crate::proto::v1::directory_service_client::DirectoryServiceClient;
-use crate::proto::v1::verification_service_client::VerificationServiceClient;
 
 /// All who can be asked.
 #[derive(Debug)]
@@ -33,20 +27,6 @@ pub(super) struct Upstreams {
     patience: Duration,
 }
 
-/// One who can be asked.
-#[derive(Debug)]
-pub(super) struct Upstream {
-    pub(super) address: Address,
-    unary: Vec<Channel>,
-    turn: AtomicUsize,
-    watch: Channel,
-    /// For the streams of others: those who do not read theirs hold up nobody but each
-    /// other.
-    passing: Channel,
-    /// While it can't be reached: until when nobody tries.
-    down: Mutex<(Backoff, Option<Instant>)>,
-}
-
 /// What one who was asked says.
 #[derive(Debug)]
 pub(super) struct Said {
@@ -55,32 +35,30 @@ pub(super) struct Said {
     pub(super) is_stale: bool,
 }
 
-/// How long one may take to answer before the next is tried.
+/// The time for a question.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Time {
+    /// When the answer must be there.
+    pub(super) until: Instant,
+    /// Whether there is something to say where nobody answers, for which time is to be
+    /// left.
+    pub(super) has_fallback: bool,
+}
+
+/// How long one may take to answer at most; and half of the time that is left, where
+/// there is another to ask or something else to say.
 const ATTEMPT: Duration = Duration::from_secs(1);
 /// The same, where it may have to wait for the revision that is asked for: an authority
 /// waits for a second, and then says that it is behind.
 const ATTEMPT_AS_OF: Duration = Duration::from_millis(1500);
-/// How long a stream may take to begin.
-const BEGIN: Duration = Duration::from_secs(5);
 /// How long a list may take.
 const LIST: Duration = Duration::from_secs(5);
-/// How often all of them are tried for one question.
+/// How often one of them is asked the same question at most.
 const ROUNDS: usize = 2;
 
 impl Upstreams {
     pub(super) fn new(config: &Config, network: &Arc<dyn Network>) -> Self {
-        let upstream = |address: &Address| {
-            let connection = || channel(address, &config.tls, network);
-            let count = config.connections.clamp(1, 16);
-            Upstream {
-                address: address.clone(),
-                unary: std::iter::repeat_with(connection).take(count).collect(),
-                turn: AtomicUsize::new(0),
-                watch: connection(),
-                passing: connection(),
-                down: Mutex::default(),
-            }
-        };
+        let upstream = |address| Upstream::new(address, config, network);
         Self {
             all: config.addresses.iter().map(upstream).collect(),
             current: AtomicUsize::new(0),
@@ -135,14 +113,25 @@ impl Upstreams {
         self.token.doubt();
     }
 
-    /// Asks a question until somebody answers it, or `patience` is over.
+    /// How long a question may take at most.
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Asks a question until somebody answers it, or the time for it is over: each once,
+    /// and once more where the connection was lost or there is another token. Those who
+    /// were waited for in vain are asked last; and where whoever asks can do without, by
+    /// one question now and then.
     ///
     /// # Errors
     ///
     /// The first status of one who could answer; else a refusal of who asks, if there was
     /// one; else the last status.
-    pub(super) async fn verify(&self, message: &v1::VerifyRequest) -> Result<Said, Status> {
-        let begin = Instant::now();
+    pub(super) async fn verify(
+        &self,
+        message: &v1::VerifyRequest,
+        time: Time,
+    ) -> Result<Said, Status> {
         let most = if message.min_revision.is_some() {
             ATTEMPT_AS_OF
         } else {
@@ -151,27 +140,36 @@ impl Upstreams {
         let mut last = Status::unavailable("nobody could be reached");
         // That others can't be reached is no reason to take it for less.
         let mut refusal = None;
+        let first = self.current();
+        let mut order = self.order(first);
         for round in 0..ROUNDS {
-            let (mut failed_otherwise, mut stale) = (false, None);
-            for offset in 0..self.all.len() {
-                let left = self.patience.saturating_sub(begin.elapsed());
+            if round > 0 {
+                // A connection was lost, and the next attempt makes another.
+                let pause = rand::rng().random_range(1..20);
+                sleep(Duration::from_millis(pause)).await;
+            }
+            let (mut again, mut stale) = (Vec::new(), None);
+            for (place, &number) in order.iter().enumerate() {
+                let left = time.left();
                 if left.is_zero() {
-                    return Err(refusal.unwrap_or(last));
+                    break;
                 }
-                let number = self.current() + offset;
                 let upstream = self.get(number);
-                if upstream.is_down() {
+                let can_do_without = time.has_fallback || stale.is_some();
+                if upstream.is_unreachable() || can_do_without && !upstream.probe() {
                     continue;
                 }
-                let outcome = self.attempt(upstream, message, left.min(most)).await;
-                upstream.note(&outcome);
-                match outcome {
+                let mut others = order[place + 1..].iter();
+                let has_others = others.any(|other| !self.get(*other).is_unreachable());
+                let part = if can_do_without || has_others { 2 } else { 1 };
+                let (request, token) = self.request_as(message.clone());
+                match upstream.ask(request, (left / part).min(most)).await {
                     // Another may know better.
                     Ok(response) if response.metadata().contains_key(SERVED) => {
                         stale.get_or_insert(response.into_inner());
                     }
                     Ok(response) => {
-                        if offset > 0 {
+                        if number != first {
                             self.prefer(number);
                         }
                         return Ok(Said {
@@ -181,16 +179,17 @@ impl Upstreams {
                     }
                     Err(status) if status.code() == Code::Unauthenticated => {
                         self.token.doubt();
-                        failed_otherwise = true;
+                        if self.token() != token {
+                            again.push(number);
+                        }
                         refusal = Some(status);
                     }
                     // Another may stand well with its authority.
-                    Err(status) if is_passed_on(&status) => {
-                        failed_otherwise = true;
-                        refusal = Some(status);
-                    }
+                    Err(status) if is_passed_on(&status) => refusal = Some(status),
                     Err(status) if is_of_the_way(status.code()) || is_of_another_store(&status) => {
-                        failed_otherwise |= !is_behind(&status);
+                        if is_lost(&status) {
+                            again.push(number);
+                        }
                         last = status;
                     }
                     Err(status) => return Err(status),
@@ -202,17 +201,23 @@ impl Upstreams {
                     response,
                 });
             }
-            // It has been waited for already.
-            if is_behind(&last) && !failed_otherwise {
-                return Err(last);
+            if again.is_empty() {
+                break;
             }
-            if round + 1 < ROUNDS {
-                // A connection was lost, and the next attempt makes another.
-                let pause = rand::rng().random_range(1..20);
-                sleep(Duration::from_millis(pause)).await;
-            }
+            order = again;
         }
         Err(refusal.unwrap_or(last))
+    }
+
+    /// In which order they are asked, by their numbers: this one, those after it, and at
+    /// last those who were waited for in vain.
+    fn order(&self, first: usize) -> Vec<usize> {
+        let count = self.count();
+        let numbers = (first..first + count).map(|number| number % count);
+        let (mut order, doubtful): (Vec<_>, Vec<_>) =
+            numbers.partition(|number| !self.get(*number).is_doubtful());
+        order.extend(doubtful);
+        order
     }
 
     /// Lists profiles, by one of them.
@@ -231,86 +236,13 @@ impl Upstreams {
         let response = timeout(LIST, list).await.map_err(late)?;
         Ok(response?.into_inner())
     }
-
-    async fn attempt(
-        &self,
-        upstream: &Upstream,
-        message: &v1::VerifyRequest,
-        patience: Duration,
-    ) -> Result<tonic::Response<v1::VerifyResponse>, Status> {
-        let mut request = self.request(message.clone());
-        request.set_timeout(patience);
-        let mut client = VerificationServiceClient::new(upstream.unary());
-        let late = |_| Err(Status::deadline_exceeded("no answer came in time"));
-        let answer = timeout(patience, client.verify(request)).await;
-        answer.unwrap_or_else(late)
-    }
 }
 
-impl Upstream {
-    /// One of the connections for questions, in turn.
-    pub(super) fn unary(&self) -> Channel {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.unary[turn % self.unary.len()].clone()
+impl Time {
+    /// How much is left.
+    fn left(self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
     }
-
-    /// Begins a stream of changes, over the connection for following.
-    pub(super) async fn watch(
-        &self,
-        request: Request<impl Stream<Item = v1::WatchRequest> + Send + 'static>,
-    ) -> Result<Streaming<v1::WatchResponse>, Status> {
-        watch(&self.watch, request).await
-    }
-
-    /// Begins a stream of changes for somebody else, over a connection for those.
-    pub(super) async fn watch_for_others(
-        &self,
-        request: Request<impl Stream<Item = v1::WatchRequest> + Send + 'static>,
-    ) -> Result<Streaming<v1::WatchResponse>, Status> {
-        watch(&self.passing, request).await
-    }
-
-    /// Whether it was unreachable a moment ago: to ask it again at once would be one
-    /// of many attempts to connect when it comes back.
-    fn is_down(&self) -> bool {
-        let (_, until) = &*self.down.lock();
-        until.is_some_and(|until| Instant::now() < until)
-    }
-
-    fn note<T>(&self, outcome: &Result<T, Status>) {
-        let mut down = self.down.lock();
-        let (backoff, until) = &mut *down;
-        match outcome {
-            Err(status) if status.code() == Code::Unavailable && is_unreachable(status) => {
-                *until = Some(Instant::now() + backoff.next());
-            }
-            Err(_) => (),
-            Ok(_) => {
-                backoff.reset();
-                *until = None;
-            }
-        }
-    }
-
-    /// It was reached in another way: it can be asked, however long it could not.
-    pub(super) fn is_back(&self) {
-        self.note(&Ok(()));
-    }
-}
-
-async fn watch(
-    connection: &Channel,
-    request: Request<impl Stream<Item = v1::WatchRequest> + Send + 'static>,
-) -> Result<Streaming<v1::WatchResponse>, Status> {
-    let mut client = VerificationServiceClient::new(connection.clone());
-    let late = |_| Status::deadline_exceeded("the stream did not begin in time");
-    let response = timeout(BEGIN, client.watch(request)).await.map_err(late)?;
-    Ok(response?.into_inner())
-}
-
-/// Whether no connection could be made: nobody answered.
-fn is_unreachable(status: &Status) -> bool {
-    status.details().is_empty() && std::error::Error::source(status).is_some()
 }
 
 /// Whether it may be another's answer that counts: this one did not come, or is that of
@@ -360,28 +292,4 @@ fn has_reason(status: &Status, reason: &str) -> bool {
     let details = status.get_error_details();
     let info = details.error_info();
     info.is_some_and(|info| info.reason == reason)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::Machine;
-
-    #[tokio::test]
-    async fn one_that_is_back_is_asked_at_once_however_long_it_was_gone() {
-        let config = Config::new(["http://localhost:1".parse().unwrap()]);
-        let upstreams = Upstreams::new(&config, &Machine::default().network);
-        let upstream = upstreams.get(0);
-        let mut refused = Status::unavailable("no connection");
-        refused.set_source(Arc::new(std::io::Error::other("refused")));
-        let refused = Err::<(), _>(refused);
-        for _ in 0..100 {
-            upstream.note(&refused);
-        }
-        assert!(upstream.down.lock().1.is_some());
-        upstream.is_back();
-        assert!(!upstream.is_down());
-        let first = Duration::from_millis(210);
-        assert!(upstream.down.lock().0.next() <= first, "it begins anew");
-    }
 }

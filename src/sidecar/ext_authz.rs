@@ -92,8 +92,8 @@ impl<V: Verifier> ExtAuthz<V> {
 
     async fn judge(&self, asked: Asked) -> Result<CheckResponse, Denial> {
         let Asked { question, kept } = asked;
-        let verified = tokio::time::timeout(self.patience, self.verifier.verify(question));
-        match verified.await {
+        let verified = self.verifier.verify(question, self.patience);
+        match tokio::time::timeout(self.patience, verified).await {
             Ok(Ok(verified)) => answer::let_through(&verified, &kept),
             Ok(Err(_)) | Err(_) => Err(Denial::Unavailable),
         }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -18,6 +19,7 @@ use crate::proto::v1;
 use crate::proto::v1::verification_service_server::VerificationService;
 use crate::proto::v1::verify_stream_response::Outcome;
 use crate::rpc::answers::Answers;
+use crate::rpc::deadline::answer_before;
 use crate::rpc::status::{self, refined};
 use crate::rpc::verification::check_client;
 
@@ -57,9 +59,17 @@ impl VerificationService for Verification {
         &self,
         request: Request<v1::VerifyRequest>,
     ) -> Result<Response<v1::VerifyResponse>, Status> {
+        let due = answer_before(request.metadata().as_ref());
         let request = request.get_ref();
         check_client(&request.client_address, &request.request_id)?;
-        Ok(response(self.client.verify(request).await?))
+        let verified = match due {
+            None => self.client.verify(request).await,
+            Some(due) => {
+                let patience = due.saturating_duration_since(Instant::now());
+                self.client.verify_within(request, patience).await
+            }
+        };
+        Ok(response(verified?))
     }
 
     async fn verify_stream(

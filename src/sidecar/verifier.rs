@@ -2,6 +2,7 @@
 //! sidecar itself, and Envoy's `Check`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::Status;
 
@@ -12,8 +13,8 @@ use crate::proto::v1;
 
 /// Answers questions by the contract of `VerificationService.Verify`.
 pub trait Verifier: Send + Sync + 'static {
-    /// Judges what was presented. [`Verified::into_message`] is the answer as the
-    /// authority would give it.
+    /// Judges what was presented, within `patience`. [`Verified::into_message`] is the
+    /// answer as the authority would give it.
     ///
     /// # Errors
     ///
@@ -22,6 +23,7 @@ pub trait Verifier: Send + Sync + 'static {
     fn verify(
         &self,
         request: v1::VerifyRequest,
+        patience: Duration,
     ) -> impl Future<Output = Result<Verified, Status>> + Send;
 
     /// In which headers credentials of a tenant, or of any (`None`), can stand, by the
@@ -30,8 +32,12 @@ pub trait Verifier: Send + Sync + 'static {
 }
 
 impl Verifier for Client {
-    async fn verify(&self, request: v1::VerifyRequest) -> Result<Verified, Status> {
-        Self::verify(self, &request).await
+    async fn verify(
+        &self,
+        request: v1::VerifyRequest,
+        patience: Duration,
+    ) -> Result<Verified, Status> {
+        self.verify_within(&request, patience).await
     }
 
     fn headers(&self, tenant: Option<&str>) -> Option<Arc<HeaderRules>> {

@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Request, Status};
 
 use crate::support::{Client, Server, Verification, soon};
 
@@ -40,7 +40,13 @@ impl Asking {
 }
 
 impl Verifier for Asking {
-    async fn verify(&self, request: v1::VerifyRequest) -> Result<Verified, Status> {
+    async fn verify(
+        &self,
+        request: v1::VerifyRequest,
+        patience: Duration,
+    ) -> Result<Verified, Status> {
+        let mut request = Request::new(request);
+        request.set_timeout(patience);
         let response = self.authority.clone().verify(request).await?.into_inner();
         Ok(Verified {
             response: Arc::new(response),

@@ -124,7 +124,7 @@ impl Says {
 }
 
 impl Verifier for Says {
-    async fn verify(&self, _: v1::VerifyRequest) -> Result<Verified, Status> {
+    async fn verify(&self, _: v1::VerifyRequest, _: Duration) -> Result<Verified, Status> {
         self.answer
             .clone()
             .map(|response| verified(response, self.served))
@@ -139,7 +139,7 @@ impl Verifier for Says {
 struct Silent;
 
 impl Verifier for Silent {
-    async fn verify(&self, _: v1::VerifyRequest) -> Result<Verified, Status> {
+    async fn verify(&self, _: v1::VerifyRequest, _: Duration) -> Result<Verified, Status> {
         std::future::pending().await
     }
 
