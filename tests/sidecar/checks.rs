@@ -19,7 +19,7 @@ use crate::support::until;
 use crate::world::World;
 
 /// A request with a token, or none, on a route that needs `permissions`.
-fn request(token: Option<&str>, permissions: Option<&str>) -> CheckRequest {
+pub(crate) fn request(token: Option<&str>, permissions: Option<&str>) -> CheckRequest {
     let bearer = token.map(|token| format!("Bearer {token}"));
     with_headers(&[("authorization", bearer.as_deref())], permissions)
 }
@@ -50,7 +50,7 @@ fn with_headers(headers: &[(&str, Option<&str>)], permissions: Option<&str>) -> 
 }
 
 /// The status that a client reads; `None`: it is let through.
-async fn check(channel: &Channel, request: CheckRequest) -> Result<Option<i32>, Status> {
+pub(crate) async fn check(channel: &Channel, request: CheckRequest) -> Result<Option<i32>, Status> {
     let mut client = tonic::client::Grpc::new(channel.clone());
     client.ready().await.unwrap();
     let path = PathAndQuery::from_static("/envoy.service.auth.v3.Authorization/Check");

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use credd::client::{Address, Connecting, Connection, Network, TlsFiles};
@@ -53,6 +53,8 @@ struct State {
     /// What it says of the credential until that is revoked.
     verdict: AtomicI32,
     is_gone: AtomicBool,
+    /// What it says of every question, if anything.
+    refusal: Mutex<Option<Status>>,
     /// Rung when all streams are to end.
     cut: watch::Sender<u64>,
 }
@@ -75,6 +77,7 @@ impl Default for Fake {
             acknowledged: AtomicU64::new(0),
             verdict: AtomicI32::new(v1::Verdict::Active.into()),
             is_gone: AtomicBool::new(false),
+            refusal: Mutex::default(),
             cut: watch::Sender::new(0),
         }))
     }
@@ -161,6 +164,11 @@ impl Fake {
     /// From now on it answers no questions, or does again.
     pub(crate) fn be_gone(&self, is_gone: bool) {
         self.0.is_gone.store(is_gone, Ordering::SeqCst);
+    }
+
+    /// From now on it answers every question with this.
+    pub(crate) fn refuse(&self, status: Status) {
+        *self.0.refusal.lock().unwrap() = Some(status);
     }
 
     /// Ends all streams.
@@ -261,6 +269,9 @@ impl VerificationService for Fake {
         }
         if self.0.is_gone.load(Ordering::SeqCst) {
             return Err(Status::unavailable("gone"));
+        }
+        if let Some(refusal) = &*self.0.refusal.lock().unwrap() {
+            return Err(refusal.clone());
         }
         let verdict = if is_revoked {
             v1::Verdict::Revoked

@@ -18,6 +18,7 @@ mod comeback;
 mod example;
 mod failover;
 mod fake;
+mod halted;
 mod outlived;
 mod processes;
 mod race;

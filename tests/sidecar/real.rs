@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::support::metrics::{free_address, scrape};
-use crate::support::program::{Program, credd};
+use crate::support::program::{Program, credd, signal};
 use crate::support::{Client, read_token, until, verify_token_request};
 use crate::world::at_socket;
 
@@ -73,6 +73,11 @@ impl Authority {
         self.program = Some(program);
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, self.program.as_ref().unwrap().id());
+    }
+
     pub(crate) fn stop(&mut self) {
         let ended = self.program.take().unwrap().terminate();
         assert!(ended.status.success(), "{}", ended.output);
@@ -110,13 +115,16 @@ fn serve(directory: &Path, data: &Path, listen: &str, more: &[&str]) -> (Program
     Program::serve(command)
 }
 
+/// The name of a sidecar's socket.
+const SOCKET: &str = "sidecar.sock";
+
 /// A sidecar at a Unix socket.
 pub(crate) struct Sidecar {
     pub(crate) program: Program,
     pub(crate) metrics: SocketAddr,
     pub(crate) client: VerificationServiceClient<Channel>,
     pub(crate) channel: Channel,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Sidecar {
@@ -124,7 +132,7 @@ impl Sidecar {
     /// arguments, and waits until it can be asked.
     pub(crate) async fn start<A: AsRef<OsStr>>(authorities: &str, more: &[A]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("sidecar.sock");
+        let socket = directory.path().join(SOCKET);
         let metrics = free_address();
         let mut command = credd(&[]);
         command
@@ -145,7 +153,7 @@ impl Sidecar {
             metrics,
             client: VerificationServiceClient::new(channel.clone()),
             channel,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -156,6 +164,20 @@ impl Sidecar {
         let sidecar = Self::start(authorities, &token).await;
         sidecar.live().await;
         sidecar
+    }
+
+    /// One that follows these sidecars, or the first of them that answers, and has a
+    /// lease.
+    pub(crate) async fn behind(relays: &[&Self]) -> Self {
+        let urls: Vec<_> = relays.iter().map(|relay| relay.url()).collect();
+        let sidecar = Self::start::<&str>(&urls.join(","), &[]).await;
+        sidecar.live().await;
+        sidecar
+    }
+
+    /// What one that follows it is told.
+    pub(crate) fn url(&self) -> String {
+        format!("unix:{}", self.directory.path().join(SOCKET).display())
     }
 
     /// Waits until it has a lease.
