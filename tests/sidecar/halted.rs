@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use credd::client::{Client, SERVED, STALE};
+use credd::client::{Client, SERVED, STALE, Served};
+use credd::domain::cache::State;
 use credd::proto::v1;
 use credd::proto::v1::Verdict;
 use tokio::time::timeout;
@@ -20,7 +21,7 @@ use crate::sidecar::Sidecar as InProcess;
 use crate::support::program::signal;
 use crate::support::{soon, until, verify_token_request};
 use crate::way::Way;
-use crate::world::{ask, live, told};
+use crate::world::{LEASE, ask, is_in, live, told, with_staleness};
 
 /// Whether Envoy is told to let a token through.
 async fn passes(sidecar: &Sidecar, token: &str) -> bool {
@@ -211,6 +212,29 @@ async fn one_that_is_halted_and_alone_is_asked_when_it_answers_again() {
     assert_eq!(unanswered.code(), Code::Unavailable);
     fake.release();
     assert_eq!(told(&client, "another").await.0, Verdict::Active);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nobody_answers_and_staleness_is_allowed_one_question_tries_now_and_then() {
+    const MANY: usize = 30;
+
+    let (fake, address) = Fake::start().await;
+    fake.end_leases();
+    let client = Client::connect(with_staleness(config(address), LEASE * 600)).unwrap();
+    is_in(&client, State::Stale).await;
+    let active = |served| (Verdict::Active, served);
+    assert_eq!(told(&client, "one").await, active(Served::Asked));
+    fake.hold();
+    for _ in 0..MANY {
+        assert_eq!(told(&client, "one").await, active(Served::Stale));
+    }
+    let asked = fake.asked();
+    assert!(asked <= MANY / 2, "{asked} of {MANY}");
+    fake.release();
+    until("an answer of now", || async {
+        told(&client, "one").await == active(Served::Asked)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
