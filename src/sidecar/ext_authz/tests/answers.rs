@@ -306,8 +306,12 @@ proptest! {
 struct WithAnother(Says);
 
 impl Verifier for WithAnother {
-    async fn verify(&self, request: v1::VerifyRequest) -> Result<Verified, Status> {
-        self.0.verify(request).await
+    async fn verify(
+        &self,
+        request: v1::VerifyRequest,
+        patience: Duration,
+    ) -> Result<Verified, Status> {
+        self.0.verify(request, patience).await
     }
 
     fn headers(&self, tenant: Option<&str>) -> Option<Arc<HeaderRules>> {
