@@ -13,6 +13,7 @@ use super::record::{
     node_key, owner_key, request_key,
 };
 use crate::domain::audit::Event;
+use crate::domain::closed::Closed;
 use crate::domain::credential::{Credential, Set, Stored, Use, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
@@ -53,6 +54,7 @@ pub use known::{Known, KnownOwner, KnownRecord};
 pub use life::{Changes, ReportLeak, Rotate, SetState, Update, sealing_context};
 pub use quota::Quotas;
 pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
+pub(crate) use restore::TAKEN_BACK;
 pub use restore::{Lost, Restore};
 pub use reveal::{NotRevealed, Reveal};
 
@@ -269,6 +271,8 @@ pub trait View {
     /// The bindings that give a role on all tenants.
     fn bound_everywhere(&self, role: &str) -> Vec<Binding>;
 
+    /// Why nobody is to be answered from the store, if nobody is; as of the last commit.
+    fn closed(&self) -> Option<Closed>;
     /// In which format records are written; as of the last commit.
     fn format(&self) -> u8;
     /// How many processes that work on the store can't read records of a format.

@@ -165,7 +165,8 @@ impl Entry {
             texts: [label.as_str(), description.as_str()].concat().into(),
             created_at: *created_at,
             revision,
-            state_revision: state_set.unwrap_or(revision),
+            // One that was brought from another store counts by that one's revisions.
+            state_revision: state_set.map_or(revision, |set| set.min(revision)),
             last_change: (!is_issue).then(|| Box::new(last_change.clone())),
         }
     }

@@ -166,6 +166,7 @@ impl Feed {
         };
         // What was committed since: a scan alone is fuzzy.
         feed.catch_up(None)?;
+        feed.check_format()?;
         let (directory, names) = (feed.index.directory(), feed.index.names());
         if let Some(missing) = directory.missing_profile(names) {
             return Err(FeedError::NoProfile {
@@ -258,6 +259,13 @@ impl Feed {
         self.catch_up(Some(last.position.revision))
     }
 
+    fn check_format(&self) -> Result<(), FeedError> {
+        match self.index.format() {
+            found if found > NEWEST_FORMAT => Err(FeedError::NewerFormat { found }),
+            _ => Ok(()),
+        }
+    }
+
     fn apply(&self, commit: &Commit) -> Result<(), FeedError> {
         let records = records_of(commit, self.index.names())?;
         let published = Published::new(commit.position, &records);
@@ -299,10 +307,7 @@ impl Feed {
             }
         }
         self.hub.publish(published);
-        let found = self.index.format();
-        if found > NEWEST_FORMAT {
-            return Err(FeedError::NewerFormat { found });
-        }
+        self.check_format()?;
         if self.index.closed().is_some() && !self.may_close.load(Ordering::Relaxed) {
             return Err(FeedError::Closed);
         }

@@ -326,6 +326,12 @@ impl<'a> Reader<'a> {
         self.0.nodes.read().get(&name).map(|(_, at)| *at)
     }
 
+    /// Why nobody is to be answered from the store, if nobody is.
+    #[must_use]
+    pub fn closed(&self) -> Option<Closed> {
+        self.0.closed()
+    }
+
     /// In which format records are written.
     #[must_use]
     pub fn format(&self) -> u8 {
@@ -548,8 +554,8 @@ impl Writer<'_> {
     }
 
     /// Sets what was made anew of a credential's secrets. It holds for the record
-    /// that it was written after: one that was written since has it in itself. A
-    /// scan shows it after that record.
+    /// that it was written after: one that was written since has it in itself. (What
+    /// fills a store writes both at once.) A scan shows it after that record.
     pub(super) fn set_rekeyed(&self, id: CredentialId, rekeyed: &Rekeyed, revision: Revision) {
         let index = self.index;
         let (hash, shard) = index.shard(id);
@@ -557,7 +563,7 @@ impl Writer<'_> {
         let Some(held) = shard.find_mut(hash, |held| held.id() == id) else {
             return;
         };
-        if held.revision() >= revision || held.generation() != rekeyed.current.generation {
+        if held.revision() > revision || held.generation() != rekeyed.current.generation {
             return;
         }
         let (macs, needs) = (imported_macs(Some(held)), held.needs());

@@ -10,6 +10,7 @@ use super::index::{Index, Reader};
 use super::key_use::Remaining;
 use super::listing::following;
 use super::record::{Incarnation, Record, RequestName, RequestRecord};
+use crate::domain::closed::Closed;
 use crate::domain::credential::{Credential, State, Uses};
 use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
@@ -348,6 +349,10 @@ impl View for Overlay<'_> {
             }
         }
         bound.into_iter().collect()
+    }
+
+    fn closed(&self) -> Option<Closed> {
+        self.read(|index| index.closed())
     }
 
     fn format(&self) -> u8 {

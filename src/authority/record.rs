@@ -296,8 +296,13 @@ pub fn is_request(key: &[u8]) -> bool {
 pub fn without_answer(key: &[u8], value: &Bytes) -> Result<Bytes, UnreadableRecord> {
     let request = open_envelope::<stored::RequestRecord>(value);
     let request = request.map_err(|what| UnreadableRecord::at(key, what))?;
+    let key_version = match request.key_version {
+        0 => sealed_under(&request.sealed_secret).map_or(0, |version| version.0),
+        version => version,
+    };
     Ok(envelope(&stored::RequestRecord {
         sealed_secret: Bytes::new(),
+        key_version,
         ..request
     }))
 }

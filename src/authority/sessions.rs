@@ -209,12 +209,14 @@ impl Sessions {
     /// wrote it; `None`: its record was removed.
     pub(super) fn seen(&self, name: Incarnation, at: Revision, node: Option<&Node>) {
         let mut state = self.state.lock();
+        // One that was brought from another store counts by that one's revisions: of
+        // this one it has settled nothing that came later.
+        let settled = node.map_or(Revision::ZERO, |node| node.settled.min(at));
         match node {
-            Some(node) if name == self.incarnation => state.told = node.settled,
-            None if name == self.incarnation => state.told = Revision::ZERO,
+            _ if name == self.incarnation => state.told = settled,
             Some(node) => {
                 let now = self.now();
-                state.peers.seen(&name, at, node.lease, node.settled, now);
+                state.peers.seen(&name, at, node.lease, settled, now);
             }
             None => state.peers.gone(&name),
         }

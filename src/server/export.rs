@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::open::Opened;
 use super::progress::Progress;
@@ -46,6 +47,14 @@ pub enum ExportError {
     /// The store can't be read.
     #[error(transparent)]
     Take(#[from] TakeError),
+    /// It was restored, and it was not said what was revoked since.
+    #[error(
+        "the store was restored, and not settled: give the revocations since the backup first, or give them up, with `credd restore`"
+    )]
+    Unsettled,
+    /// The store was opened again while it was read.
+    #[error("the store was opened again while it was exported")]
+    Reopened,
     /// The store is not closed.
     #[error("the store was not exported, or that was taken back")]
     Open,
@@ -70,6 +79,9 @@ pub(super) async fn run(
         tracing::info!("the store can be served again");
         return Ok(());
     };
+    if opened.is_unsettled() {
+        return Err(ExportError::Unsettled.into());
+    }
     let wrong = |source| ExportError::File {
         path: path.clone(),
         source,
@@ -100,7 +112,13 @@ pub(super) async fn run(
         file.sync_all()?;
         Ok((file, end))
     };
+    let since = authority.index().closed();
     let (_, end) = tokio::task::spawn_blocking(work).await??;
+    let feed = Arc::clone(&opened.parts.feed);
+    tokio::task::spawn_blocking(move || feed.catch_up(None)).await??;
+    if authority.index().closed() != since {
+        return Err(ExportError::Reopened.into());
+    }
     publish(&partial, path).map_err(wrong)?;
     tracing::info!(
         store = %authority.store(),
@@ -117,17 +135,28 @@ fn create(path: &Path, partial: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
+    match fs::remove_file(partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
+    // Nobody else's, and behind no link.
     OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(partial)
 }
 
 /// Gives the file its name, durably, if there is none of that name.
 fn publish(partial: &Path, path: &Path) -> io::Result<()> {
-    renameat_with(CWD, partial, CWD, path, RenameFlags::NOREPLACE)?;
+    match renameat_with(CWD, partial, CWD, path, RenameFlags::NOREPLACE) {
+        // Not every file system can do that.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            fs::hard_link(partial, path)?;
+            fs::remove_file(partial)?;
+        }
+        renamed => renamed?,
+    }
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -69,6 +69,9 @@ pub enum RestoreError {
     /// The store can't be written.
     #[error("the store can't be written")]
     Store(#[from] StoreError),
+    /// It is an export of a store of which is not known what was revoked.
+    #[error("{0} is an export of a store that was restored and not settled")]
+    Unsettled(PathBuf),
     /// It is an export, which is imported.
     #[error("{0} is an export, and no backup: `credd import` takes it")]
     Export(PathBuf),
@@ -209,7 +212,7 @@ pub(super) async fn finish(
     if is_new {
         // From now on it is a store.
         let directory = &opened.directory;
-        if directory.restoring().exists() {
+        if !opened.parts.store.is_shared() && directory.restoring().exists() {
             directory.remove(&directory.restoring())?;
         }
     }
@@ -223,6 +226,7 @@ async fn settle(authority: &Authority, since: Since) -> Result<(), CommandError>
         through,
         erasures,
         missing,
+        is_moved: _,
     } = since;
     let denied = authority.deny_lost(lost).await?;
     let details = match &through {

@@ -88,7 +88,7 @@ pub struct EtcdStore {
     writer: Mutex<Writer>,
     may_compact: bool,
     /// How far to read at once.
-    stride: Stride,
+    stride: Mutex<Stride>,
     closing: CancellationToken,
     runtime: Runtime,
 }
@@ -246,7 +246,7 @@ impl EtcdStore {
             log,
             writer: Mutex::new(writer),
             may_compact,
-            stride: Stride::new(),
+            stride: Mutex::new(Stride::new()),
             closing,
             runtime,
         })
@@ -355,10 +355,12 @@ impl Store for EtcdStore {
     fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let mut range = self.layout.data_range(range);
         let mut entries = Vec::new();
+        // Those who read elsewhere at the same time have another.
+        let mut stride = *self.stride.lock();
         while entries.len() < limit && range.start < range.end {
             let most = PAGE.min(limit - entries.len());
             let start = range.start.clone();
-            let end = self.stride.end(self.layout.rest(&start));
+            let end = stride.end(self.layout.rest(&start));
             let end = end.map_or(range.end.clone(), |rest| self.layout.with_rest(&rest));
             let end = end.min(range.end.clone());
             let request = RangeRequest {
@@ -370,11 +372,11 @@ impl Store for EtcdStore {
             let response = self.runtime.block_on(self.connection.range(request))?;
             if let Some(last) = response.kvs.last().filter(|_| response.more) {
                 let told = (self.layout.rest(&start), self.layout.rest(&last.key));
-                self.stride.told(told, response.kvs.len(), PAGE);
+                stride.told(told, response.kvs.len(), PAGE);
                 range.start = layout::after(&last.key);
             } else {
                 if end < range.end {
-                    self.stride.widen();
+                    stride.widen();
                 }
                 range.start = end;
             }
@@ -388,6 +390,7 @@ impl Store for EtcdStore {
                 }
             }
         }
+        *self.stride.lock() = stride;
         Ok(entries)
     }
 

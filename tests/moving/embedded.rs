@@ -1,6 +1,7 @@
 //! From one data directory to another.
 
 use std::fs;
+use std::path::Path;
 
 use credd::proto::v1;
 
@@ -136,6 +137,76 @@ async fn an_export_can_be_repeated_and_taken_back() {
     let server = to.serve();
     contents.assert_there(&server.client(&token).await).await;
     server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_which_is_not_known_what_was_revoked_is_not_exported() {
+    let place = Place::new();
+    let from = place.embedded("from");
+    let server = from.serve();
+    let backup = contents::backup(server.address, &from.token()).await;
+    server.stop();
+    let file = place.path("backup");
+    fs::write(&file, backup).unwrap();
+    let restored = place.embedded("restored");
+    restored.done("restore", &["--from", file.to_str().unwrap()]);
+    let export = place.path("export");
+    let said = restored.refused("export", &["--to", export.to_str().unwrap()]);
+    assert!(said.contains("was restored, and not settled"), "{said}");
+    assert!(!export.exists());
+    restored.done("restore", &["--accept-lost-revocations"]);
+    restored.export(&export);
+    let to = place.embedded("to");
+    to.import(&export);
+    to.serve().stop();
+}
+
+/// What was revoked after the move stands in the lines of the other store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_from_before_a_move_is_not_settled_by_the_lines_of_then() {
+    let place = Place::new();
+    let from = place.embedded("from");
+    let lines = place.path("audit.jsonl");
+    let server = from.serve_copying(&lines);
+    let backup = contents::backup(server.address, &from.token()).await;
+    let admin = server.client(&from.token()).await;
+    let (id, _) = admin.issue_token("acme").await;
+    admin.revoke(&id).await.unwrap();
+    server.stop();
+    let file = place.path("backup");
+    fs::write(&file, backup).unwrap();
+    let (backup, given) = (file.to_str().unwrap(), lines.to_str().unwrap());
+    let settled = ["--from", backup, "--revocations", given];
+
+    from.export(&place.path("given-up"));
+    from.done("export", &["--take-back"]);
+    from.serve_copying(&lines).stop();
+    place.embedded("taken-back").done("restore", &settled);
+
+    from.export(&place.path("export"));
+    // A server copies what it finds, and here none starts any more: the line is that of
+    // the store where it was imported.
+    let to = place.embedded("to");
+    to.import(&place.path("export"));
+    let moved = place.path("moved.jsonl");
+    to.serve_copying(&moved).stop();
+    let store = from_line(&lines);
+    let text = fs::read_to_string(&moved).unwrap();
+    let all = text.replace(&from_line(&moved), &store);
+    fs::write(&lines, all).unwrap();
+    for more in [&[][..], &["--accept-lost-revocations"]] {
+        let again = place.embedded(&format!("again-{}", more.len()));
+        let said = again.refused("restore", &[&settled[..], more].concat());
+        assert!(said.contains("was exported after the backup"), "{said}");
+        assert!(again.names().is_empty());
+    }
+}
+
+/// The id of the store that a line of an audit log is of.
+fn from_line(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    line["store"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,14 @@ impl Place {
         }
     }
 
+    /// Adds a version of the pepper to the keyring.
+    pub(crate) fn add_pepper(&self) {
+        let mut command = credd(&[]);
+        command.args(["keyring", "add", "pepper", "--file"]);
+        command.arg(self.path("keyring.toml"));
+        assert!(Program::start(command).end().status.success());
+    }
+
     /// An embedded store.
     pub(crate) fn embedded(&self, name: &str) -> Store {
         self.store(name, &["--disk-reserve-mib", "16"])
@@ -151,6 +159,15 @@ impl Store {
         let arguments = ["--listen", &listen, "--fence-lease-ms", "1000"];
         let command = self.command("serve", &arguments);
         let (program, address) = Program::serve(command);
+        Running { program, address }
+    }
+
+    /// Serves it, with a copy of its audit log.
+    pub(crate) fn serve_copying(&self, lines: &Path) -> Running {
+        let address = free_address();
+        let (listen, lines) = (address.to_string(), lines.to_str().unwrap());
+        let arguments = ["--listen", &listen, "--audit-file", lines];
+        let (program, address) = Program::serve(self.command("serve", &arguments));
         Running { program, address }
     }
 

@@ -176,6 +176,73 @@ async fn what_an_import_that_was_cut_short_left_in_etcd_is_not_served_and_makes_
     server.stop();
 }
 
+/// What is made anew of secrets stands beside their credentials, and is filled in with
+/// them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_hashed_anew_moves_and_can_be_revoked() {
+    let Some(etcd) = tool("CREDD_TEST_ETCD") else {
+        return;
+    };
+    let cluster = Cluster::start(&etcd);
+    let place = Place::new();
+    let embedded = place.embedded("embedded");
+    let server = embedded.serve();
+    let token = embedded.token();
+    let admin = server.client(&token).await;
+    let mut issued = Vec::new();
+    for _ in 0..5 {
+        issued.push(admin.issue_token("acme").await);
+    }
+    place.add_pepper();
+    let mut operations = contents::operations(server.address, &token).await;
+    until("the server to have loaded the pepper", || {
+        let mut operations = operations.clone();
+        async move {
+            let request = v1::RotatePepperRequest {
+                version: 2,
+                ..Default::default()
+            };
+            operations.rotate_pepper(request).await.is_ok()
+        }
+    })
+    .await;
+    for (_, secret) in &issued {
+        assert_eq!(admin.verdict(secret).await, v1::Verdict::Active);
+    }
+    until("all to be hashed anew", || {
+        let mut operations = operations.clone();
+        async move {
+            let status = operations.get_status(v1::GetStatusRequest {}).await;
+            let keyring = status.unwrap().into_inner().keyring.unwrap();
+            keyring
+                .peppers
+                .iter()
+                .any(|it| it.version == 1 && it.remaining == 0)
+        }
+    })
+    .await;
+    let request = v1::RetirePepperRequest {
+        version: 1,
+        ..Default::default()
+    };
+    operations.retire_pepper(request).await.unwrap();
+    server.stop();
+    let export = place.path("export");
+    embedded.export(&export);
+    let moved = place.in_etcd("moved", &cluster, "/rekeyed/");
+    moved.import(&export);
+    let server = moved.serve();
+    let admin = server.client(&token).await;
+    for (id, secret) in &issued {
+        assert_eq!(admin.verdict(secret).await, v1::Verdict::Active);
+        let revision = admin.revoke(id).await.unwrap().revision;
+        let again = admin.revoke(id).await.unwrap().revision;
+        assert_eq!(again, revision);
+        assert_eq!(admin.verdict(secret).await, v1::Verdict::Revoked);
+    }
+    server.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_restored_into_etcd_and_denies_what_was_revoked_since() {
     let Some(etcd) = tool("CREDD_TEST_ETCD") else {

@@ -9,8 +9,8 @@ use super::error::{BackupError, InvalidBackup, Problem};
 use super::reader::Reader;
 use super::{End, Header, Item, Purpose, said};
 use crate::authority::names::Interner;
-use crate::authority::record::Record;
 use crate::authority::record::audit::{AuditKey, read_entry};
+use crate::authority::record::{NEWEST_FORMAT, Record};
 use crate::domain::audit::{ChainNumber, Head};
 use crate::domain::keyring::Keyring;
 use crate::domain::restored::Restored;
@@ -134,6 +134,11 @@ impl Found {
                 return Err(what.to_owned());
             }
             record @ Record::Keyring(_) => self.keyring = Some((at, record)),
+            Record::Format(format) if format > NEWEST_FORMAT => {
+                return Err(format!(
+                    "records of format {format}, and this version of credd reads up to format {NEWEST_FORMAT}"
+                ));
+            }
             Record::Restored(restored) => self.restored = restored,
             _ => (),
         }

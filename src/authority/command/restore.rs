@@ -73,6 +73,9 @@ pub enum Lost {
     Unbound(Binding),
 }
 
+/// What is told of an export that was given up.
+pub(crate) const TAKEN_BACK: &str = "the export was given up";
+
 const REASON: &str = "changed after the backup that the store was restored from";
 
 impl Restore {
@@ -161,7 +164,7 @@ impl Restore {
             }
             Self::Settle(details) => return details.clone(),
             Self::Export => return "exported, and closed".to_owned(),
-            Self::TakeBack => return "the export was given up".to_owned(),
+            Self::TakeBack => return TAKEN_BACK.to_owned(),
             Self::Import(Restored {
                 from,
                 revision,
@@ -191,8 +194,8 @@ impl Restore {
 pub(super) fn decide(view: &dyn View, ask: &Restore, now: Timestamp) -> Decision {
     match ask {
         Restore::Mark(restored) | Restore::Import(restored) => mark(view, restored),
-        Restore::Export => close(Some(Closed::Exported { at: now })),
-        Restore::TakeBack => close(None),
+        Restore::Export => close(view, Some(Closed::Exported { at: now })),
+        Restore::TakeBack => close(view, None),
         Restore::Settle(_) => settle(view),
         Restore::Deny(lost) => deny(view, lost, now),
     }
@@ -211,9 +214,17 @@ fn mark(view: &dyn View, restored: &Restored) -> Decision {
     }
 }
 
-fn close(closed: Option<Closed>) -> Decision {
+/// Closes a store, or opens it again. One that is being filled is somebody else's.
+fn close(view: &dyn View, closed: Option<Closed>) -> Decision {
+    let is_change = match view.closed() {
+        Some(Closed::Filling) => false,
+        before => before.is_some() != closed.is_some(),
+    };
     Decision {
-        writes: vec![Record::Closed(closed)],
+        writes: is_change
+            .then_some(Record::Closed(closed))
+            .into_iter()
+            .collect(),
         answer: Answer::Nothing,
     }
 }

@@ -220,6 +220,17 @@ async fn a_fence_after_a_restart_waits_for_the_longest_lease_of_before() {
     assert_eq!(sessions.over().len(), 3);
 }
 
+/// A store that was brought from elsewhere has the records of those who worked on it
+/// there, by the revisions of that store.
+#[tokio::test(start_paused = true)]
+async fn a_process_has_settled_nothing_that_came_after_its_record() {
+    let sessions = sessions();
+    sessions.seen(Incarnation([7; 16]), rev(9), Some(&node(LENGTH, 4_000_000)));
+    let before = Instant::now();
+    assert_eq!(sessions.fence(rev(11), None).await, Ok(fenced(0, 0)));
+    assert!(before.elapsed() >= LENGTH);
+}
+
 /// The record of a process with which so much is settled.
 fn node(lease: Duration, settled: u64) -> Node {
     Node {

@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::Report;
+use crate::domain::credential::Uses;
 use crate::domain::id::CredentialId;
 
 /// Reports that wait, by shard.
@@ -47,9 +48,11 @@ impl Packing {
                 let same = |held: &&mut Report| {
                     held.by == report.by && held.generation == report.generation
                 };
-                match waiting.iter_mut().find(same) {
-                    Some(held) => held.at = held.at.max(report.at),
-                    None => waiting.push(report),
+                if let Some(held) = waiting.iter_mut().find(same) {
+                    held.at = held.at.max(report.at);
+                } else if waiting.len() < Uses::MOST {
+                    // More are not kept.
+                    waiting.push(report);
                 }
             }
             Entry::Vacant(free) if shard.order.len() < self.most => {

@@ -138,7 +138,7 @@ impl KeyringState {
     pub fn at(mut self, revision: Revision) -> Self {
         for kind in KeyKind::ALL {
             for key in &mut self.of_mut(kind).0 {
-                key.set.get_or_insert(revision);
+                key.set = Some(key.set.map_or(revision, |set| set.min(revision)));
             }
         }
         self

@@ -1,6 +1,7 @@
 //! Who grants leases, and waits for them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use super::{BootTime, Drift};
@@ -143,9 +144,9 @@ impl<S: Clone + Ord> Grantor<S> {
         if acknowledged < self.overdue {
             return Some(BootTime::default());
         }
-        let waiting = self.bounds.iter();
-        let waiting = waiting.filter(|(revision, _)| acknowledged < **revision);
-        waiting.map(|(_, bound)| *bound).min()
+        // Later revisions have later bounds.
+        let mut waiting = self.bounds.range((Excluded(acknowledged), Unbounded));
+        waiting.next().map(|(_, bound)| *bound)
     }
 
     /// How long a lease may count here.
@@ -209,8 +210,7 @@ impl<S: Clone + Ord> Grantor<S> {
         let id = self.next_fence;
         self.next_fence = FenceId(id.0 + 1);
         if revision > self.overdue {
-            let bound = now + self.longest() * 2;
-            self.bounds.entry(revision).or_insert(bound);
+            self.bind(revision, now + self.longest() * 2);
         }
         let waiting = Waiting {
             revision,
@@ -219,6 +219,18 @@ impl<S: Clone + Ord> Grantor<S> {
         };
         self.fences.insert(id, waiting);
         id
+    }
+
+    /// Notes when a revision must be settled. What must be settled by then with a later
+    /// one needs no note of its own.
+    fn bind(&mut self, revision: Revision, bound: BootTime) {
+        let mut later = self.bounds.range(revision..);
+        if later.next().is_some_and(|(_, earlier)| *earlier <= bound) {
+            return;
+        }
+        self.bounds
+            .retain(|before, held| *before > revision || *held < bound);
+        self.bounds.insert(revision, bound);
     }
 
     /// How far a fence is that was begun and not ended.

@@ -199,6 +199,25 @@ fn who_gives_a_fence_up_and_waits_for_it_again_has_the_bound_of_the_first_wait()
 }
 
 #[test]
+fn of_many_that_are_waited_for_the_earliest_bound_holds() {
+    let mut grantor = grantor();
+    grantor.raise(rev(20));
+    for (revision, now) in [(13, 0), (11, 100), (15, 200), (14, 300), (12, 400)] {
+        grantor.fence(rev(revision), at(now));
+    }
+    let within = |grantor: &mut Grantor<char>, acknowledged, now| {
+        let lease = grantor.renew(&'r', rev(20), rev(acknowledged), at(now), None);
+        lease.map(|lease| lease.as_millis())
+    };
+    // Two leases by a clock that may run fast: 6,060 ms from when each began.
+    assert_eq!(within(&mut grantor, 10, 5050), Some(1000));
+    assert_eq!(within(&mut grantor, 10, 6060), None);
+    assert_eq!(within(&mut grantor, 13, 6060), Some(198));
+    assert_eq!(within(&mut grantor, 14, 6160), Some(99));
+    assert_eq!(within(&mut grantor, 15, 6160), Some(3000));
+}
+
+#[test]
 fn no_lease_outlives_that_of_who_grants_it() {
     let mut grantor = grantor();
     let mut lease = |now, within| {

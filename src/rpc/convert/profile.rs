@@ -147,6 +147,8 @@ fn read_display_name(text: &str, violations: &mut Violations) -> Option<DisplayN
     violations.check("profile.display_name", DisplayName::parse(text))
 }
 
+const CARRIES_NONE: &str = "must be a header that can carry a credential: not a cookie, and none that user agents, proxies and servers write, or use to route, frame or describe a message";
+
 fn read_headers(
     headers: Vec<v1::HeaderRule>,
     violations: &mut Violations,
@@ -158,7 +160,13 @@ fn read_headers(
     let read: Vec<_> = headers
         .into_iter()
         .enumerate()
-        .filter_map(|(at, header)| read_header(at, header, violations))
+        .filter_map(|(at, header)| {
+            let rule = read_header(at, header, violations)?;
+            if rule.name.is_refused() {
+                violations.add(&format!("profile.headers[{at}].name"), CARRIES_NONE);
+            }
+            Some(rule)
+        })
         .collect();
     (read.len() == count).then_some(read)
 }

@@ -39,6 +39,10 @@ impl Content {
         }
         let mut progress = Progress::new("checking the file", length);
         let verified = verify(reader, keyring, |done| progress.at(done)).map_err(wrong)?;
+        let restored = verified.restored.as_ref();
+        if purpose == Purpose::Export && restored.is_some_and(|restored| !restored.settled) {
+            return Err(RestoreError::Unsettled(path.into()));
+        }
         Ok(Self {
             path: path.to_owned(),
             verified,

@@ -26,6 +26,8 @@ pub(super) struct Since {
     pub(super) erasures: u64,
     /// How much of what there was is not known.
     pub(super) missing: u64,
+    /// Whether the store was exported, and that not given up.
+    pub(super) is_moved: bool,
 }
 
 /// Why lines are not taken.
@@ -63,6 +65,11 @@ pub enum LinesError {
         /// The last.
         through: u64,
     },
+    /// What came last stands elsewhere.
+    #[error(
+        "the store was exported after the backup: what was revoked since it was imported stands in the lines of that store, and a backup of that one is to be restored"
+    )]
+    Moved,
     /// There is no line of the store.
     #[error("there is no event of store {0} in the lines that were given")]
     OtherStore(StoreId),
@@ -90,6 +97,9 @@ pub(super) fn read(
     }
     if !reading.is_ours && !accept {
         return Err(LinesError::OtherStore(store));
+    }
+    if reading.since.is_moved {
+        return Err(LinesError::Moved);
     }
     Ok(reading.since)
 }
@@ -187,6 +197,8 @@ impl Reading {
         self.is_linked = true;
         self.reached = entry.head();
         self.since.through = Some((read.sequence, read.recorded_at.clone()));
+        let is_moved = &mut self.since.is_moved;
+        *is_moved = read.is_move().unwrap_or(*is_moved);
         self.since.erasures += u64::from(read.is_erasure());
         match read.lost() {
             Ok(lost) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::authority::command::Lost;
+use crate::authority::command::{Lost, TAKEN_BACK};
 use crate::domain::audit::OK;
 use crate::domain::directory::{OwnerRef, RoleRef};
 use crate::domain::id::CredentialId;
@@ -70,6 +70,12 @@ impl Line {
         self.is_change() && self.action == "credd.v1.AuditService/EraseEvents"
     }
 
+    /// Whether it tells that the store was exported (or, `false`, that this was given up).
+    pub(super) fn is_move(&self) -> Option<bool> {
+        let is_export = self.is_change() && self.action == "credd.export";
+        is_export.then(|| self.details != TAKEN_BACK)
+    }
+
     /// Whether it tells of a change. What changed nothing was counted, and written
     /// later than it was.
     fn is_change(&self) -> bool {
@@ -92,7 +98,10 @@ impl Line {
                 | "credd.audit-retention"
                 | "credd.others"
                 | "credd.unknown-rpc"
-                | "credd.restore" => Ok(Vec::new()),
+                | "credd.restore"
+                | "credd.export"
+                | "credd.import"
+                | "credd.upgrade" => Ok(Vec::new()),
                 other => Err(NotUnderstood::Action(other.to_owned())),
             };
         };

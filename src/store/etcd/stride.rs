@@ -6,7 +6,6 @@
 //! told, by how far apart the keys were that were told last.
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 /// How many bytes of a key count.
 const BYTES: usize = size_of::<u128>();
@@ -16,35 +15,34 @@ const MARGIN: u128 = 2;
 const WIDER: u128 = 16;
 
 /// How far apart so many keys are; a guess.
-#[derive(Debug)]
-pub(super) struct Stride(Mutex<u128>);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stride(u128);
 
 impl Stride {
     /// Nothing is known.
     pub(super) const fn new() -> Self {
-        Self(Mutex::new(u128::MAX))
+        Self(u128::MAX)
     }
 
     /// Where to end who reads from a key; `None`: at the end of what is to be read. Keys
     /// are what follows what all keys begin with.
-    pub(super) fn end(&self, start: &[u8]) -> Option<Bytes> {
-        let end = place(start).checked_add(*self.0.lock())?;
+    pub(super) fn end(self, start: &[u8]) -> Option<Bytes> {
+        let end = place(start).checked_add(self.0)?;
         Some(Bytes::copy_from_slice(&end.to_be_bytes()))
     }
 
     /// So many keys were told, up to this one, and there were more: the next time `most`
     /// are to be told.
-    pub(super) fn told(&self, (start, last): (&[u8], &[u8]), count: usize, most: usize) {
+    pub(super) fn told(&mut self, (start, last): (&[u8], &[u8]), count: usize, most: usize) {
         let whole = |count: usize| u128::try_from(count).unwrap_or(u128::MAX).max(1);
         let each = place(last).saturating_sub(place(start)) / whole(count);
         let expected = each.saturating_mul(whole(most)).saturating_mul(MARGIN);
-        *self.0.lock() = expected.max(1);
+        self.0 = expected.max(1);
     }
 
     /// There was too little.
-    pub(super) fn widen(&self) {
-        let mut stride = self.0.lock();
-        *stride = stride.saturating_mul(WIDER);
+    pub(super) const fn widen(&mut self) {
+        self.0 = self.0.saturating_mul(WIDER);
     }
 }
 
@@ -67,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_end_is_behind_the_start_whatever_is_known() {
-        let stride = Stride::new();
+        let mut stride = Stride::new();
         assert_eq!(stride.end(&[7]), None);
         assert!(stride.end(b"").unwrap() > b""[..]);
         stride.told((b"a", b"a"), 1000, 1000);
@@ -83,7 +81,7 @@ mod tests {
             keys in btree_set(vec(any::<u8>(), 1..20), 0..500),
             page in 1_usize..20,
         ) {
-            let stride = Stride::new();
+            let mut stride = Stride::new();
             let mut start = Vec::new();
             let mut told = BTreeSet::new();
             let mut requests = 0;

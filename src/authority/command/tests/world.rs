@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::authority::key_use::Needs;
 use crate::authority::record::NEWEST_FORMAT;
+use crate::domain::closed::Closed;
 use crate::domain::header::HeaderRule;
 use crate::domain::keyring::Mac;
 use crate::domain::permission::{CreddGrant, Grant};
@@ -30,6 +31,7 @@ pub(super) struct World {
     pub(super) bindings: BTreeMap<Binding, KnownRecord<BindingRecord>>,
     nodes: BTreeMap<Incarnation, Arc<Node>>,
     format: u8,
+    closed: Option<Closed>,
     pub(super) keys: Option<(Arc<KeyringState>, Revision)>,
     pub(super) restored: Option<Arc<Restored>>,
     pub(super) rekeyed: BTreeMap<CredentialId, Arc<Rekeyed>>,
@@ -66,6 +68,7 @@ impl World {
             bindings: BTreeMap::new(),
             nodes: BTreeMap::new(),
             format: NEWEST_FORMAT,
+            closed: None,
             keys: None,
             restored: None,
             rekeyed: BTreeMap::new(),
@@ -210,7 +213,8 @@ impl World {
             Record::Node(name, node) => set_or_remove(&mut self.nodes, name, node.clone()),
             Record::Restored(restored) => self.restored.clone_from(restored),
             Record::Format(format) => self.format = *format,
-            Record::Audit(..) | Record::Fence | Record::Closed(_) => (),
+            Record::Closed(closed) => self.closed = *closed,
+            Record::Audit(..) | Record::Fence => (),
         }
     }
 
@@ -254,6 +258,10 @@ pub(super) fn binding(principal: &str, role: &str, reach: &str) -> Binding {
 }
 
 impl View for World {
+    fn closed(&self) -> Option<Closed> {
+        self.closed
+    }
+
     fn format(&self) -> u8 {
         self.format
     }
