@@ -67,7 +67,9 @@ proptest! {
         let revision = Revision::new(revision);
         let entry = Entry::new(&credential, revision, &names, &directory);
         let stored = entry.to_stored(&names, &directory);
-        let state_set = credential.state_set.or(Some(revision));
+        // One of another store's is none of this one's.
+        let state_set = credential.state_set.map_or(revision, |set| set.min(revision));
+        let state_set = Some(state_set);
         prop_assert_eq!(stored.state_revision(), state_set.unwrap());
         prop_assert_eq!(stored, Stored { credential: Credential { state_set, ..credential }, revision });
     }

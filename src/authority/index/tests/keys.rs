@@ -117,9 +117,9 @@ fn it_holds_for_the_same_secrets_and_never_over_a_later_record() {
     rekey(&index, 1, &of_another);
     assert_eq!(needs(&index, 1), before);
     index.apply(position(9), |writer| {
-        writer.set_rekeyed(id(1), &rekeyed(), Revision::new(2));
+        writer.set_rekeyed(id(1), &rekeyed(), Revision::new(1));
     });
-    assert_eq!(needs(&index, 1), before, "the record is of the same commit");
+    assert_eq!(needs(&index, 1), before, "the record is of a later commit");
     let of_one = Rekeyed {
         previous: None,
         sealed: None,
