@@ -161,11 +161,11 @@ fn read_headers(
         .into_iter()
         .enumerate()
         .filter_map(|(at, header)| {
-            let rule = read_header(at, header, violations)?;
-            if rule.name.is_refused() {
+            let is_refused = HeaderName::parse(&header.name).is_ok_and(|name| name.is_refused());
+            if is_refused {
                 violations.add(&format!("profile.headers[{at}].name"), CARRIES_NONE);
             }
-            Some(rule)
+            read_header(at, header, violations)
         })
         .collect();
     (read.len() == count).then_some(read)
