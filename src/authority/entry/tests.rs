@@ -69,8 +69,8 @@ proptest! {
         let stored = entry.to_stored(&names, &directory);
         // One of another store's is none of this one's.
         let state_set = credential.state_set.map_or(revision, |set| set.min(revision));
+        prop_assert_eq!(stored.state_revision(), state_set);
         let state_set = Some(state_set);
-        prop_assert_eq!(stored.state_revision(), state_set.unwrap());
         prop_assert_eq!(stored, Stored { credential: Credential { state_set, ..credential }, revision });
     }
 }

@@ -165,7 +165,7 @@ fn read_headers(
             if is_refused {
                 violations.add(&format!("profile.headers[{at}].name"), CARRIES_NONE);
             }
-            read_header(at, header, violations)
+            read_header(at, header, violations).filter(|_| !is_refused)
         })
         .collect();
     (read.len() == count).then_some(read)
