@@ -22,17 +22,14 @@ mod support;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use credd::client::TlsFiles;
 use credd::proto::etcdserverpb::kv_client::KvClient;
 use credd::proto::etcdserverpb::request_op::Request as Operation;
 use credd::proto::etcdserverpb::{PutRequest, RequestOp, TxnRequest};
 use credd::proto::v1;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
-use credd::server::config::etcd_values::{Engine, KeyPrefix};
-use credd::server::config::values::Scalar as _;
-use credd::server::config::{EtcdSettings, Settings};
+
 use etcd::Cluster;
-use support::serving::{Bearer, Credd, channel, connect, runtime, settings, verify_request};
+use support::serving::{Bearer, Credd, channel, connect, in_etcd, runtime, verify_request};
 use support::{Budget, Pairs, Table, median, period, preamble, setting};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -50,9 +47,10 @@ fn main() {
     preamble("servers on an etcd of three members");
     let runtime = runtime();
     let cluster = Cluster::start(&PathBuf::from(program));
-    let (keyring, first) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (place, first) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let keyring = place.path().join("keyring.toml");
     let start = |directory: TempDir| {
-        let settings = in_etcd(&cluster, &keyring, &directory);
+        let settings = in_etcd(&cluster.addresses(), &keyring, directory.path());
         runtime.block_on(Credd::start_with(directory, settings))
     };
     let ours = start(first);
@@ -112,23 +110,6 @@ fn main() {
     runtime.block_on(other.stop());
     runtime.block_on(ours.stop());
     runtime.block_on(sled.stop());
-}
-
-fn in_etcd(cluster: &Cluster, keyring: &TempDir, directory: &TempDir) -> Settings {
-    let mut settings = settings(directory.path());
-    settings.store.engine = Engine::Etcd;
-    settings.keyring.file = Some(keyring.path().join("keyring.toml"));
-    let endpoints = cluster.addresses().into_iter();
-    settings.etcd = Some(EtcdSettings {
-        endpoints: endpoints
-            .map(|it| format!("http://{it}").parse().unwrap())
-            .collect(),
-        prefix: KeyPrefix::parse("/credd/").unwrap(),
-        user: None,
-        tls: TlsFiles::default(),
-        may_compact: false,
-    });
-    settings
 }
 
 fn request() -> v1::IssueRequest {

@@ -22,21 +22,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use credd::authority::record::Record;
-use credd::client::TlsFiles;
 use credd::domain::credential::Credential;
 use credd::domain::keyring::SecretOf;
 use credd::domain::token::{Generation, Kind, public_name, secret_text};
 use credd::proto::v1;
 use credd::proto::v1::presented::Credential as Presented;
-use credd::server::config::etcd_values::{Engine, KeyPrefix};
-use credd::server::config::values::Scalar as _;
-use credd::server::config::{EtcdSettings, Settings};
+use credd::server::config::Settings;
 use credd::server::export::Wanted;
 use credd::server::open::{IfMissing, open};
 use credd::server::process;
 use credd::store::{Batch, Write};
 use etcd::Cluster;
-use support::serving::{Credd, connect, runtime, settings};
+use support::serving::{Credd, connect, in_etcd, runtime, settings};
 use support::typical::{Population, id, profile, secret};
 use support::{Table, preamble, seconds, setting};
 use tempfile::TempDir;
@@ -62,7 +59,7 @@ fn main() {
         settings
     });
     let cluster = Cluster::start(&PathBuf::from(program));
-    let in_etcd = in_etcd(&cluster, &keyring, server.path());
+    let mut in_etcd = in_etcd(&cluster.addresses(), &keyring, server.path());
 
     let (filling, ()) = seconds(|| fill(&embedded, count));
     println!("filled in {filling:.0} s");
@@ -85,7 +82,6 @@ fn main() {
         token = verify(&in_etcd, server.take().unwrap(), (count, sample));
     });
     let exporting = directory();
-    let mut in_etcd = in_etcd;
     exporting.path().clone_into(&mut in_etcd.store.data_dir);
     let file = place.path().join("back.export");
     step("export from etcd", &mut || export(&in_etcd, &file));
@@ -166,23 +162,6 @@ fn presented(number: u64) -> Presented {
             secret_key: text,
         }),
     }
-}
-
-fn in_etcd(cluster: &Cluster, keyring: &Path, directory: &Path) -> Settings {
-    let mut settings = settings(directory);
-    settings.store.engine = Engine::Etcd;
-    settings.keyring.file = Some(keyring.to_owned());
-    let endpoints = cluster.addresses().into_iter();
-    settings.etcd = Some(EtcdSettings {
-        endpoints: endpoints
-            .map(|it| format!("http://{it}").parse().unwrap())
-            .collect(),
-        prefix: KeyPrefix::parse("/credd/").unwrap(),
-        user: None,
-        tls: TlsFiles::default(),
-        may_compact: false,
-    });
-    settings
 }
 
 fn export(settings: &Settings, file: &Path) {

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use credd::client::TlsFiles;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
 use credd::proto::v1::verification_service_server::{
     VerificationService, VerificationServiceServer,
@@ -15,7 +16,9 @@ use credd::proto::v1::{
     self, VerifyRequest, VerifyResponse, VerifyStreamRequest, VerifyStreamResponse, WatchRequest,
     WatchResponse,
 };
-use credd::server::config::{self, Settings};
+use credd::server::config::etcd_values::{Engine, KeyPrefix};
+use credd::server::config::values::Scalar as _;
+use credd::server::config::{self, EtcdSettings, Settings};
 use credd::server::supervise::Failure;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixStream};
@@ -90,6 +93,24 @@ impl Credd {
         self.running.await.unwrap().unwrap();
         self.directory
     }
+}
+
+/// The same, with the store in an etcd at these addresses, and the keyring in a file.
+pub fn in_etcd(addresses: &[SocketAddr], keyring: &Path, directory: &Path) -> Settings {
+    let mut settings = settings(directory);
+    settings.store.engine = Engine::Etcd;
+    settings.keyring.file = Some(keyring.to_owned());
+    let endpoints = addresses.iter();
+    settings.etcd = Some(EtcdSettings {
+        endpoints: endpoints
+            .map(|it| format!("http://{it}").parse().unwrap())
+            .collect(),
+        prefix: KeyPrefix::parse("/credd/").unwrap(),
+        user: None,
+        tls: TlsFiles::default(),
+        may_compact: false,
+    });
+    settings
 }
 
 /// Loopback, any port, a small disk reserve, and many streams of one caller.

@@ -326,18 +326,6 @@ impl<'a> Reader<'a> {
         self.0.nodes.read().get(&name).map(|(_, at)| *at)
     }
 
-    /// Why nobody is to be answered from the store, if nobody is.
-    #[must_use]
-    pub fn closed(&self) -> Option<Closed> {
-        self.0.closed()
-    }
-
-    /// In which format records are written.
-    #[must_use]
-    pub fn format(&self) -> u8 {
-        self.0.format()
-    }
-
     /// What the store was restored from, if it was.
     #[must_use]
     pub fn restored(&self) -> Option<Arc<Restored>> {

@@ -352,11 +352,11 @@ impl View for Overlay<'_> {
     }
 
     fn closed(&self) -> Option<Closed> {
-        self.read(|index| index.closed())
+        self.index.closed()
     }
 
     fn format(&self) -> u8 {
-        self.read(|index| index.format())
+        self.index.format()
     }
 
     fn too_old_for(&self, format: u8) -> usize {

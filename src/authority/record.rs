@@ -39,7 +39,7 @@ use crate::domain::directory::{
     OwnerRecord, OwnerRef, ProfileRecord, RoleRecord, RoleRef, TenantRecord,
 };
 use crate::domain::id::CredentialId;
-use crate::domain::keyring::{KeyChecks, KeyVersion, KeyringState, sealed_under};
+use crate::domain::keyring::{KeyChecks, KeyringState};
 use crate::domain::names::{Owner, PrincipalName, ProfileName, Role, Tenant};
 use crate::domain::profile::{ProfileFamily, ProfileRef, Scope};
 use crate::domain::rekeyed::Rekeyed;
@@ -47,7 +47,6 @@ use crate::domain::restored::Restored;
 use crate::domain::revision::Revision;
 use crate::domain::rights::{Binding, BindingRecord, Reach};
 use crate::domain::time::Timestamp;
-use crate::domain::token::Generation;
 use crate::proto::store as stored;
 
 pub mod audit;
@@ -57,10 +56,12 @@ mod directory;
 pub(super) mod keyring;
 mod node;
 mod profile;
+mod request;
 mod restored;
 
 use audit::{AUDIT, AuditKey};
 pub use profile::{header_message, to_message as profile_message};
+pub use request::{RequestName, RequestRecord, without_answer};
 
 /// The first format of records, in which they are written while the store does not say
 /// otherwise.
@@ -147,36 +148,6 @@ pub struct Incarnation(pub [u8; 16]);
 impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
-    }
-}
-
-/// A MAC of a caller and the id that it gave a request.
-pub type RequestName = [u8; 32];
-
-/// A request that was carried out, as credd keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestRecord {
-    /// The version of the sealing key that its name is under.
-    pub key: KeyVersion,
-    /// A MAC of all that was asked.
-    pub asked: [u8; 32],
-    /// When it was carried out.
-    pub at: Timestamp,
-    /// The credential that it issued or rotated.
-    pub credential: CredentialId,
-    /// The number of the secret that it made.
-    pub generation: Generation,
-    /// The secret, sealed for who knows the request's id.
-    pub sealed: Vec<u8>,
-    /// The credentials that it replaced.
-    pub replaced: Vec<CredentialId>,
-}
-
-impl RequestRecord {
-    /// The versions of the sealing key without which it is of no use.
-    pub fn keys(&self) -> impl Iterator<Item = KeyVersion> {
-        let sealed = sealed_under(&self.sealed).filter(|sealed| *sealed != self.key);
-        std::iter::once(self.key).chain(sealed)
     }
 }
 
@@ -288,25 +259,6 @@ pub fn is_request(key: &[u8]) -> bool {
     key.first() == Some(&REQUEST)
 }
 
-/// The value of a request without the secret that it was answered with.
-///
-/// # Errors
-///
-/// [`UnreadableRecord`] for what this version of credd can't have written.
-pub fn without_answer(key: &[u8], value: &Bytes) -> Result<Bytes, UnreadableRecord> {
-    let request = open_envelope::<stored::RequestRecord>(value);
-    let request = request.map_err(|what| UnreadableRecord::at(key, what))?;
-    let key_version = match request.key_version {
-        0 => sealed_under(&request.sealed_secret).map_or(0, |version| version.0),
-        version => version,
-    };
-    Ok(envelope(&stored::RequestRecord {
-        sealed_secret: Bytes::new(),
-        key_version,
-        ..request
-    }))
-}
-
 /// The key of that the store was restored.
 #[must_use]
 pub const fn restored_key() -> Bytes {
@@ -394,7 +346,7 @@ impl Record {
                 .map(|record| envelope(&directory::write_binding(record))),
             Self::Request(_, record) => record
                 .as_deref()
-                .map(|record| envelope(&write_request(record))),
+                .map(|record| envelope(&request::write(record))),
             Self::Keyring(record) => record
                 .as_deref()
                 .map(|record| envelope(&keyring::write(record))),
@@ -483,7 +435,7 @@ impl Record {
             }
             REQUEST => {
                 let name = rest.try_into().map_err(|_| OTHER_LENGTH)?;
-                let read = |value: &Bytes| read_request(open_envelope(value)?);
+                let read = |value: &Bytes| request::read(open_envelope(value)?);
                 Ok(Self::Request(name, read_value(value, read)?))
             }
             KEYRING if rest.is_empty() => {
@@ -622,60 +574,6 @@ fn shared(bytes: &[u8], names: &Interner) -> Result<Arc<str>, String> {
     let text = utf8(bytes)?;
     let known = names.find(text).map(|symbol| names.resolve(symbol).clone());
     Ok(known.unwrap_or_else(|| text.into()))
-}
-
-fn write_request(record: &RequestRecord) -> stored::RequestRecord {
-    let RequestRecord {
-        key,
-        asked,
-        at,
-        credential,
-        generation,
-        sealed,
-        replaced,
-    } = record;
-    stored::RequestRecord {
-        request_mac: Bytes::copy_from_slice(asked),
-        at_ms: at.as_millis(),
-        credential_id: Bytes::copy_from_slice(credential.as_bytes()),
-        generation: generation.number(),
-        sealed_secret: Bytes::copy_from_slice(sealed),
-        replaced: replaced
-            .iter()
-            .map(|id| Bytes::copy_from_slice(id.as_bytes()))
-            .collect(),
-        key_version: key.0,
-    }
-}
-
-fn read_request(record: stored::RequestRecord) -> Result<RequestRecord, String> {
-    let stored::RequestRecord {
-        request_mac,
-        at_ms,
-        credential_id,
-        generation,
-        sealed_secret,
-        replaced,
-        key_version,
-    } = record;
-    let key = match key_version {
-        0 => sealed_under(&sealed_secret).unwrap_or(KeyVersion(1)),
-        version => KeyVersion(version),
-    };
-    Ok(RequestRecord {
-        key,
-        asked: (*request_mac)
-            .try_into()
-            .map_err(|_| "a MAC of another length")?,
-        at: Timestamp::from_millis(at_ms),
-        credential: id_of(&credential_id)?,
-        generation: Generation::new(generation),
-        sealed: sealed_secret.to_vec(),
-        replaced: replaced
-            .iter()
-            .map(|id| id_of(id))
-            .collect::<Result<_, _>>()?,
-    })
 }
 
 #[cfg(test)]

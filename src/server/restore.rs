@@ -39,8 +39,9 @@ use target::Target;
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = true)]
 pub struct Given {
-    /// The backup, as `OperationsService.Backup` has given it. It goes into an empty
-    /// data directory, or one with nothing but the keyring.
+    /// The backup, as `OperationsService.Backup` has given it. It goes where no store is:
+    /// into an empty data directory, or one with nothing but the keyring; or into etcd,
+    /// under a prefix with nothing.
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
     /// Lines of the audit log, as `--audit-file` writes them, that tell what was done

@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use credd::proto::v1;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::calls::{Held, issue};
-use crate::support::{Client, until};
+use crate::support::{Client, at_socket, until};
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -143,7 +142,7 @@ impl Asker {
     pub(crate) fn at_socket(name: &'static str, socket: &Path) -> Self {
         Self {
             name,
-            to: To::Verify(to_socket(socket), None),
+            to: To::Verify(at_socket(socket), None),
         }
     }
 
@@ -193,16 +192,6 @@ impl Asker {
             }
         }
     }
-}
-
-/// Connections to a sidecar's socket.
-pub(crate) fn to_socket(socket: &Path) -> Channel {
-    let socket = socket.to_owned();
-    let connect = tower::service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
-    Endpoint::from_static("http://sidecar").connect_with_connector_lazy(connect)
 }
 
 /// The status of what the service behind Envoy, or Envoy, answers.

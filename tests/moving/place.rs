@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::etcd::Cluster;
-use crate::support::program::{Ended, Program, credd, wait_for};
+use crate::support::program::{EVERYTHING, Ended, Program, credd, wait_for};
 use crate::support::{Client, read_token};
 
 /// A directory with those of servers, and the keyring that they share.
@@ -30,16 +30,7 @@ pub(crate) struct Running {
 impl Place {
     pub(crate) fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        let everything = "
-            [[roles]]
-            name = \"everything\"
-            permissions = [\"credd.*\"]
-            [[bindings]]
-            principal = \"credd:admin\"
-            role = \"everything\"
-            tenant = \"*\"
-        ";
-        fs::write(place.path("credd.toml"), everything).unwrap();
+        fs::write(place.path("credd.toml"), EVERYTHING).unwrap();
         place
     }
 

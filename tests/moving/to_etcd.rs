@@ -1,7 +1,6 @@
 //! Into the real etcd, and out of it.
 
 use std::fs;
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use credd::authority::backup::Filling;
@@ -11,15 +10,12 @@ use credd::domain::time::Timestamp;
 use credd::proto::v1;
 use credd::store::etcd::{EtcdStore, Options};
 use credd::store::{KeyRange, Store as _, Write};
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
-use tonic::transport::{Endpoint, Uri};
 
 use crate::contents;
 use crate::etcd::Cluster;
-use crate::place::{Place, free_address};
+use crate::place::{Place, Running, Store};
 use crate::processes::Sidecar;
-use crate::support::{Client, tool, until};
+use crate::support::{Client, at_socket, tool, until};
 
 fn options(cluster: &Cluster, prefix: &str) -> Options {
     Options {
@@ -31,14 +27,32 @@ fn options(cluster: &Cluster, prefix: &str) -> Options {
     }
 }
 
-/// Whoever asks a sidecar.
-fn near(socket: PathBuf) -> Client {
-    let connect = tower::service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
-    let channel = Endpoint::from_static("http://sidecar").connect_with_connector_lazy(connect);
-    Client::over(channel, "nobody")
+/// An embedded store that is served, and an etcd to move it to.
+struct Before {
+    cluster: Cluster,
+    place: Place,
+    embedded: Store,
+    server: Running,
+    token: String,
+    admin: Client,
+}
+
+/// `None`: there is no etcd.
+async fn before() -> Option<Before> {
+    let cluster = Cluster::start(&tool("CREDD_TEST_ETCD")?);
+    let place = Place::new();
+    let embedded = place.embedded("embedded");
+    let server = embedded.serve();
+    let token = embedded.token();
+    let admin = server.client(&token).await;
+    Some(Before {
+        cluster,
+        place,
+        embedded,
+        server,
+        token,
+        admin,
+    })
 }
 
 /// Whether there is a store under a prefix.
@@ -52,23 +66,25 @@ fn exists(cluster: &Cluster, prefix: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_moves_into_etcd_and_back_and_who_follows_it_goes_on() {
-    let Some(etcd) = tool("CREDD_TEST_ETCD") else {
+    let Some(before) = before().await else {
         return;
     };
-    let cluster = Cluster::start(&etcd);
-    let place = Place::new();
-    let embedded = place.embedded("embedded");
-    let address = free_address();
-    let server = embedded.serve_at(address);
-    let token = embedded.token();
-    let admin = server.client(&token).await;
+    let Before {
+        cluster,
+        place,
+        embedded,
+        server,
+        token,
+        admin,
+    } = before;
+    let address = server.address;
     let contents = contents::make(&admin).await;
     let (id, secret) = admin.issue_token("acme").await;
     let (_, verifier) = admin.issue_verifier("sidecar").await;
     let file = place.path("verifier");
     fs::write(&file, &verifier).unwrap();
     let sidecar = Sidecar::start(&format!("http://{address}"), Some(&file)).await;
-    let near = near(sidecar.socket().to_owned());
+    let near = Client::over(at_socket(sidecar.socket()), "nobody");
     assert_eq!(near.verdict(&secret).await, v1::Verdict::Active);
     server.stop();
 
@@ -137,15 +153,18 @@ async fn a_store_moves_into_etcd_and_back_and_who_follows_it_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_import_that_was_cut_short_left_in_etcd_is_not_served_and_makes_way() {
-    let Some(etcd) = tool("CREDD_TEST_ETCD") else {
+    let Some(before) = before().await else {
         return;
     };
-    let cluster = Cluster::start(&etcd);
-    let place = Place::new();
-    let embedded = place.embedded("embedded");
-    let server = embedded.serve();
-    let token = embedded.token();
-    let contents = contents::make(&server.client(&token).await).await;
+    let Before {
+        cluster,
+        place,
+        embedded,
+        server,
+        token,
+        admin,
+    } = before;
+    let contents = contents::make(&admin).await;
     server.stop();
     let export = place.path("export");
     embedded.export(&export);
@@ -180,15 +199,17 @@ async fn what_an_import_that_was_cut_short_left_in_etcd_is_not_served_and_makes_
 /// them.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_hashed_anew_moves_and_can_be_revoked() {
-    let Some(etcd) = tool("CREDD_TEST_ETCD") else {
+    let Some(before) = before().await else {
         return;
     };
-    let cluster = Cluster::start(&etcd);
-    let place = Place::new();
-    let embedded = place.embedded("embedded");
-    let server = embedded.serve();
-    let token = embedded.token();
-    let admin = server.client(&token).await;
+    let Before {
+        cluster,
+        place,
+        embedded,
+        server,
+        token,
+        admin,
+    } = before;
     let mut issued = Vec::new();
     for _ in 0..5 {
         issued.push(admin.issue_token("acme").await);
@@ -244,16 +265,18 @@ async fn what_was_hashed_anew_moves_and_can_be_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_is_restored_into_etcd_and_denies_what_was_revoked_since() {
-    let Some(etcd) = tool("CREDD_TEST_ETCD") else {
+async fn a_backup_is_restored_into_etcd_and_nobody_is_answered_before_it_is_settled() {
+    let Some(before) = before().await else {
         return;
     };
-    let cluster = Cluster::start(&etcd);
-    let place = Place::new();
-    let embedded = place.embedded("embedded");
-    let server = embedded.serve();
-    let token = embedded.token();
-    let admin = server.client(&token).await;
+    let Before {
+        cluster,
+        place,
+        embedded: _,
+        server,
+        token,
+        admin,
+    } = before;
     let (_, kept) = admin.issue_token("acme").await;
     let backup = place.path("backup");
     fs::write(&backup, contents::backup(server.address, &token).await).unwrap();

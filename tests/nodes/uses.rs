@@ -5,14 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use credd::authority::record::{credential_key, uses_key};
 use credd::authority::uses::Pace;
-use credd::domain::id::CredentialId;
-use credd::domain::revision::{Position, Revision, StoreId};
+use credd::domain::revision::StoreId;
 use credd::proto::v1;
 use credd::store::memory::MemoryStore;
-use credd::store::{Batch, Changes, Entry, KeyRange, Limits, PageLimit, Store, StoreError, Write};
-use parking_lot::Mutex;
+use credd::store::{PageLimit, Store as _, Write};
 
 use crate::in_process::{InProcess, PACE};
 use crate::support::{Client, until};
@@ -23,10 +20,6 @@ const ALL: PageLimit = PageLimit {
     commits: usize::MAX,
     bytes: usize::MAX,
 };
-
-fn id_of(text: &str) -> CredentialId {
-    text.parse().unwrap()
-}
 
 /// The credentials of which a commit writes uses.
 fn used(writes: &[Write]) -> Vec<Bytes> {
@@ -78,90 +71,4 @@ async fn uses_are_written_once_a_shard_in_a_while_and_shown_by_all_nodes() {
     }
     assert_eq!(written.len(), 60 + 2, "and those of who asked: {written:?}");
     stop([one, other]).await;
-}
-
-/// A store in which another process removes a credential in the moment before its uses
-/// are written.
-#[derive(Debug)]
-struct Removing {
-    store: MemoryStore,
-    removed: Mutex<Option<CredentialId>>,
-}
-
-impl Store for Removing {
-    fn id(&self) -> StoreId {
-        self.store.id()
-    }
-
-    fn limits(&self) -> Limits {
-        self.store.limits()
-    }
-
-    fn is_shared(&self) -> bool {
-        true
-    }
-
-    fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
-        let removed = *self.removed.lock();
-        if let Some(id) = removed
-            && used(&batch.writes).contains(&uses_key(id))
-        {
-            self.removed.lock().take();
-            let deleted = |key| Write { key, value: None };
-            let writes = vec![deleted(credential_key(id)), deleted(uses_key(id))];
-            self.store.commit(Batch {
-                writes,
-                ..Batch::default()
-            })?;
-        }
-        self.store.commit(batch)
-    }
-
-    fn changes(
-        &self,
-        after: Revision,
-        limit: PageLimit,
-        wait: Duration,
-    ) -> Result<Changes, StoreError> {
-        self.store.changes(after, limit, wait)
-    }
-
-    fn scan(&self, range: &KeyRange, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.store.scan(range, limit)
-    }
-
-    fn snapshot(&self) -> Result<Position, StoreError> {
-        self.store.snapshot()
-    }
-
-    fn compact(&self, through: Revision) -> Result<(), StoreError> {
-        self.store.compact(through)
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_uses_are_left_of_a_credential_that_another_node_removed_meanwhile() {
-    let store = Arc::new(Removing {
-        store: MemoryStore::shared(StoreId::from_random([7; 16])),
-        removed: Mutex::default(),
-    });
-    let node = InProcess::start_leasing(Arc::clone(&store) as _, LONG).await;
-    let (removed, token) = node.admin.issue_token("acme").await;
-    let (kept, other) = node.admin.issue_token("acme").await;
-    let removed = id_of(&removed);
-    *store.removed.lock() = Some(removed);
-    assert_eq!(node.admin.verdict(&token).await, v1::Verdict::Active);
-    until("it to be removed", || async {
-        store.removed.lock().is_none()
-    })
-    .await;
-    assert_eq!(node.admin.verdict(&other).await, v1::Verdict::Active);
-    until("another use to be written", || async {
-        let key = KeyRange::prefix(&uses_key(id_of(&kept)));
-        !store.scan(&key, 1).unwrap().is_empty()
-    })
-    .await;
-    let key = KeyRange::prefix(&uses_key(removed));
-    assert_eq!(store.scan(&key, 1).unwrap(), []);
-    stop([node]).await;
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::asking::to_socket;
 use crate::processes::Sidecar;
+use crate::support::at_socket;
 use crate::way::Way;
 use crate::witness::{ACTIVE, REVOKED, Witness};
 use crate::world::World;
@@ -24,7 +24,7 @@ async fn a_node_that_starts_again_waits_for_others_and_for_who_followed_it_befor
     for is_sidecar in [false, true, false, true] {
         let held = world.issue().await;
         let witness = if is_sidecar {
-            let socket = to_socket(sidecar.socket());
+            let socket = at_socket(sidecar.socket());
             Witness::over(socket, &held, &world.token, "at first")
         } else {
             Witness::of(&held, world.nodes[1].address, &world.token, "at first")

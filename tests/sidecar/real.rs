@@ -14,9 +14,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::support::metrics::{free_address, scrape};
-use crate::support::program::{Program, credd, signal};
-use crate::support::{Client, read_token, until, verify_token_request};
-use crate::world::at_socket;
+use crate::support::program::{EVERYTHING, Program, credd, signal};
+use crate::support::{Client, at_socket, read_token, until, verify_token_request};
 
 /// An authority, whose administrator may do everything.
 pub(crate) struct Authority {
@@ -42,16 +41,7 @@ impl Authority {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         std::fs::create_dir(&data).unwrap();
-        let text = "
-            [[roles]]
-            name = \"everything\"
-            permissions = [\"credd.*\"]
-            [[bindings]]
-            principal = \"credd:admin\"
-            role = \"everything\"
-            tenant = \"*\"
-        ";
-        std::fs::write(directory.path().join("credd.toml"), text).unwrap();
+        std::fs::write(directory.path().join("credd.toml"), EVERYTHING).unwrap();
         let (program, address) = serve(directory.path(), &data, "127.0.0.1:0", more);
         Self {
             directory,

@@ -17,8 +17,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::support::at_socket;
 use crate::support::{soon, until, verify_token_request};
-use crate::world::{LEASE, World, at_socket, revoke_everywhere, with_staleness};
+use crate::world::{LEASE, World, revoke_everywhere, with_staleness};
 
 /// A sidecar at a Unix socket.
 pub(crate) struct Sidecar {

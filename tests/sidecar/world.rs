@@ -1,7 +1,7 @@
 //! An authority with short leases, and those who follow it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use credd::client::{Address, CacheConfig, Client, Config, Served, Verified};
@@ -10,9 +10,7 @@ use credd::domain::rights::Binding;
 use credd::proto::v1;
 use credd::server::config::{Fence, Settings};
 use tempfile::TempDir;
-use tokio::net::UnixStream;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::support::{self, Server, bound, config, until, verify_token_request};
 
@@ -124,19 +122,6 @@ pub(crate) async fn revoke_everywhere(admin: &support::Client, id: &str) -> v1::
     };
     let response = admin.credentials.clone().revoke(request).await.unwrap();
     response.into_inner().fence.unwrap()
-}
-
-/// A connection to what listens at a Unix socket, made when it is used.
-pub(crate) fn at_socket(socket: &Path) -> Channel {
-    let socket = socket.to_owned();
-    let connect = tower::service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move {
-            let stream = UnixStream::connect(socket).await?;
-            Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(stream))
-        }
-    });
-    Endpoint::from_static("http://sidecar").connect_with_connector_lazy(connect)
 }
 
 /// Takes a role from a principal, and returns when no cache gives what it could ask for

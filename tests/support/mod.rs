@@ -26,14 +26,15 @@ use credd::proto::v1::verification_service_client::VerificationServiceClient;
 use credd::server::config::etcd_values::{Engine, KeyPrefix};
 use credd::server::config::values::Scalar as _;
 use credd::server::config::{self, EtcdSettings, Settings};
+use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status};
 
 pub mod metrics;
@@ -230,6 +231,16 @@ impl Client {
         let response = self.verification.clone().watch(requests).await?;
         Ok(response.into_inner())
     }
+}
+
+/// A connection to what listens at a Unix socket, made when it is used.
+pub fn at_socket(socket: &Path) -> Channel {
+    let socket = socket.to_owned();
+    let connect = tower::service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://sidecar").connect_with_connector_lazy(connect)
 }
 
 /// Connects, waiting until the server listens.

@@ -46,19 +46,21 @@ pub fn serve(wrapper: &[&str], data_dir: &Path) -> Command {
     command
 }
 
+/// A configuration in which the first administrator has every permission.
+pub const EVERYTHING: &str = "
+    [[roles]]
+    name = \"everything\"
+    permissions = [\"credd.*\"]
+    [[bindings]]
+    principal = \"credd:admin\"
+    role = \"everything\"
+    tenant = \"*\"
+";
+
 /// The same, where the first administrator has every permission.
 pub fn serve_everything(wrapper: &[&str], data_dir: &Path) -> Command {
     let file = data_dir.join("credd.toml");
-    let text = "
-        [[roles]]
-        name = \"everything\"
-        permissions = [\"credd.*\"]
-        [[bindings]]
-        principal = \"credd:admin\"
-        role = \"everything\"
-        tenant = \"*\"
-    ";
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, EVERYTHING).unwrap();
     let mut command = serve(wrapper, data_dir);
     command.arg("--config").arg(file);
     command

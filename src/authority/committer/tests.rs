@@ -6,9 +6,9 @@ use parking_lot::Mutex;
 use super::*;
 use crate::authority::command::{Issue, NewId, ReportLeak, SetState, Texts};
 use crate::authority::hub::RingSize;
-use crate::authority::record::Record;
+use crate::authority::record::{Record, uses_key};
 use crate::authority::sessions::LeaseSettings;
-use crate::domain::credential::{Set, State};
+use crate::domain::credential::{Set, State, Use};
 use crate::domain::expiry::Wish;
 use crate::domain::id::CredentialId;
 use crate::domain::keyring::{KeyVersion, Keyring};
@@ -17,6 +17,7 @@ use crate::domain::random::SystemRandom;
 use crate::domain::revision::{Position, StoreId};
 use crate::domain::secret::Secret;
 use crate::domain::time::{SystemClock, Timestamp};
+use crate::domain::token::Generation;
 use crate::store::memory::MemoryStore;
 use crate::store::{Batch, Changes, Entry, KeyRange, PageLimit, Write};
 
@@ -43,6 +44,10 @@ impl std::fmt::Debug for Faulty {
 impl Store for Faulty {
     fn id(&self) -> StoreId {
         self.store.id()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
@@ -89,8 +94,12 @@ struct Stepped {
 
 impl Stepped {
     fn new() -> Self {
+        Self::on(MemoryStore::new(StoreId::from_random([1; 16])))
+    }
+
+    fn on(store: MemoryStore) -> Self {
         let store = Arc::new(Faulty {
-            store: MemoryStore::new(StoreId::from_random([1; 16])),
+            store,
             failures: Mutex::default(),
             other: Mutex::default(),
         });
@@ -355,6 +364,44 @@ fn a_store_that_fails_ends_the_committer_and_is_acknowledged_to_nobody() {
     }
     assert!(is_waiting(&mut deferred));
     assert_eq!((stepped.state(1), stepped.head()), (None, 0));
+}
+
+#[test]
+fn no_uses_are_left_of_a_credential_that_another_process_removed_meanwhile() {
+    let store = MemoryStore::shared(StoreId::from_random([1; 16]));
+    let mut stepped = Stepped::on(store);
+    for n in [1, 2] {
+        let mut issued = stepped.hand_in(issue(n));
+        stepped.run_group().unwrap();
+        assert_eq!(answer(&mut issued).unwrap().0, State::Active);
+    }
+    *stepped.store.other.lock() = Some(Box::new(|store| {
+        let deleted = [Record::Credential(id(1), None), Record::Uses(id(1), None)];
+        let writes = deleted.map(|record| Write {
+            key: record.key(),
+            value: None,
+        });
+        let batch = Batch {
+            writes: writes.into(),
+            ..Batch::default()
+        };
+        store.commit(batch).unwrap();
+    }));
+    let used = |n| {
+        let used = Use {
+            at: Timestamp::from_millis(1),
+            by: Principal::system(),
+            generation: Generation::FIRST,
+        };
+        (id(n), used)
+    };
+    let _written = stepped.hand_in(Command::RecordUses(vec![used(1), used(2)]));
+    stepped.run_group().unwrap();
+    let is_there = |n| {
+        let key = KeyRange::prefix(&uses_key(id(n)));
+        !stepped.store.scan(&key, 1).unwrap().is_empty()
+    };
+    assert_eq!([is_there(1), is_there(2)], [false, true]);
 }
 
 #[test]

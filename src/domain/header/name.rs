@@ -103,8 +103,7 @@ macro_rules! any_case {
 }
 
 any_case! {
-    /// The name of a header (RFC 9110 section 5.1) in which a credential stands. In
-    /// those that are [refused](HeaderName::is_refused) none can be put.
+    /// The name of a header (RFC 9110 section 5.1) in which a credential stands.
     HeaderName, header_name
 }
 
@@ -191,16 +190,26 @@ impl HeaderName {
         "x-forwarded-",
     ];
 
-    /// Whether no profile may be put that has its credentials there. One that was put
-    /// when it could be stays as it is: its holders present them there.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        let text = self.as_str();
-        Self::REFUSED.iter().any(|refused| self.matches(refused))
+    /// The name, if it follows the rule and a profile may be put that has its credentials
+    /// there. Where one stands that was put when it could be, its holders present them
+    /// there: [`HeaderName::parse`] reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidText`], which says the rule.
+    pub fn parse_put(text: &str) -> Result<Self, InvalidText> {
+        let name = Self::parse(text)?;
+        let is_refused = Self::REFUSED.iter().any(|refused| name.matches(refused))
             || Self::REFUSED_PREFIXES.iter().any(|prefix| {
                 let begin = text.get(..prefix.len());
                 begin.is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
-            })
+            });
+        if is_refused {
+            return Err(InvalidText(
+                "must be a header that can carry a credential: not a cookie, and none that user agents, proxies and servers write, or use to route, frame or describe a message",
+            ));
+        }
+        Ok(name)
     }
 }
 

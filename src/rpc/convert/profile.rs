@@ -9,7 +9,7 @@ use crate::domain::header::{
     AuthScheme, HeaderFormat, HeaderName, HeaderRule, PairNames, ParameterName,
 };
 use crate::domain::names::{
-    DisplayName, Label, MAX_DIRECTORY_TEXTS, MAX_ROLES, ProfileName, Role, Tenant,
+    DisplayName, InvalidText, Label, MAX_DIRECTORY_TEXTS, MAX_ROLES, ProfileName, Role, Tenant,
 };
 use crate::domain::profile::{
     Broken, MAX_HEADERS, MAX_OVERLAP, MAX_PERIODS, Multiplicity, Profile, Required, RoleRule,
@@ -121,7 +121,7 @@ pub fn profile(message: v1::Profile, violations: &mut Violations) -> Option<Prof
 /// Reads the rule of a header; `None` for one that this version does not know.
 #[must_use]
 pub fn header_rule(message: v1::HeaderRule) -> Option<HeaderRule> {
-    read_header(0, message, &mut Violations::default())
+    read_header(0, message, HeaderName::parse, &mut Violations::default())
 }
 
 /// How many bytes of a profile are kept.
@@ -147,8 +147,6 @@ fn read_display_name(text: &str, violations: &mut Violations) -> Option<DisplayN
     violations.check("profile.display_name", DisplayName::parse(text))
 }
 
-const CARRIES_NONE: &str = "must be a header that can carry a credential: not a cookie, and none that user agents, proxies and servers write, or use to route, frame or describe a message";
-
 fn read_headers(
     headers: Vec<v1::HeaderRule>,
     violations: &mut Violations,
@@ -160,13 +158,7 @@ fn read_headers(
     let read: Vec<_> = headers
         .into_iter()
         .enumerate()
-        .filter_map(|(at, header)| {
-            let is_refused = HeaderName::parse(&header.name).is_ok_and(|name| name.is_refused());
-            if is_refused {
-                violations.add(&format!("profile.headers[{at}].name"), CARRIES_NONE);
-            }
-            read_header(at, header, violations).filter(|_| !is_refused)
-        })
+        .filter_map(|(at, header)| read_header(at, header, HeaderName::parse_put, violations))
         .collect();
     (read.len() == count).then_some(read)
 }
@@ -174,11 +166,12 @@ fn read_headers(
 fn read_header(
     at: usize,
     header: v1::HeaderRule,
+    parse_name: fn(&str) -> Result<HeaderName, InvalidText>,
     violations: &mut Violations,
 ) -> Option<HeaderRule> {
     let v1::HeaderRule { name, format } = header;
     let field = |part: &str| format!("profile.headers[{at}].{part}");
-    let name = violations.check(&field("name"), HeaderName::parse(&name));
+    let name = violations.check(&field("name"), parse_name(&name));
     let format = match format {
         None => none(violations, &field("format"), "is required"),
         Some(Format::Bare(true)) => Some(HeaderFormat::Bare),

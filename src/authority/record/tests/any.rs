@@ -16,7 +16,7 @@ use crate::domain::expiry::{self, Never};
 use crate::domain::header::{
     AuthScheme, HeaderFormat, HeaderName, HeaderRule, PairNames, ParameterName,
 };
-use crate::domain::keyring::{CheckValue, KeyState, KeyStates, KnownKey, Mac};
+use crate::domain::keyring::{CheckValue, KeyState, KeyStates, KeyVersion, KnownKey, Mac};
 use crate::domain::language::Language;
 use crate::domain::names::{
     AttributeKey, AttributeValue, Attributes, Description, DisplayName, Group, Label, Principal,
@@ -26,7 +26,7 @@ use crate::domain::permission::{CreddGrant, Grant};
 use crate::domain::profile::{Multiplicity, Profile, Required, RoleRule, Visibility};
 use crate::domain::rekeyed::RekeyedSecret;
 use crate::domain::revision::{Revision, StoreId};
-use crate::domain::token::Kind;
+use crate::domain::token::{Generation, Kind};
 
 fn text() -> impl Strategy<Value = Arc<str>> {
     "\\PC{0,12}".prop_map(Into::into)

@@ -7,7 +7,9 @@ use crate::domain::credential::{Action, Change, HeldSecret, Origin, Overlap, Sta
 use crate::domain::directory::{DirectoryAction, DirectoryChange, Permissions};
 use crate::domain::expiry::{self, Never};
 use crate::domain::header::{HeaderFormat, HeaderName, HeaderRule, PairNames, ParameterName};
-use crate::domain::keyring::{CheckValue, KeyState, KeyStates, KnownKey, MOST_VERSIONS, Mac};
+use crate::domain::keyring::{
+    CheckValue, KeyState, KeyStates, KeyVersion, KnownKey, MOST_VERSIONS, Mac,
+};
 use crate::domain::language::Language;
 use crate::domain::names::{
     AttributeKey, AttributeValue, Attributes, Description, DisplayName, Group, Label, Principal,
@@ -17,7 +19,7 @@ use crate::domain::permission::Grant;
 use crate::domain::profile::{Multiplicity, Profile, Required, RoleRule, Visibility};
 use crate::domain::rekeyed::RekeyedSecret;
 use crate::domain::revision::Revision;
-use crate::domain::token::Kind;
+use crate::domain::token::{Generation, Kind};
 
 use crate::domain::credential::MOST_RETIRED;
 use crate::domain::names::{
