@@ -123,6 +123,19 @@ impl Feed {
     /// credd can't read.
     pub fn load(store: Arc<dyn Store>, ring: RingSize) -> Result<Loaded, FeedError> {
         refuse_half(&*store)?;
+        Self::load_any(store, ring)
+    }
+
+    /// Whether a store can be loaded that may still be closed because it is being filled.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::load`].
+    pub fn check_filled(store: Arc<dyn Store>) -> Result<(), FeedError> {
+        Self::load_any(store, RingSize::default()).map(drop)
+    }
+
+    fn load_any(store: Arc<dyn Store>, ring: RingSize) -> Result<Loaded, FeedError> {
         refuse_newer(&*store)?;
         let index = Arc::new(Index::new());
         let start = store.snapshot()?;

@@ -103,13 +103,17 @@ impl<'a> Filling<'a> {
         Ok(())
     }
 
-    /// Opens the store: it is whole.
+    /// Opens the store, which is whole, if it passes a check.
     ///
     /// # Errors
     ///
-    /// [`StoreError`].
-    pub fn finish(mut self) -> Result<(), StoreError> {
+    /// That of the check, or [`StoreError`]: then it stays closed.
+    pub fn finish<E: From<StoreError>>(
+        mut self,
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         self.flush()?;
+        check()?;
         self.commit(vec![Write {
             key: closed_key(),
             value: None,
@@ -190,6 +194,10 @@ mod tests {
         Filling::begin(store, Timestamp::from_millis(1)).unwrap()
     }
 
+    fn finish(filling: Filling<'_>) -> Result<(), StoreError> {
+        filling.finish(|| Ok(()))
+    }
+
     fn keys(store: &MemoryStore) -> Vec<(String, String)> {
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         let entries = store.scan(&KeyRange::all(), usize::MAX).unwrap();
@@ -212,7 +220,7 @@ mod tests {
         filling.write(write("a", Some("new"))).unwrap();
         filling.write(write("b", Some("gone"))).unwrap();
         filling.write(write("b", None)).unwrap();
-        filling.finish().unwrap();
+        finish(filling).unwrap();
         let keys = keys(&store);
         assert_eq!(keys.len(), 3001);
         assert_eq!(keys[0], ("a".to_owned(), "new".to_owned()));
@@ -231,11 +239,31 @@ mod tests {
         let mut late = begin(&store);
         assert_eq!(keys(&store).len(), 1);
         early.write(write("b", Some("early"))).unwrap();
-        let refused = early.finish().unwrap_err();
+        let refused = finish(early).unwrap_err();
         assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
         late.write(write("c", Some("late"))).unwrap();
-        late.finish().unwrap();
+        finish(late).unwrap();
         assert_eq!(keys(&store), [("c".to_owned(), "late".to_owned())]);
+    }
+
+    #[test]
+    fn a_store_that_does_not_pass_the_check_stays_closed_and_can_be_filled_anew() {
+        let store = store();
+        let mut filling = begin(&store);
+        filling.write(write("a", Some("bad"))).unwrap();
+        let mut seen = Vec::new();
+        let refused = filling.finish(|| {
+            seen = keys(&store);
+            Err(StoreError::Poisoned("by the test".into()))
+        });
+        assert!(
+            matches!(refused, Err(StoreError::Poisoned(_))),
+            "{refused:?}"
+        );
+        assert_eq!(seen.len(), 2, "what is checked is all there, and closed");
+        assert_eq!(keys(&store), seen);
+        finish(begin(&store)).unwrap();
+        assert_eq!(keys(&store), []);
     }
 
     #[test]

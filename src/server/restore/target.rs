@@ -1,8 +1,11 @@
 //! Where a store is made.
 
+use std::sync::Arc;
+
 use super::RestoreError;
 use super::content::Content;
 use crate::authority::backup::{FillError, Filling, Item};
+use crate::authority::feed::Feed;
 use crate::domain::random::{self, SystemRandom};
 use crate::domain::restored::Restored;
 use crate::domain::revision::StoreId;
@@ -12,7 +15,7 @@ use crate::server::data_dir::{DataDir, DirLock};
 use crate::server::etcd;
 use crate::server::open::{OpenError, lock, options};
 use crate::store::sled::SledStore;
-use crate::store::{Store as _, Write};
+use crate::store::{Store, Write};
 
 /// A place that is empty, or has what an earlier attempt left.
 #[derive(Debug)]
@@ -61,11 +64,11 @@ impl Target {
         let entropy = random::bytes(&random).map_err(OpenError::Random)?;
         let id = StoreId::from_random(entropy);
         if let Some(etcd) = &settings.etcd {
-            let store = etcd::open(etcd, &random, Some(id))?;
-            let filling = Filling::begin(&store, SystemClock.now());
+            let store: Arc<dyn Store> = Arc::new(etcd::open(etcd, &random, Some(id))?);
+            let filling = Filling::begin(&*store, SystemClock.now());
             let mut filling = filling.map_err(|error| not_filled(etcd, error))?;
             content.each(mark, |item| filling.write(write(item)))?;
-            filling.finish()?;
+            filling.finish(|| Feed::check_filled(Arc::clone(&store)).map_err(OpenError::from))?;
             return Ok(store.id());
         }
         let directory = &self.directory;
