@@ -148,6 +148,7 @@ async fn start_sidecar(socket: &Path, client: Config) {
         sidecar: Some(SidecarSettings {
             sidecar: reached,
             client,
+            cells: vec![],
         }),
         ..Settings::default()
     };

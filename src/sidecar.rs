@@ -17,13 +17,18 @@
 //! whoever has a certificate that it trusts. Its reach is that of its own bindings at
 //! the authority, which nobody who asks it can widen; the audit log names the sidecar.
 //!
+//! It may follow several authorities, each of which has tenants of its own ([`cells`]).
+//!
 //! Its health is SERVING while it can answer, as far as it knows; that of the service
-//! `started` is, as long as the process is up.
+//! `started` is, as long as the process is up. Of several cells one that it can answer for
+//! is enough, and `cell:NAME` is the health of one.
 
+pub mod cells;
 pub mod ext_authz;
 mod listen;
 mod metrics;
 pub mod profiles;
+mod readiness;
 pub mod relay;
 mod run;
 pub mod service;

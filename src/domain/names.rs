@@ -108,6 +108,11 @@ text! {
 }
 
 text! {
+    /// The name of a cell, an authority beside others: a DNS label, as that of a tenant.
+    CellName, tenant
+}
+
+text! {
     /// A name for people; may be empty.
     DisplayName, display_name
 }

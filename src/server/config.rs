@@ -27,7 +27,7 @@ pub use cli::{Admin, Cli, Command, Flags, Layers, OfLog, OfPlace, StoreCommand};
 pub use etcd_check::EtcdSettings;
 pub use problem::Problems;
 pub use settings::{Audit, Fence, Keyring, Limits, Retention, Server, Sidecar, Store};
-pub use sidecar_check::SidecarSettings;
+pub use sidecar_check::{CellSettings, SidecarSettings};
 pub use values::{AuditFile, LogDirectives};
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tonic::server::{Grpc, NamedService};
 use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
 
-use crate::client::Client;
+use super::cells::Cells;
 use crate::proto::v1;
 use crate::proto::v1::directory_service_server::SERVICE_NAME;
 use crate::rpc::verification::MESSAGE_BYTES;
@@ -24,16 +24,17 @@ use crate::rpc::verification::MESSAGE_BYTES;
 /// The service.
 #[derive(Clone, Debug)]
 pub struct Profiles {
-    client: Client,
+    cells: Cells,
 }
 
 const LIST: &str = "/credd.v1.DirectoryService/ListProfiles";
 
 impl Profiles {
-    /// Lists those that this client may read.
+    /// Lists those that a cell lets this process read: where there are several, those of
+    /// a tenant that is named.
     #[must_use]
-    pub const fn new(client: Client) -> Self {
-        Self { client }
+    pub const fn new(cells: Cells) -> Self {
+        Self { cells }
     }
 }
 
@@ -51,16 +52,19 @@ impl Service<Request<Body>> for Profiles {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let client = self.client.clone();
+        let cells = self.cells.clone();
         Box::pin(async move {
             if request.uri().path() != LIST {
                 let status = Status::unimplemented("a sidecar does not serve this");
                 return Ok(status.into_http());
             }
             let list = service_fn(|request: tonic::Request<v1::ListProfilesRequest>| {
-                let client = client.clone();
+                let cells = cells.clone();
                 async move {
-                    let listed = client.list_profiles(request.into_inner()).await?;
+                    let request = request.into_inner();
+                    let named = Some(request.tenant.as_str()).filter(|tenant| !tenant.is_empty());
+                    let cell = cells.of_all("tenant", named)?;
+                    let listed = cell.client.list_profiles(request).await?;
                     Ok(tonic::Response::new(listed))
                 }
             });

@@ -1,6 +1,5 @@
 //! Running a sidecar, from its start to its end.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,29 +9,31 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 use tower::util::MapRequestLayer;
 
+use super::cells::{Cell, Cells};
 use super::ext_authz::ExtAuthz;
 use super::listen::{self, Listeners, Socket};
 use super::metrics::Sidecar as Metrics;
 use super::profiles::Profiles;
+use super::readiness::Readiness;
 use super::relay::Relay;
 use super::service::Verification;
 use crate::client::{Client, Config, Machine};
+use crate::domain::names::CellName;
 use crate::proto::envoy::auth::authorization_server::AuthorizationServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
 use crate::rpc::peer::Peer;
 use crate::rpc::verification::MESSAGE_BYTES;
-use crate::server::config::{Settings, Sidecar, SidecarSettings};
+use crate::server::config::{CellSettings, Settings, Sidecar, SidecarSettings};
 use crate::server::incoming::{self, Incoming};
 use crate::server::process::{block_on, stop_signal};
 use crate::server::run::http2;
@@ -46,10 +47,6 @@ const PREFACE_TIME: Duration = Duration::from_secs(10);
 const CHECK_BYTES: usize = 256 << 10;
 /// The most calls at once on a connection.
 const STREAMS: u32 = 1024;
-/// How often it is looked whether it can answer.
-const LOOK: Duration = Duration::from_millis(100);
-/// The health of these is whether it can answer.
-const READY: [&str; 2] = ["", "credd.v1.VerificationService"];
 /// The health of this is good as long as the process is up.
 pub const STARTED: &str = "started";
 
@@ -107,33 +104,29 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let sidecar = settings.sidecar.as_ref();
     let sidecar = sidecar.ok_or("nothing is said of a sidecar")?;
-    let SidecarSettings {
-        sidecar: own,
-        client: config,
-    } = sidecar;
+    let own = &sidecar.sidecar;
     let shared = Shared::default();
     let (closing, mut supervisor) = (CancellationToken::new(), Supervisor::new());
-    let (client, relay) = follow(config, &shared.stopping, &mut supervisor)?;
+    let cells = follow_all(sidecar, &shared.stopping, &mut supervisor)?;
 
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health_service = health_service.max_decoding_message_size(health::MAX_REQUEST);
     let stopping = shared.stopping.clone();
-    let service = Verification::new(client.clone(), Arc::clone(&relay), stopping.clone());
+    let service = Verification::new(cells.clone(), stopping.clone());
     let service = VerificationServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES);
     let patience = Duration::from_millis(own.check_ms);
-    let checks = ExtAuthz::new(Arc::new(client.clone()), patience);
+    let checks = ExtAuthz::new(Arc::new(cells.clone()), patience);
     let outcomes = Arc::clone(checks.outcomes());
     let checks = AuthorizationServer::new(checks).max_decoding_message_size(CHECK_BYTES);
     let routes = Routes::new(health_service.clone())
         .add_service(service)
-        .add_service(Profiles::new(client.clone()))
+        .add_service(Profiles::new(cells.clone()))
         .add_service(checks);
-    report(&reporter, false).await;
     reporter
         .set_service_status(STARTED, ServingStatus::Serving)
         .await;
-    let readiness = follow_readiness(client.clone(), reporter, stopping.clone());
-    supervisor.task("readiness", readiness);
+    let readiness = Readiness::new(&cells, reporter).await;
+    supervisor.task("readiness", readiness.follow(stopping.clone()));
 
     let Listeners {
         socket,
@@ -152,11 +145,7 @@ pub async fn run(
         tracing::info!(address = %listener.local_addr()?, "answering /metrics");
         let mut registry = Registry::with_prefix("credd");
         let checks = outcomes;
-        registry.register_collector(Box::new(Metrics {
-            client,
-            relay,
-            checks,
-        }));
+        registry.register_collector(Box::new(Metrics { cells, checks }));
         let serve = metrics::serve_registry(listener, registry, stopping.clone());
         supervisor.task("metrics", serve);
     }
@@ -192,12 +181,38 @@ pub async fn run(
     outcome
 }
 
-/// Begins to follow, and to pass on what is followed.
+/// Begins to follow all cells.
+fn follow_all(
+    settings: &SidecarSettings,
+    stopping: &CancellationToken,
+    supervisor: &mut Supervisor,
+) -> Result<Cells, Failure> {
+    let SidecarSettings {
+        sidecar: _,
+        client,
+        cells,
+    } = settings;
+    let rest = follow(None, client, stopping, supervisor)?;
+    let others = cells.iter().map(|cell| {
+        let CellSettings {
+            name,
+            tenants,
+            client,
+        } = cell;
+        let cell = follow(Some(name.clone()), client, stopping, supervisor)?;
+        Ok((cell, tenants.clone()))
+    });
+    let others = others.collect::<Result<Vec<_>, Failure>>()?;
+    Ok(Cells::new(rest, others))
+}
+
+/// Begins to follow a cell, and to pass on what is followed.
 fn follow(
+    name: Option<CellName>,
     config: &Config,
     stopping: &CancellationToken,
     supervisor: &mut Supervisor,
-) -> Result<(Client, Arc<Relay>), Failure> {
+) -> Result<Cell, Failure> {
     let machine = Machine::default();
     let relay = Arc::new(Relay::new(machine.clone()));
     let observer = Some(Arc::clone(&relay) as _);
@@ -215,7 +230,11 @@ fn follow(
         passing_on.run(stopping).await;
         Ok(())
     });
-    Ok((client, relay))
+    Ok(Cell {
+        name,
+        client,
+        relay,
+    })
 }
 
 fn serve_socket(
@@ -283,40 +302,4 @@ fn called(request: Request<Body>) -> Request<Body> {
         peer.let_in.set(None);
     }
     request
-}
-
-/// Says whether it can answer, as it changes.
-async fn follow_readiness(
-    client: Client,
-    reporter: HealthReporter,
-    stopping: CancellationToken,
-) -> Result<(), Failure> {
-    let look = async {
-        let mut ticks = interval(LOOK);
-        let mut was_ready = false;
-        loop {
-            ticks.tick().await;
-            let is_ready = client.can_answer();
-            if is_ready != was_ready {
-                tracing::info!(is_ready, "readiness");
-                report(&reporter, is_ready).await;
-                was_ready = is_ready;
-            }
-        }
-    };
-    // It never ends by itself.
-    let _: Option<Infallible> = stopping.run_until_cancelled(look).await;
-    report(&reporter, false).await;
-    Ok(())
-}
-
-async fn report(health: &HealthReporter, is_ready: bool) {
-    let status = if is_ready {
-        ServingStatus::Serving
-    } else {
-        ServingStatus::NotServing
-    };
-    for service in READY {
-        health.set_service_status(service, status).await;
-    }
 }

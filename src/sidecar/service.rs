@@ -1,4 +1,4 @@
-//! `VerificationService`, answered from what the client knows.
+//! `VerificationService`, answered from what is known of the cells that are followed.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,9 +12,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::relay::{self, Relay};
+use super::cells::Cells;
+use super::relay;
 use super::verifier::{Served, Verified};
-use crate::client::{Client, SERVED, STALE};
+use crate::client::{SERVED, STALE};
 use crate::proto::v1;
 use crate::proto::v1::verification_service_server::VerificationService;
 use crate::proto::v1::verify_stream_response::Outcome;
@@ -26,8 +27,7 @@ use crate::rpc::verification::check_client;
 /// The service.
 #[derive(Clone, Debug)]
 pub struct Verification {
-    client: Client,
-    relay: Arc<Relay>,
+    cells: Cells,
     stopping: CancellationToken,
 }
 
@@ -39,14 +39,10 @@ const IN_FLIGHT: usize = 1024;
 const LOOK_UP: usize = 64;
 
 impl Verification {
-    /// Answers with what this client knows, and passes on what it follows.
+    /// Answers with what is known of these cells, and passes on what is followed there.
     #[must_use]
-    pub const fn new(client: Client, relay: Arc<Relay>, stopping: CancellationToken) -> Self {
-        Self {
-            client,
-            relay,
-            stopping,
-        }
+    pub const fn new(cells: Cells, stopping: CancellationToken) -> Self {
+        Self { cells, stopping }
     }
 }
 
@@ -62,14 +58,10 @@ impl VerificationService for Verification {
         let due = answer_before(request.metadata().as_ref());
         let request = request.get_ref();
         check_client(&request.client_address, &request.request_id)?;
-        let verified = match due {
-            None => self.client.verify(request).await,
-            Some(due) => {
-                let patience = due.saturating_duration_since(Instant::now());
-                self.client.verify_within(request, patience).await
-            }
-        };
-        Ok(response(verified?))
+        let patience = due.map_or(Duration::MAX, |due| {
+            due.saturating_duration_since(Instant::now())
+        });
+        Ok(response(self.cells.verify(request, patience).await?))
     }
 
     async fn verify_stream(
@@ -77,7 +69,7 @@ impl VerificationService for Verification {
         request: Request<Streaming<v1::VerifyStreamRequest>>,
     ) -> Result<Response<VerifyStream>, Status> {
         Ok(Response::new(VerifyStream {
-            client: self.client.clone(),
+            cells: self.cells.clone(),
             requests: Some(request.into_inner()),
             under_way: JoinSet::new(),
             answered: 0,
@@ -97,7 +89,9 @@ impl VerificationService for Verification {
         };
         let first =
             first.ok_or_else(|| status::invalid("request", "is required within ten seconds"))?;
-        let (relay, stopping) = (Arc::clone(&self.relay), self.stopping.clone());
+        let tenants = first.tenants.iter().map(String::as_str);
+        let cell = self.cells.of_all("tenants", tenants)?;
+        let (relay, stopping) = (Arc::clone(&cell.relay), self.stopping.clone());
         Ok(Response::new(relay::messages(
             relay, first, requests, stopping,
         )?))
@@ -117,7 +111,7 @@ fn response(verified: Verified) -> Response<v1::VerifyResponse> {
 /// The answers of one `VerifyStream`. Of the cache they come at once; what must be
 /// asked for comes when it is there.
 pub struct VerifyStream {
-    client: Client,
+    cells: Cells,
     /// `None`: no more come.
     requests: Option<Streaming<v1::VerifyStreamRequest>>,
     under_way: JoinSet<v1::VerifyStreamResponse>,
@@ -141,12 +135,12 @@ impl VerifyStream {
             Ok(request) => request,
             Err(status) => return Some(item(correlation, Err(status))),
         };
-        if let Some(found) = self.client.cached(&request) {
+        if let Some(found) = self.cells.cached(&request) {
             return Some(item(correlation, Ok(found)));
         }
-        let client = self.client.clone();
+        let cells = self.cells.clone();
         self.under_way
-            .spawn(async move { item(correlation, client.verify(&request).await) });
+            .spawn(async move { item(correlation, cells.verify(&request, Duration::MAX).await) });
         None
     }
 }

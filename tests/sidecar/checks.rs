@@ -26,6 +26,15 @@ pub(crate) fn request(token: Option<&str>, permissions: Option<&str>) -> CheckRe
 
 /// A request with these headers on such a route.
 fn with_headers(headers: &[(&str, Option<&str>)], permissions: Option<&str>) -> CheckRequest {
+    of_tenant("acme", headers, permissions)
+}
+
+/// A request with these headers on a route of a tenant that needs `permissions`.
+pub(crate) fn of_tenant(
+    tenant: &str,
+    headers: &[(&str, Option<&str>)],
+    permissions: Option<&str>,
+) -> CheckRequest {
     let texts = |pairs: &[(&str, Option<&str>)]| {
         let pairs = pairs.iter();
         let given =
@@ -37,7 +46,7 @@ fn with_headers(headers: &[(&str, Option<&str>)], permissions: Option<&str>) -> 
         ..HttpRequest::default()
     };
     let context = [
-        ("credd-tenant", Some("acme")),
+        ("credd-tenant", Some(tenant)),
         ("credd-permissions", permissions),
     ];
     CheckRequest {
@@ -142,8 +151,13 @@ async fn a_sidecar_that_follows_a_sidecar_lets_through_what_is_good() {
 
 /// Puts a profile of one's own, whose credentials stand in this header.
 async fn put_profile(world: &World, header: &str) -> v1::Profile {
+    put_profile_of(world, "acme", header).await
+}
+
+/// Puts a profile of a tenant's own, whose credentials stand in this header.
+pub(crate) async fn put_profile_of(world: &World, tenant: &str, header: &str) -> v1::Profile {
     let profile = v1::Profile {
-        tenant: "acme".to_owned(),
+        tenant: tenant.to_owned(),
         name: "partner-key".to_owned(),
         display_name: "Partner key".to_owned(),
         kind: v1::CredentialKind::ApiToken.into(),

@@ -12,6 +12,7 @@ mod pki;
 #[path = "../support/way.rs"]
 mod way;
 
+mod cells;
 mod checks;
 mod client;
 mod comeback;

@@ -98,7 +98,28 @@ fn it_does_not_start_where_it_would_be_open_to_others_or_follow_nobody() {
         tenant = \"acme\"
         max_seconds = 60
     ";
+    let cell = |name: &str, tenants: &str, address: &str| {
+        format!("[[cells]]\nname = \"{name}\"\ntenants = [{tenants}]\naddress = \"{address}\"\n")
+    };
+    let one = cell("one", "\"globex\"", "https://c:1");
     for (more, good) in [
+        (&*one, true),
+        (
+            &(one.clone() + &cell("two", "\"shop\"", "https://d:1")),
+            true,
+        ),
+        (
+            &(one.clone() + &cell("one", "\"shop\"", "https://d:1")),
+            false,
+        ),
+        (
+            &(one.clone() + &cell("two", "\"globex\"", "https://d:1")),
+            false,
+        ),
+        (&(one.clone() + "key_file = \"key\"\n"), false),
+        (&cell("one", "", "https://c:1"), false),
+        (&cell("One", "\"globex\"", "https://c:1"), false),
+        (&cell("one", "\"globex\"", "http://10.1.2.3:1"), false),
         ("", true),
         ("[[stale]]\ntenant = \"*\"\nmax_seconds = 0\n", true),
         ("[[stale]]\ntenant = \"acme\"\nmax_seconds = 5\n", false),

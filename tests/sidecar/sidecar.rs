@@ -6,7 +6,7 @@ use credd::client::Config;
 use credd::proto::v1;
 use credd::proto::v1::Verdict;
 use credd::proto::v1::verification_service_client::VerificationServiceClient;
-use credd::server::config::{Settings, Sidecar as Reached, SidecarSettings};
+use credd::server::config::{CellSettings, Settings, Sidecar as Reached, SidecarSettings};
 use credd::server::supervise::Failure;
 use credd::sidecar::{self, Listeners, STARTED};
 use tokio::sync::oneshot;
@@ -31,6 +31,11 @@ pub(crate) struct Sidecar {
 
 impl Sidecar {
     pub(crate) fn start(client: Config) -> Self {
+        Self::of_cells(client, vec![])
+    }
+
+    /// One that follows further cells.
+    pub(crate) fn of_cells(client: Config, cells: Vec<CellSettings>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("sidecar.sock");
         let reached = Reached {
@@ -41,6 +46,7 @@ impl Sidecar {
             sidecar: Some(SidecarSettings {
                 sidecar: reached.clone(),
                 client,
+                cells,
             }),
             ..Settings::default()
         };

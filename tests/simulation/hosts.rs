@@ -22,6 +22,7 @@ use credd::rpc::access::AccessLayer;
 use credd::rpc::credentials::Credentials;
 use credd::rpc::directory::DirectoryRpc;
 use credd::rpc::verification::Verification;
+use credd::sidecar::cells::{Cell, Cells};
 use credd::sidecar::relay::Relay;
 use credd::sidecar::service::Verification as Passed;
 use credd::store::Store;
@@ -176,7 +177,12 @@ pub(crate) fn sidecar(
     tokio::spawn(follower.run(never.clone()));
     let (passing_on, stopping) = (Arc::clone(&relay), never.clone());
     tokio::spawn(async move { passing_on.run(stopping).await });
-    let service = Passed::new(client.clone(), relay, never);
+    let cell = Cell {
+        name: None,
+        client: client.clone(),
+        relay,
+    };
+    let service = Passed::new(Cells::new(cell, []), never);
     tokio::spawn(async move {
         let connections = incoming().await.ok()?;
         Server::builder()

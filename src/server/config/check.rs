@@ -11,7 +11,7 @@ use super::settings::{
     Audit, BindingRow, EtcdRows, Fence, JwtIssuerRow, Keyring, Limits, Retention, RoleRow, Server,
     Store, TlsRows,
 };
-use super::sidecar_check::{self, SidecarGiven, SidecarSettings};
+use super::sidecar_check::{self, SidecarGiven, SidecarRows, SidecarSettings};
 use crate::authority::directory::{Configured, ConfiguredRole};
 use crate::domain::jwt::IssuerRules;
 use crate::domain::names::Role;
@@ -70,6 +70,7 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
     let (limits, limits_given) = reader.section();
     let (sidecar_rows, sidecar_given) = reader.section();
     let (authority_rows, authority_given) = reader.section();
+    let cells = reader.tables();
     let stale = reader.tables();
 
     let mut problems = Vec::new();
@@ -88,8 +89,13 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
         authority: &authority_given,
         tls: &tls_given,
     };
-    let sidecar =
-        sidecar_check::sidecar(sidecar_rows, authority_rows, stale, &given, &mut problems);
+    let rows = SidecarRows {
+        sidecar: sidecar_rows,
+        authority: authority_rows,
+        cells,
+        stale,
+    };
+    let sidecar = sidecar_check::sidecar(rows, &given, &mut problems);
     for problem in problems {
         reader.problem(problem);
     }

@@ -78,12 +78,18 @@ impl Given {
         self.keys.get(key).unwrap_or(&self.header).clone()
     }
 
+    /// How errors name this key.
+    #[must_use]
+    pub fn name(&self, key: &str) -> String {
+        format!("{}.{key}", self.section)
+    }
+
     /// A problem with this key.
     #[must_use]
     pub fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
         Problem {
             place: self.place(key),
-            subject: format!("{}.{key}", self.section),
+            subject: self.name(key),
             text: text.into(),
         }
     }

@@ -19,7 +19,7 @@ use crate::client::CacheConfig;
 use crate::domain::cache::Limits as CacheLimits;
 use crate::domain::jwt::Algorithm;
 use crate::domain::lease::SystemBootClock;
-use crate::domain::names::{Description, PrincipalName, Role};
+use crate::domain::names::{CellName, Description, PrincipalName, Role, Tenant};
 use crate::domain::permission::CreddGrant;
 use crate::domain::rights::Reach;
 use crate::rpc::limits::LimitSettings;
@@ -42,6 +42,7 @@ pub fn all() -> Vec<SectionRows> {
         SectionRows::of::<Limits>(),
         SectionRows::of::<Sidecar>(),
         SectionRows::of::<AuthorityRows>(),
+        SectionRows::of::<CellRow>(),
         SectionRows::of::<StaleRow>(),
     ]
 }
@@ -285,7 +286,8 @@ section! {
         /// Where the health service alone is served, in plaintext, for probes.
         /// Unset: nowhere but where it is reached.
         health_listen: Option<SocketAddr> = None, flag("sidecar-health-listen"), example("\"127.0.0.1:7432\"");
-        /// What the answers that it keeps may weigh, in MiB.
+        /// What the answers that it keeps may weigh, in MiB; of each cell that it
+        /// follows.
         cache_mib: u64 = 64, flag("sidecar-cache-mib"), range(1..=65_536);
         /// How long it is kept that a credential is not known, in milliseconds; 0: not
         /// at all. One that is issued is denied for no longer where it was tried before.
@@ -324,6 +326,33 @@ section! {
         patience_ms: u64 = 5_000, flag("authority-patience-ms"), range(100..=60_000);
         /// How many questions may be under way at once; more are refused.
         max_questions: usize = 4_096, flag("authority-max-questions"), range(1..=1_000_000);
+    }
+}
+
+tables! {
+    /// Of `credd sidecar` alone: a further cell that it follows, an authority that has
+    /// the tenants named here. All others are those of `[authority]`, which also says
+    /// over how many connections each is asked, how long and how much at once.
+    CellRow = "cells" {
+        /// What it is called in metrics and by the health service.
+        name: CellName, unique(), example("\"eu-2\"");
+        /// The tenants that are kept there, and in no other cell.
+        tenants: Vec<Tenant>, range(1..=100_000), example("[\"acme\", \"globex\"]");
+        /// Where the authority is, as in `[authority]`.
+        address: Addresses, example("\"https://credd.eu-2.example:7420\"");
+        /// The file of the certificates, in PEM, that sign the authority's. Unset:
+        /// those that the system trusts.
+        ca_file: Option<PathBuf> = None, example("\"/etc/credd/eu-2/ca.crt\"");
+        /// The file of the certificate by which the sidecar is known, in PEM, and of
+        /// those between it and its root.
+        certificate_file: Option<PathBuf> = None, example("\"/etc/credd/client/tls.crt\"");
+        /// The file of the certificate's private key.
+        key_file: Option<PathBuf> = None, example("\"/etc/credd/client/tls.key\"");
+        /// The file of the bearer token by which the sidecar is known. It is read
+        /// again when it changes.
+        token_file: Option<PathBuf> = None, example("\"/var/run/secrets/credd/eu-2-token\"");
+        /// Sends secrets in plaintext to an authority that is not on this machine.
+        allow_plaintext: bool = false;
     }
 }
 

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
 
 use super::table::Setting;
-use crate::domain::names::{Description, InvalidText, PrincipalName, Role};
+use crate::domain::names::{CellName, Description, InvalidText, PrincipalName, Role, Tenant};
 use crate::domain::permission::{CreddGrant, Permission};
 use crate::domain::rights::Reach;
 
@@ -302,6 +302,8 @@ macro_rules! of_the_domain {
 
 of_the_domain! {
     Role: "the name of a role";
+    Tenant: "the name of a tenant";
+    CellName: "the name of a cell";
     Description: "a text for people";
     Reach: "the name of a tenant, or `*`";
     PrincipalName: "a caller's name";
