@@ -82,6 +82,32 @@ const COUNTERS: [Counter; 11] = [
     }),
 ];
 
+/// How a cell is: a name, what it is, and how much.
+type Gauge = (&'static str, &'static str, fn(&Cell, &Condition) -> usize);
+
+const GAUGES: [Gauge; 4] = [
+    (
+        "sidecar_connected",
+        "Whether a stream of changes is open.",
+        |_, condition| usize::from(condition.is_connected),
+    ),
+    (
+        "sidecar_entries",
+        "Answers that are kept.",
+        |_, condition| condition.entries,
+    ),
+    (
+        "sidecar_uses_waiting",
+        "Uses that wait to be reported.",
+        |_, condition| condition.waiting_uses,
+    ),
+    (
+        "sidecar_sessions",
+        "Sessions of others that have leases of this process.",
+        |cell, _| cell.relay.sessions(),
+    ),
+];
+
 const STATES: [(&str, State); 4] = [
     ("cold", State::Cold),
     ("syncing", State::Syncing),
@@ -154,30 +180,7 @@ impl Sidecar {
             Some((vec![], Value::Counter(dropped)))
         })?;
 
-        type Gauge = (&'static str, &'static str, fn(&Cell, &Condition) -> usize);
-        let gauges: [Gauge; 4] = [
-            (
-                "sidecar_connected",
-                "Whether a stream of changes is open.",
-                |_, condition| usize::from(condition.is_connected),
-            ),
-            (
-                "sidecar_entries",
-                "Answers that are kept.",
-                |_, condition| condition.entries,
-            ),
-            (
-                "sidecar_uses_waiting",
-                "Uses that wait to be reported.",
-                |_, condition| condition.waiting_uses,
-            ),
-            (
-                "sidecar_sessions",
-                "Sessions of others that have leases of this process.",
-                |cell, _| cell.relay.sessions(),
-            ),
-        ];
-        for (name, help, value) in gauges {
+        for (name, help, value) in GAUGES {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             self.each(metric, |cell| {
                 let value = value(cell, &cell.client.condition());
