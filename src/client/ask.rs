@@ -1,27 +1,26 @@
 //! From a question to an answer: out of the cache, with those who ask the same, or by
 //! asking.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::answer::{Served, Verified};
 use super::facts::{self, Answer, Learned};
 use super::flights::{Landing, Lead, Turn};
-use super::upstreams::{
-    REFUSED, Said, Time, is_behind, is_of_another_store, is_of_the_way, is_refusal,
-};
+use super::upstreams::{Said, Time, is_behind, is_of_another_store, is_of_the_way, is_refusal};
 use super::{Client, Kept, verified};
 use crate::domain::cache::{Asking, At, Miss, Question, QuestionKey, State};
 use crate::proto::v1;
+use crate::rpc::reason::Reason;
 use crate::rpc::{convert, status};
 
 /// How long one is to wait who asks while too many questions are under way.
 const NO_PLACE: Duration = Duration::from_millis(100);
+/// How long one is to wait whom nobody could answer.
+const NOBODY: Duration = Duration::from_secs(1);
 
 /// The answer to a question, or why there is none when it is due.
 pub(super) async fn verify(
@@ -325,7 +324,11 @@ fn unreachable(status: Status) -> Status {
         return status;
     }
     tracing::debug!(code = ?status.code(), error = status.message(), "no authority answers");
-    of_the_way("AUTHORITY_UNREACHABLE", "no authority can be asked now")
+    status::with_retry(
+        Reason::AuthorityUnreachable,
+        "no authority can be asked now",
+        NOBODY,
+    )
 }
 
 /// Of a call to the one that is followed: what is not about the call says that nobody
@@ -352,13 +355,9 @@ fn of_the_caller(status: Status) -> Status {
 
 /// What those are told who asked one whom its authority refuses.
 pub(crate) fn refused() -> Status {
-    of_the_way(REFUSED, "the authority answers no questions from here")
-}
-
-fn of_the_way(reason: &str, message: &str) -> Status {
-    let mut details = ErrorDetails::new();
-    details
-        .set_error_info(reason, "credd", HashMap::new())
-        .set_retry_info(Some(Duration::from_secs(1)));
-    Status::with_error_details(Code::Unavailable, message, details)
+    status::with_retry(
+        Reason::RefusedByAuthority,
+        "the authority answers no questions from here",
+        NOBODY,
+    )
 }

@@ -16,6 +16,7 @@ use super::token::Token;
 use super::upstream::{Upstream, is_lost};
 use crate::proto::v1;
 use crate::proto::v1::directory_service_client::DirectoryServiceClient;
+use crate::rpc::reason::Reason;
 
 /// All who can be asked.
 #[derive(Debug)]
@@ -262,17 +263,14 @@ pub(super) const fn is_of_the_way(code: Code) -> bool {
 /// Whether one could not answer because it has not reached the revision that was asked
 /// for.
 pub(super) fn is_behind(status: &Status) -> bool {
-    has_reason(status, "BEHIND")
+    has_reason(status, Reason::Behind)
 }
 
 /// Whether one refused to answer because its store is another than that whose revision
 /// was asked for.
 pub(super) fn is_of_another_store(status: &Status) -> bool {
-    has_reason(status, "OTHER_STORE")
+    has_reason(status, Reason::OtherStore)
 }
-
-/// The reason for which one can't answer whom its authority refuses.
-pub(super) const REFUSED: &str = "REFUSED_BY_AUTHORITY";
 
 /// Whether it is the one who asks that is refused, or one who asks on its behalf: an
 /// authority was there, and answers no questions from here.
@@ -285,11 +283,11 @@ pub(crate) fn is_refusal(status: &Status) -> bool {
 
 /// Whether the authority refused one who asked on behalf of this one.
 fn is_passed_on(status: &Status) -> bool {
-    has_reason(status, REFUSED)
+    has_reason(status, Reason::RefusedByAuthority)
 }
 
-fn has_reason(status: &Status, reason: &str) -> bool {
+fn has_reason(status: &Status, reason: Reason) -> bool {
     let details = status.get_error_details();
     let info = details.error_info();
-    info.is_some_and(|info| info.reason == reason)
+    info.is_some_and(|info| info.reason == reason.name())
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::reason::{OfThing, Reason};
 use crate::authority::backup::TakeError;
 use crate::authority::command::{NotRevealed, Refusal, Thing};
 use crate::authority::committer::CommandError;
@@ -68,8 +69,7 @@ impl Violations {
             problems.push(format!("and {more} more"));
         }
         let message = format!("invalid request: {}", problems.join("; "));
-        details.set_error_info("INVALID_FIELDS", DOMAIN, HashMap::new());
-        Status::with_error_details(Code::InvalidArgument, message, details)
+        with_details(Reason::InvalidFields, message, details, HashMap::new())
     }
 }
 
@@ -94,8 +94,7 @@ pub fn bad_page_token() -> Status {
 #[must_use]
 pub fn unauthenticated() -> Status {
     with_reason(
-        Code::Unauthenticated,
-        "CALLER_UNKNOWN",
+        Reason::CallerUnknown,
         "present a good credential of credd's own tenant or a token of a trusted issuer as `authorization: Bearer TOKEN`, or a certificate that names you",
     )
 }
@@ -104,8 +103,7 @@ pub fn unauthenticated() -> Status {
 #[must_use]
 pub fn bad_token(problem: &JwtProblem) -> Status {
     with_reason(
-        Code::Unauthenticated,
-        "CALLER_UNKNOWN",
+        Reason::CallerUnknown,
         format!("the token names no caller: {problem}"),
     )
 }
@@ -114,8 +112,7 @@ pub fn bad_token(problem: &JwtProblem) -> Status {
 #[must_use]
 pub fn permission_denied(permission: &str) -> Status {
     with_reason(
-        Code::PermissionDenied,
-        "PERMISSION_MISSING",
+        Reason::PermissionMissing,
         format!("this needs the permission `{permission}`"),
     )
 }
@@ -124,8 +121,7 @@ pub fn permission_denied(permission: &str) -> Status {
 #[must_use]
 pub fn overloaded(after: Duration) -> Status {
     with_retry(
-        Code::ResourceExhausted,
-        "OVERLOADED",
+        Reason::Overloaded,
         "too many calls are being answered",
         after,
     )
@@ -135,19 +131,16 @@ pub fn overloaded(after: Duration) -> Status {
 #[must_use]
 pub fn too_large() -> Status {
     let mut details = ErrorDetails::new();
-    details
-        .set_error_info("MESSAGE_TOO_LARGE", DOMAIN, HashMap::new())
-        .add_bad_request_violation("request", "must be smaller");
+    details.add_bad_request_violation("request", "must be smaller");
     let message = "the request is larger than a message may be";
-    Status::with_error_details(Code::ResourceExhausted, message, details)
+    with_details(Reason::MessageTooLarge, message, details, HashMap::new())
 }
 
 /// A request did not arrive in time.
 #[must_use]
 pub fn too_slow() -> Status {
     with_reason(
-        Code::DeadlineExceeded,
-        "REQUEST_TOO_SLOW",
+        Reason::RequestTooSlow,
         "the request took too long to arrive",
     )
 }
@@ -156,8 +149,7 @@ pub fn too_slow() -> Status {
 #[must_use]
 pub fn rate_limited(after: Duration) -> Status {
     with_retry(
-        Code::ResourceExhausted,
-        "RATE_LIMITED",
+        Reason::RateLimited,
         "you make more calls than a caller may",
         after,
     )
@@ -166,15 +158,14 @@ pub fn rate_limited(after: Duration) -> Status {
 /// There is no such RPC.
 #[must_use]
 pub fn unimplemented() -> Status {
-    with_reason(Code::Unimplemented, "RPC_UNKNOWN", "there is no such RPC")
+    with_reason(Reason::RpcUnknown, "there is no such RPC")
 }
 
 /// The index is being loaded.
 #[must_use]
 pub fn starting() -> Status {
     with_retry(
-        Code::Unavailable,
-        "STARTING",
+        Reason::Starting,
         "the server is loading its store",
         Duration::from_secs(1),
     )
@@ -184,8 +175,7 @@ pub fn starting() -> Status {
 #[must_use]
 pub fn restored() -> Status {
     with_reason(
-        Code::Unavailable,
-        "RESTORED",
+        Reason::Restored,
         "the store was restored from a backup: give the revocations since with `credd restore --revocations`, or give them up",
     )
 }
@@ -194,8 +184,7 @@ pub fn restored() -> Status {
 #[must_use]
 pub fn backup_running() -> Status {
     with_retry(
-        Code::ResourceExhausted,
-        "BACKUP_RUNNING",
+        Reason::BackupRunning,
         "another backup is being made: there is one at a time",
         Duration::from_secs(10),
     )
@@ -218,8 +207,7 @@ pub fn of_backup(error: &TakeError) -> Status {
 
 fn too_slow_a_backup() -> Status {
     with_reason(
-        Code::DeadlineExceeded,
-        "BACKUP_TOO_SLOW",
+        Reason::BackupTooSlow,
         "the backup was taken too slowly, and is no good: begin again",
     )
 }
@@ -228,8 +216,7 @@ fn too_slow_a_backup() -> Status {
 #[must_use]
 pub fn stopping() -> Status {
     with_retry(
-        Code::Unavailable,
-        "STOPPING",
+        Reason::Stopping,
         "the server is stopping",
         Duration::from_secs(1),
     )
@@ -254,8 +241,6 @@ pub fn fence_open(open: &FenceOpen, store: StoreId) -> Status {
         ("awaited_callers".to_owned(), callers.join(" ")),
         ("awaited_servers".to_owned(), nodes.to_string()),
     ]);
-    let mut details = ErrorDetails::new();
-    details.set_error_info("FENCE_OPEN", DOMAIN, metadata);
     let servers = match nodes {
         0 => String::new(),
         nodes => format!(", and {nodes} other servers or who follows them,"),
@@ -265,15 +250,14 @@ pub fn fence_open(open: &FenceOpen, store: StoreId) -> Status {
          it yet: send the request again to wait for them",
         fenced.awaited
     );
-    Status::with_error_details(Code::DeadlineExceeded, message, details)
+    with_details(Reason::FenceOpen, message, ErrorDetails::new(), metadata)
 }
 
 /// The process can't tell whether it still is the one that works on the store.
 #[must_use]
 pub fn lapsed() -> Status {
     with_retry(
-        Code::Unavailable,
-        "LEASE_LAPSED",
+        Reason::LeaseLapsed,
         "the server could not write to its store for too long to say that anything is good",
         Duration::from_secs(1),
     )
@@ -283,8 +267,7 @@ pub fn lapsed() -> Status {
 #[must_use]
 pub fn behind() -> Status {
     with_retry(
-        Code::Unavailable,
-        "BEHIND",
+        Reason::Behind,
         "the server has not reached the revision that is asked for",
         Duration::from_secs(1),
     )
@@ -294,8 +277,7 @@ pub fn behind() -> Status {
 #[must_use]
 pub fn no_store() -> Status {
     with_retry(
-        Code::Unavailable,
-        "STORE_UNAVAILABLE",
+        Reason::StoreUnavailable,
         "the server's store does not answer",
         Duration::from_secs(1),
     )
@@ -305,8 +287,7 @@ pub fn no_store() -> Status {
 #[must_use]
 pub fn reach_changed() -> Status {
     with_retry(
-        Code::Unavailable,
-        "REACH_CHANGED",
+        Reason::ReachChanged,
         "you may watch more tenants than when the stream began: take it up again",
         Duration::ZERO,
     )
@@ -315,10 +296,10 @@ pub fn reach_changed() -> Status {
 /// A revision of another store is asked for.
 #[must_use]
 pub fn other_store() -> Status {
-    let mut details = ErrorDetails::new();
-    details.set_error_info("OTHER_STORE", DOMAIN, HashMap::new());
-    let message = "`min_revision` is of another store: this one was restored or replaced";
-    Status::with_error_details(Code::FailedPrecondition, message, details)
+    with_reason(
+        Reason::OtherStore,
+        "`min_revision` is of another store: this one was restored or replaced",
+    )
 }
 
 /// The server is stopping, and a Watch can be taken up at `resume_token`.
@@ -329,14 +310,9 @@ pub fn stopping_at(resume_token: String, revision: u64) -> Status {
         ("revision".to_owned(), revision.to_string()),
     ]);
     let mut details = ErrorDetails::new();
-    details
-        .set_error_info("STOPPING", DOMAIN, metadata)
-        .set_retry_info(Some(Duration::from_secs(1)));
-    Status::with_error_details(
-        Code::Unavailable,
-        format!("the server is stopping; the stream has reached revision {revision}"),
-        details,
-    )
+    details.set_retry_info(Some(Duration::from_secs(1)));
+    let message = format!("the server is stopping; the stream has reached revision {revision}");
+    with_details(Reason::Stopping, message, details, metadata)
 }
 
 /// Something that is not the caller's fault went wrong; `context` stays in the
@@ -344,7 +320,7 @@ pub fn stopping_at(resume_token: String, revision: u64) -> Status {
 #[must_use]
 pub fn internal(context: &dyn std::fmt::Display) -> Status {
     tracing::error!(error = %context, "answered INTERNAL");
-    with_reason(Code::Internal, "INTERNAL", "the server has a defect")
+    with_reason(Reason::Internal, "the server has a defect")
 }
 
 /// The status of a command that came to nothing.
@@ -353,21 +329,15 @@ pub fn of_command(error: &CommandError) -> Status {
     match error {
         CommandError::Refused(refusal) => of_refusal(refusal),
         CommandError::Overloaded => with_retry(
-            Code::ResourceExhausted,
-            "OVERLOADED",
+            Reason::Overloaded,
             error.to_string(),
             Duration::from_millis(100),
         ),
-        CommandError::DiskFull => with_retry(
-            Code::ResourceExhausted,
-            "DISK_FULL",
-            error.to_string(),
-            Duration::from_mins(1),
-        ),
-        CommandError::Stopping => stopping(),
-        CommandError::StoreFailed => {
-            with_reason(Code::Unavailable, "STORE_FAILED", error.to_string())
+        CommandError::DiskFull => {
+            with_retry(Reason::DiskFull, error.to_string(), Duration::from_mins(1))
         }
+        CommandError::Stopping => stopping(),
+        CommandError::StoreFailed => with_reason(Reason::StoreFailed, error.to_string()),
     }
 }
 
@@ -433,9 +403,7 @@ pub fn refined(status: Status) -> Status {
 }
 
 fn of_refusal(refusal: &Refusal) -> Status {
-    use Code::{Aborted, AlreadyExists, FailedPrecondition, NotFound};
-
-    let (code, reason) = match refusal {
+    let reason = match refusal {
         Refusal::Invalid(fields) => {
             let mut violations = Violations::default();
             for (field, rule) in fields {
@@ -443,64 +411,61 @@ fn of_refusal(refusal: &Refusal) -> Status {
             }
             return violations.status();
         }
-        Refusal::NotFound(_) | Refusal::NotOurs => (NotFound, "CREDENTIAL_NOT_FOUND"),
-        Refusal::Revoked(_) => (FailedPrecondition, "CREDENTIAL_REVOKED"),
-        Refusal::Expired(_) => (FailedPrecondition, "CREDENTIAL_EXPIRED"),
-        Refusal::Leaked(_) => (FailedPrecondition, "CREDENTIAL_LEAKED"),
-        Refusal::Exists(_) => (AlreadyExists, "CREDENTIAL_EXISTS"),
+        Refusal::NotFound(_) | Refusal::NotOurs => Reason::CredentialNotFound,
+        Refusal::Revoked(_) => Reason::CredentialRevoked,
+        Refusal::Expired(_) => Reason::CredentialExpired,
+        Refusal::Leaked(_) => Reason::CredentialLeaked,
+        Refusal::Exists(_) => Reason::IdTaken,
         Refusal::OneOnly(id) => {
-            return with_id(FailedPrecondition, "CREDENTIAL_EXISTS", refusal, *id);
+            return with_id(Reason::CredentialExists, refusal, *id);
         }
-        Refusal::OverlapRunning(_) => (FailedPrecondition, "OVERLAP_RUNNING"),
-        Refusal::SecretExists(_) => (AlreadyExists, "SECRET_EXISTS"),
-        Refusal::LastAdministrator(_) | Refusal::LastBinding => {
-            (FailedPrecondition, "LAST_ADMINISTRATOR")
-        }
-        Refusal::Exceeds(_) => (Code::PermissionDenied, "PERMISSION_EXCEEDED"),
+        Refusal::OverlapRunning(_) => Reason::OverlapRunning,
+        Refusal::SecretExists(_) => Reason::SecretExists,
+        Refusal::LastAdministrator(_) | Refusal::LastBinding => Reason::LastAdministrator,
+        Refusal::Exceeds(_) => Reason::PermissionExceeded,
         Refusal::CallerGone => return unauthenticated(),
         Refusal::NotPermitted(permission) => return permission_denied(permission.name()),
-        Refusal::NotForOwners => (Code::PermissionDenied, "PERMISSION_MISSING"),
-        Refusal::RevisionMismatch(_) => (Aborted, "REVISION_MISMATCH"),
-        Refusal::RequestDone(id) => return with_id(AlreadyExists, "REQUEST_DONE", refusal, *id),
-        Refusal::RequestIdReused => (FailedPrecondition, "REQUEST_ID_REUSED"),
+        Refusal::NotForOwners => Reason::PermissionMissing,
+        Refusal::RevisionMismatch(_) => Reason::RevisionMismatch,
+        Refusal::RequestDone(id) => return with_id(Reason::RequestDone, refusal, *id),
+        Refusal::RequestIdReused => Reason::RequestIdReused,
         Refusal::Unknown(thing) => return unknown(*thing),
-        Refusal::Deleted(thing) => return of_thing(FailedPrecondition, *thing, "DELETED", refusal),
+        Refusal::Deleted(thing) => return of_thing(OfThing::Deleted, *thing, refusal),
         Refusal::Disabled(thing) => {
-            return of_thing(FailedPrecondition, *thing, "DISABLED", refusal);
+            return of_thing(OfThing::Disabled, *thing, refusal);
         }
-        Refusal::InUse(thing) => return of_thing(FailedPrecondition, *thing, "IN_USE", refusal),
+        Refusal::InUse(thing) => return of_thing(OfThing::InUse, *thing, refusal),
         Refusal::BuiltIn(thing) => {
-            return of_thing(FailedPrecondition, *thing, "BUILT_IN", refusal);
+            return of_thing(OfThing::BuiltIn, *thing, refusal);
         }
-        Refusal::ProfileExists => (FailedPrecondition, "PROFILE_EXISTS"),
-        Refusal::PrincipalTaken(_) => (AlreadyExists, "PRINCIPAL_TAKEN"),
-        Refusal::QuotaExceeded(_) => (Code::ResourceExhausted, "QUOTA_EXCEEDED"),
+        Refusal::ProfileExists => Reason::ProfileExists,
+        Refusal::PrincipalTaken(_) => Reason::PrincipalTaken,
+        Refusal::QuotaExceeded(_) => Reason::QuotaExceeded,
         Refusal::NotRevealed(id, why) => return not_revealed(*id, *why),
         Refusal::Crowded => {
             return with_retry(
-                Code::ResourceExhausted,
-                "OVERLOADED",
+                Reason::Overloaded,
                 refusal.to_string(),
                 Duration::from_millis(100),
             );
         }
-        Refusal::KeyNotFound(..) => (NotFound, "KEY_NOT_FOUND"),
-        Refusal::KeyNotLoaded(..) => (FailedPrecondition, "KEY_NOT_LOADED"),
-        Refusal::KeyRetired(..) => (FailedPrecondition, "KEY_RETIRED"),
-        Refusal::KeyActive(..) => (FailedPrecondition, "KEY_ACTIVE"),
+        Refusal::KeyNotFound(..) => Reason::KeyNotFound,
+        Refusal::KeyNotLoaded(..) => Reason::KeyNotLoaded,
+        Refusal::KeyRetired(..) => Reason::KeyRetired,
+        Refusal::KeyActive(..) => Reason::KeyActive,
         Refusal::KeyInUse(_, _, remaining) => {
             let remaining = remaining.secrets + remaining.requests;
             let metadata = HashMap::from([("remaining".to_owned(), remaining.to_string())]);
-            let details = ErrorDetails::with_error_info("KEY_IN_USE", DOMAIN, metadata);
-            return Status::with_error_details(FailedPrecondition, refusal.to_string(), details);
+            let message = refusal.to_string();
+            return with_details(Reason::KeyInUse, message, ErrorDetails::new(), metadata);
         }
-        Refusal::TooManyKeys => (FailedPrecondition, "TOO_MANY_KEYS"),
-        Refusal::FormatUnread { .. } => (FailedPrecondition, "FORMAT_UNREAD"),
-        Refusal::TooManyVersions(_) => (FailedPrecondition, "TOO_MANY_VERSIONS"),
-        Refusal::TooLarge => (FailedPrecondition, "TOO_LARGE"),
+        Refusal::TooManyKeys => Reason::TooManyKeys,
+        Refusal::FormatUnread { .. } => Reason::FormatUnread,
+        Refusal::TooManyVersions(_) => Reason::TooManyVersions,
+        Refusal::TooLarge => Reason::TooLarge,
         Refusal::Random(error) => return internal(error),
     };
-    with_reason(code, reason, refusal.to_string())
+    with_reason(reason, refusal.to_string())
 }
 
 /// No credential has that id.
@@ -512,55 +477,64 @@ pub fn not_found(id: CredentialId) -> Status {
 /// There is no such tenant, owner, role or profile.
 #[must_use]
 pub fn unknown(thing: Thing) -> Status {
-    of_thing(Code::NotFound, thing, "NOT_FOUND", &Refusal::Unknown(thing))
+    of_thing(OfThing::NotFound, thing, &Refusal::Unknown(thing))
 }
 
 /// A secret that is not shown again.
 fn not_revealed(id: CredentialId, error: NotRevealed) -> Status {
-    let failed = |reason: &str, why: &str| {
+    let failed = |reason: Reason, why: &str| {
         with_reason(
-            Code::FailedPrecondition,
             reason,
             format!("the secret of credential {id} is not shown: {why}"),
         )
     };
     match error {
-        NotRevealed::State(ShownState::Locked) => failed("CREDENTIAL_LOCKED", "it is locked"),
-        NotRevealed::State(ShownState::Revoked) => failed("CREDENTIAL_REVOKED", "it is revoked"),
+        NotRevealed::State(ShownState::Locked) => failed(Reason::CredentialLocked, "it is locked"),
+        NotRevealed::State(ShownState::Revoked) => {
+            failed(Reason::CredentialRevoked, "it is revoked")
+        }
         NotRevealed::State(ShownState::Expired | ShownState::Active) => {
-            failed("CREDENTIAL_EXPIRED", "it has expired")
+            failed(Reason::CredentialExpired, "it has expired")
         }
         NotRevealed::Disabled(thing) => {
             let refusal = Refusal::Disabled(thing);
-            of_thing(Code::FailedPrecondition, thing, "DISABLED", &refusal)
+            of_thing(OfThing::Disabled, thing, &refusal)
         }
-        NotRevealed::NotViewable => failed("NOT_VIEWABLE", "it is kept nowhere"),
+        NotRevealed::NotViewable => failed(Reason::NotViewable, "it is kept nowhere"),
         NotRevealed::Unreadable => internal(&"a sealed secret can't be opened"),
     }
 }
 
-fn of_thing(code: Code, thing: Thing, what: &str, refusal: &Refusal) -> Status {
-    let reason = format!("{}_{what}", thing.name().to_uppercase());
-    with_reason(code, &reason, refusal.to_string())
-}
-
-fn with_id(code: Code, reason: &str, refusal: &Refusal, id: CredentialId) -> Status {
-    let metadata = HashMap::from([("credential_id".to_owned(), id.to_string())]);
-    let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
-    Status::with_error_details(code, refusal.to_string(), details)
-}
-
-fn with_reason(code: Code, reason: &str, message: impl Into<String>) -> Status {
-    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
-    Status::with_error_details(code, message, details)
-}
-
-fn with_retry(code: Code, reason: &str, message: impl Into<String>, after: Duration) -> Status {
+fn of_thing(why: OfThing, thing: Thing, refusal: &Refusal) -> Status {
     let mut details = ErrorDetails::new();
-    details
-        .set_error_info(reason, DOMAIN, HashMap::new())
-        .set_retry_info(Some(after));
-    Status::with_error_details(code, message, details)
+    details.set_error_info(why.name(thing), DOMAIN, HashMap::new());
+    Status::with_error_details(why.code(), refusal.to_string(), details)
+}
+
+fn with_id(reason: Reason, refusal: &Refusal, id: CredentialId) -> Status {
+    let metadata = HashMap::from([("credential_id".to_owned(), id.to_string())]);
+    with_details(reason, refusal.to_string(), ErrorDetails::new(), metadata)
+}
+
+fn with_reason(reason: Reason, message: impl Into<String>) -> Status {
+    with_details(reason, message, ErrorDetails::new(), HashMap::new())
+}
+
+/// A status that helps to be asked for again after a while.
+pub(crate) fn with_retry(reason: Reason, message: impl Into<String>, after: Duration) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_retry_info(Some(after));
+    with_details(reason, message, details, HashMap::new())
+}
+
+fn with_details(
+    reason: Reason,
+    message: impl Into<String>,
+    mut details: ErrorDetails,
+    metadata: HashMap<String, String>,
+) -> Status {
+    details.set_error_info(reason.name(), DOMAIN, metadata);
+    Status::with_error_details(reason.code(), message, details)
 }
 
 #[cfg(test)]
