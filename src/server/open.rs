@@ -264,7 +264,12 @@ fn open_store(
     let path = directory.store();
     Ok(match (&settings.etcd, new) {
         (Some(settings), new) => Arc::new(etcd::open(settings, random, new)?),
-        (None, None) => Arc::new(SledStore::open(&path, &options(settings))?),
+        (None, None) => {
+            if settings.store.rewrite_at_start {
+                SledStore::rewrite(&path, &options(settings))?;
+            }
+            Arc::new(SledStore::open(&path, &options(settings))?)
+        }
         (None, Some(id)) => Arc::new(SledStore::create(&path, &options(settings), id)?),
     })
 }

@@ -433,6 +433,7 @@ pub fn config(directory: &Path) -> Settings {
                 Some(_) => Engine::Etcd,
                 None => Engine::Sled,
             },
+            ..Default::default()
         },
         etcd: endpoints.map(|endpoints| EtcdSettings {
             endpoints: endpoints.split(',').map(|it| it.parse().unwrap()).collect(),

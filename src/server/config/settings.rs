@@ -105,6 +105,10 @@ section! {
         disk_reserve_mib: u64 = 256, flag("disk-reserve-mib"), range(0..=1_048_576);
         /// What the store may cache, in MiB; a hint.
         cache_mib: u64 = 256, flag("store-cache-mib"), range(1..=1_048_576);
+        /// Copies a store in the data directory into a fresh database before it is
+        /// opened, at each start: for one that takes much more room than what it holds
+        /// needs. It checks all of it, and needs room for both at once.
+        rewrite_at_start: bool = false, flag("rewrite-store");
     }
 }
 

@@ -9,6 +9,7 @@
 //! Nothing of what the store means changes: id, revisions, chain and floor stay.
 //! A crash on the way leaves the old database the live one.
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -50,14 +51,21 @@ pub(super) fn run(home: &Home, live: Generation, options: &Options) -> Result<Ve
     let opened = check::open(home, live, options)?;
     let next = live.next();
     let path = home.database(next);
-    tracing::info!(path = %path.display(), "rewriting the store");
+    let bytes = size(opened.database.path());
+    tracing::info!(path = %path.display(), bytes, "rewriting the store");
     let fresh = Database::create(&path, options)?;
     let verified = copy(&opened, &fresh)?;
     close(fresh, &path)?;
     drop(opened);
+    tracing::info!(path = %path.display(), bytes = size(&path), "rewrote the store");
     home.set_current(next)?;
     home.keep_only(Some(next))?;
     Ok(verified)
+}
+
+/// How large a database's file is; 0 if that can't be told.
+fn size(path: &Path) -> u64 {
+    fs::metadata(path.join("db")).map_or(0, |file| file.len())
 }
 
 /// An error while reading names the old database, one while writing the new.
