@@ -13,7 +13,9 @@ fn main() -> ExitCode {
     match &command {
         Command::Serve(layers) => end(layers.settings(&log), process::serve),
         Command::Sidecar(layers) => end(layers.settings(&log), sidecar::process),
-        Command::Init(layers) => end(layers.settings(&log), process::init),
+        Command::Init { until, layers } => end(layers.settings(&log), |settings| {
+            process::init(settings, *until)
+        }),
         Command::Admin(Admin::Recover(layers)) => end(layers.settings(&log), process::recover),
         Command::Restore { given, layers } => end(layers.settings(&log), |settings| {
             process::restore(settings, given)

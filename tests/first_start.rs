@@ -246,3 +246,34 @@ fn the_token_file_is_made_for_its_owner_alone_whatever_the_umask() {
     }
     assert!(server.terminate().status.success());
 }
+
+#[test]
+fn a_store_is_created_until_a_time_and_one_that_is_there_is_left_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let init = |directory: &Path, until: &str| {
+        let mut command = command(&["init"], directory);
+        command.args(["--until", until]);
+        Program::start(command).end()
+    };
+    let (early, late) = ("2999-01-01T00:00:00Z", "2001-01-01T00:00:00+01:00");
+    let (lost, there) = (parent.path().join("lost"), parent.path().join("there"));
+
+    let Ended { status, output } = init(&lost, late);
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(output.contains("no first start"), "{output}");
+    assert!(!lost.exists());
+
+    assert!(init(&there, early).status.success());
+    let token = read_token(&there);
+    for until in [early, late] {
+        let Ended { status, output } = init(&there, until);
+        assert!(status.success(), "{output}");
+        assert!(output.contains("there is a store"), "{output}");
+    }
+    assert_eq!(read_token(&there), token);
+    let refused = refused(command(&["init"], &there));
+    assert!(refused.contains("there is a store"), "{refused}");
+
+    let Ended { status, output } = init(&lost, "tomorrow");
+    assert_eq!(status.code(), Some(2), "{output}");
+}

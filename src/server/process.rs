@@ -54,21 +54,50 @@ fn has_lost_the_log(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Creates a data directory.
+/// Creates a store, with what it needs. With a time, only until then, and where there is
+/// a store already that is well.
 ///
 /// # Errors
 ///
-/// [`OpenError::Exists`] if there is a store; whatever else keeps it from being
-/// created.
-pub fn init(settings: &Settings) -> Result<(), Failure> {
+/// [`OpenError::Exists`] and [`OpenError::ExistsInEtcd`] without a time, if there is a
+/// store; [`TooLate`]; whatever else keeps it from being created.
+pub fn init(settings: &Settings, until: Option<jiff::Timestamp>) -> Result<(), Failure> {
     let directory = DataDir::new(settings.store.data_dir.clone());
-    if open::exists(settings, &directory)? {
-        return Err(match &settings.etcd {
-            Some(etcd) => OpenError::ExistsInEtcd(etcd.prefix.as_str().to_owned()),
-            None => OpenError::Exists(directory.path().to_owned()),
+    let Some(until) = until else {
+        if open::exists(settings, &directory)? {
+            return Err(already(settings, &directory).into());
         }
-        .into());
+        return create(settings);
+    };
+    if !open::exists(settings, &directory)? {
+        if jiff::Timestamp::now() > until {
+            return Err(TooLate(until).into());
+        }
+        match create(settings) {
+            // Somebody else was faster.
+            Err(_) if settings.etcd.is_some() && open::exists(settings, &directory)? => (),
+            done => return done,
+        }
     }
+    tracing::info!("{}", already(settings, &directory));
+    Ok(())
+}
+
+/// There is no store, and none is to be made any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there is no store, and it was to be created until {0}: an empty volume now is no first start; restore a backup, or say a later time if there was never anything to lose"
+)]
+pub struct TooLate(pub jiff::Timestamp);
+
+fn already(settings: &Settings, directory: &DataDir) -> OpenError {
+    match &settings.etcd {
+        Some(etcd) => OpenError::ExistsInEtcd(etcd.prefix.as_str().to_owned()),
+        None => OpenError::Exists(directory.path().to_owned()),
+    }
+}
+
+fn create(settings: &Settings) -> Result<(), Failure> {
     let opened = open(settings, IfMissing::Create)?;
     with_authority(opened, async |opened, authority| {
         Ok(opened.complete(authority).await?)

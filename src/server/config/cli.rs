@@ -44,7 +44,16 @@ pub enum Command {
     Sidecar(Layers<OfSidecar>),
     /// Creates the data directory, with a keyring, an empty store and the first
     /// administrator's token.
-    Init(Layers<OfStore>),
+    Init {
+        /// Creates it until this time alone (RFC 3339), and does nothing where there is a
+        /// store: later an empty volume is no first start, but a lost one. For what
+        /// starts again and again with the same arguments.
+        #[arg(long, value_name = "TIME")]
+        until: Option<jiff::Timestamp>,
+        /// Where.
+        #[command(flatten)]
+        layers: Layers<OfStore>,
+    },
     /// Restores a backup under a new store id. Nobody is answered before the
     /// revocations since the backup were given, or given up: with the backup, or
     /// later without it. The server must be stopped.
