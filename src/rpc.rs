@@ -17,6 +17,7 @@ pub mod page_token;
 pub mod peer;
 pub mod permit;
 pub mod policy;
+pub mod reason;
 pub mod received;
 pub mod resume_token;
 pub mod status;
