@@ -278,6 +278,31 @@ fn a_sound_store_is_verified() {
 }
 
 #[test]
+fn a_store_that_takes_more_room_than_it_needs_gives_it_back_when_it_is_rewritten() {
+    let directory = TempDir::new().unwrap();
+    let store = create(directory.path(), &options());
+    let text = |round: u32, n: u32| format!("{round} {n} {}", "x".repeat(2000));
+    for round in 0..40 {
+        let puts = (0..200).map(|n| put(&format!("key-{n}"), &text(round, n)));
+        commit(&store, puts.collect::<Vec<_>>());
+    }
+    store.compact(Revision::new(40)).unwrap();
+    let before = scan_all(&store);
+    drop(store);
+    let size = || {
+        let file = live_database(directory.path()).join("db");
+        fs::metadata(file).unwrap().len()
+    };
+    let bloated = size();
+    SledStore::rewrite(directory.path(), &options()).unwrap();
+    let live: usize = before.iter().map(|it| it.key.len() + it.value.len()).sum();
+    let live = u64::try_from(live).unwrap();
+    assert!(bloated > 4 * live, "{bloated} bytes for {live}");
+    assert!(size() < 4 * live, "{} bytes for {live}", size());
+    assert_eq!(scan_all(&open(directory.path())), before);
+}
+
+#[test]
 fn a_newer_format_is_refused() {
     let directory = filled();
     raw(directory.path(), |database| {
