@@ -28,6 +28,13 @@ impl Process {
         self.0.try_wait().unwrap().is_none()
     }
 
+    /// Tells it to stop, and waits until it has ended well.
+    #[allow(dead_code, reason = "not each suite that starts processes stops them")]
+    pub(crate) fn stop(mut self) {
+        self.signal("-TERM");
+        assert!(self.0.wait().unwrap().success());
+    }
+
     /// Sends it a signal, by name.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.0.id().to_string();

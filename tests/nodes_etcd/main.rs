@@ -36,6 +36,7 @@ mod pki;
 #[path = "../everywhere/processes.rs"]
 mod processes;
 mod restarting;
+mod rolling;
 mod secured;
 #[path = "../support/mod.rs"]
 mod support;

@@ -84,6 +84,11 @@ impl Node {
         self.process = None;
     }
 
+    /// Tells it to stop, and waits until it has ended well.
+    pub(crate) fn stop(&mut self) {
+        self.process.take().unwrap().stop();
+    }
+
     pub(crate) const fn process(&self) -> &Process {
         self.process.as_ref().unwrap()
     }

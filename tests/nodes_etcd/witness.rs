@@ -95,7 +95,7 @@ impl Witness {
 
     /// Waits until it has asked so often in the phase that has begun last.
     pub(crate) async fn until_asked(&self, times: usize) {
-        until("questions", || async { self.count(|_| true) >= times }).await;
+        until("questions", || async { self.answers() >= times }).await;
     }
 
     /// Waits until it was answered so often in the phase that has begun last, whatever it
@@ -105,6 +105,11 @@ impl Witness {
             self.count(|said| said != NOTHING) >= times
         })
         .await;
+    }
+
+    /// How often it was told something, or nothing, in the phase that has begun last.
+    pub(crate) fn answers(&self) -> usize {
+        self.count(|_| true)
     }
 
     /// Counts what it was told in the phase that has begun last.
