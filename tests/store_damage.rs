@@ -303,6 +303,19 @@ fn a_store_that_takes_more_room_than_it_needs_gives_it_back_when_it_is_rewritten
 }
 
 #[test]
+fn a_snapshot_that_was_cut_short_is_not_taken_for_damage() {
+    let directory = filled();
+    for (name, text) in [
+        ("snap.0000000000000000.generating", &b""[..]),
+        ("snap.FFFFFFFFFFFFFFF0.generating", b"half of it"),
+    ] {
+        fs::write(live_database(directory.path()).join(name), text).unwrap();
+        assert_holds_all(&open(directory.path()));
+        assert!(!live_database(directory.path()).join(name).exists());
+    }
+}
+
+#[test]
 fn a_newer_format_is_refused() {
     let directory = filled();
     raw(directory.path(), |database| {

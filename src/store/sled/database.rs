@@ -1,6 +1,6 @@
 //! sled as it is used here: one tree, whole batches, and a sync that syncs.
 //!
-//! Three habits of sled 0.34.7 are kept from the rest of the store:
+//! Four habits of sled 0.34.7 are kept from the rest of the store:
 //!
 //! * **Its flush does not fsync.** It writes with `sync_file_range`, which leaves
 //!   the disk's cache and the file's length alone. [`Database::sync`] flushes
@@ -11,6 +11,9 @@
 //! * **It panics over damage**, in places where it could answer an error.
 //!   Every call is made under `catch_unwind`; a panic is a [`Fault`]. A panic
 //!   hook that ends the process asks [`is_guarded`] first.
+//! * **It reads a snapshot that it has not finished**, if it was cut short by the end of
+//!   the process or of the room on the disk, and then takes the file for damaged. What
+//!   it has not finished is removed before it looks: all is in the file itself.
 //! * **It keeps its lock a moment longer** than its handle lives, since threads
 //!   of its own hold the file. Opening waits for that.
 
@@ -66,6 +69,7 @@ impl Database {
             _ => OpenError::io(&db)(source),
         })?;
         file.sync_all().map_err(OpenError::io(&db))?;
+        remove_unfinished(path).map_err(OpenError::io(path))?;
         let config = ::sled::Config::new()
             .path(path)
             .cache_capacity(options.cache_bytes)
@@ -165,6 +169,20 @@ pub(super) fn sync_tree(path: &Path) -> io::Result<()> {
         }
     }
     File::open(path)?.sync_all()
+}
+
+/// Removes snapshots of sled's that were begun and not finished.
+fn remove_unfinished(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            tracing::warn!(file = %entry.path().display(), "removing a snapshot that was not finished");
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a database that nobody but a handle that is just going may hold.
