@@ -1,5 +1,7 @@
 //! Reaching the cluster of etcd that the store is kept in.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,14 +36,14 @@ fn options(settings: &EtcdSettings) -> Result<Options, OpenError> {
     let credentials = match user {
         None => None,
         Some((user, path)) => {
-            let read = std::fs::read_to_string(path).map(Zeroizing::new);
-            let password = read.map_err(|source| OpenError::Password {
+            read_password(path).map_err(|source| OpenError::Password {
                 path: path.clone(),
                 source,
             })?;
+            let path = path.clone();
             Some(Credentials {
                 user: user.as_str().to_owned(),
-                password: Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned()),
+                password: Arc::new(move || read_password(&path)),
             })
         }
     };
@@ -52,6 +54,13 @@ fn options(settings: &EtcdSettings) -> Result<Options, OpenError> {
         forget_after: FORGET_AFTER,
         may_compact: *may_compact,
     })
+}
+
+fn read_password(path: &Path) -> io::Result<Zeroizing<String>> {
+    let password = std::fs::read_to_string(path).map(Zeroizing::new)?;
+    Ok(Zeroizing::new(
+        password.trim_end_matches(['\r', '\n']).to_owned(),
+    ))
 }
 
 /// Whether there is a store. Blocks until etcd answers.

@@ -14,10 +14,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Posts to a member; `None`: it did not answer.
 pub(crate) fn post(to: SocketAddr, path: &str, body: &str) -> Option<String> {
+    post_as("", to, path, body)
+}
+
+/// The same, as the user that has this token; empty: as nobody.
+pub(crate) fn post_as(token: &str, to: SocketAddr, path: &str, body: &str) -> Option<String> {
+    let user = match token {
+        "" => String::new(),
+        token => format!("authorization: {token}\r\n"),
+    };
     let mut stream = TcpStream::connect(to).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: etcd\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: etcd\r\ncontent-length: {}\r\nconnection: close\r\n{user}\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).ok()?;

@@ -7,11 +7,11 @@ use std::process::{Child, Command, Stdio};
 use data_encoding::BASE64;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 
-use crate::gateway::post;
+use crate::gateway::{post, post_as};
 use crate::pki::{Authority, Wanted};
 use crate::processes::Process;
 use crate::support::program::wait_for;
-use crate::support::{Client, channel, read_token, serving, token_request, tool};
+use crate::support::{Client, channel, read_token, serving, token_request, tool, until};
 
 /// A member, killed when this is dropped.
 struct Member(Child);
@@ -160,4 +160,85 @@ async fn a_node_proves_itself_to_etcd_by_a_certificate_and_a_password() {
     let issued = client.issue(token_request("acme")).await.unwrap();
     let id = issued.credential.unwrap().id;
     assert_eq!(client.get(&id).await.unwrap().id, id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_outlives_a_change_of_its_password_and_of_what_it_may_do() {
+    let Some(etcd) = tool("CREDD_TEST_ETCD") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let free = || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let (clients, address) = (free(), free());
+    let data = directory.path().join("etcd");
+    let _member = Member::start(&etcd, &data, clients, "http", &[]);
+    ask_for_passwords(clients);
+    std::fs::write(path("password"), "correct horse").unwrap();
+    let mut node = Process::start(&[
+        "serve",
+        "--listen",
+        &address.to_string(),
+        "--data-dir",
+        &path("node"),
+        "--store-engine",
+        "etcd",
+        "--etcd-endpoints",
+        &format!("http://{clients}"),
+        "--etcd-user",
+        "credd",
+        "--etcd-password-file",
+        &path("password"),
+        "--fence-lease-ms",
+        "1000",
+    ]);
+    serving(address).await;
+    let token = read_token(&directory.path().join("node"));
+    let client = Client::over(channel(address).await, &token);
+    let (_, held) = client.issue_token("acme").await;
+
+    let root = post(
+        clients,
+        "/v3/auth/authenticate",
+        r#"{"name":"root","password":"the root"}"#,
+    );
+    let root = root.unwrap();
+    let root = root.split("\"token\":\"").nth(1).unwrap();
+    let root = root.split('"').next().unwrap();
+    let asked = |path: &str, body: &str| {
+        let answer = post_as(root, clients, &format!("/v3/auth/{path}"), body).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    };
+    let new_password = || std::fs::write(path("password"), "battery staple").unwrap();
+    let changes: [(&dyn Fn(), &dyn Fn()); 2] = [
+        (
+            &|| {
+                asked(
+                    "user/changepw",
+                    r#"{"name":"credd","password":"battery staple"}"#,
+                );
+            },
+            &new_password,
+        ),
+        (
+            &|| asked("user/revoke", r#"{"name":"credd","role":"credd"}"#),
+            &|| asked("user/grant", r#"{"user":"credd","role":"credd"}"#),
+        ),
+    ];
+    for (change, mend) in changes {
+        change();
+        // It can't write for a lease, and says no more that anything is good.
+        until("no yes", async || client.verify_token(&held).await.is_err()).await;
+        assert!(node.is_running());
+        mend();
+        until("a yes again", async || {
+            client.verify_token(&held).await.is_ok()
+        })
+        .await;
+        client.issue(token_request("acme")).await.unwrap();
+    }
+    assert!(node.is_running());
 }

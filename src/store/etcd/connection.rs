@@ -1,8 +1,9 @@
 //! Asking etcd: one member after the other, until one answers.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -45,8 +46,8 @@ impl fmt::Debug for Member {
 pub struct Credentials {
     /// The user.
     pub user: String,
-    /// Its password.
-    pub password: Zeroizing<String>,
+    /// Reads its password, each time that it is asked for: it may be another by then.
+    pub password: Arc<dyn Fn() -> io::Result<Zeroizing<String>> + Send + Sync>,
 }
 
 impl fmt::Debug for Credentials {
@@ -65,6 +66,8 @@ pub(super) struct Connection {
     credentials: Option<Credentials>,
     /// What the user has proved itself with.
     token: Mutex<Option<MetadataValue<Ascii>>>,
+    /// Whether etcd has ever done what was asked: who this is was right then.
+    was_let_in: AtomicBool,
 }
 
 /// How long a member may take to answer.
@@ -85,6 +88,7 @@ impl Connection {
             current: AtomicUsize::new(0),
             credentials,
             token: Mutex::new(None),
+            was_let_in: AtomicBool::new(false),
         }
     }
 
@@ -174,8 +178,11 @@ impl Connection {
         };
         let late = |_| Err(Status::deadline_exceeded("etcd did not answer in time"));
         let outcome = timeout(PATIENCE, outcome).await.unwrap_or_else(late);
+        if outcome.is_ok() {
+            self.was_let_in.store(true, Ordering::Relaxed);
+        }
         outcome.map(Response::into_inner).inspect_err(|status| {
-            if status.code() == Code::Unauthenticated || has_old_token(status) {
+            if is_of_the_user(status) || has_old_token(status) {
                 *self.token.lock() = None;
             } else if !is_refusal(status) {
                 // Whoever comes first has the next one asked.
@@ -193,6 +200,8 @@ impl Connection {
         if let Some(token) = self.token.lock().clone() {
             return Ok(Some(token));
         }
+        let unread = |_| Status::unavailable("the password of etcd's user can't be read");
+        let password = password().map_err(unread)?;
         let request = AuthenticateRequest {
             name: user.clone(),
             password: password.to_string(),
@@ -209,7 +218,9 @@ impl Connection {
     /// Waits a moment, where it is of use to ask again.
     pub(super) async fn again(&self, status: &Status, what: &str) -> Result<(), StoreError> {
         let (code, error) = (status.code(), status.message());
-        if is_refusal(status) {
+        // A user who was let in may be again: passwords and roles are changed in steps.
+        let may_pass = is_of_the_user(status) && self.was_let_in.load(Ordering::Relaxed);
+        if is_refusal(status) && !may_pass {
             return Err(StoreError::Invalid(error.to_owned()));
         }
         tracing::warn!(?code, error, "{what}");
@@ -228,6 +239,18 @@ pub(super) fn is_refusal(status: &Status) -> bool {
             | Code::FailedPrecondition
     );
     is_refusal && !has_old_token(status)
+}
+
+/// Whether it is who this is, or what it may do, that etcd does not accept.
+fn is_of_the_user(status: &Status) -> bool {
+    let message = status.message();
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => true,
+        Code::InvalidArgument | Code::FailedPrecondition => {
+            message.contains("authentication") || message.contains("user name")
+        }
+        _ => false,
+    }
 }
 
 /// Whether users or roles of etcd's were changed since the user has proved itself.
