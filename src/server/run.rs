@@ -47,6 +47,10 @@ use crate::rpc::verification::{MESSAGE_BYTES, Verification};
 
 /// How long a connection may take to begin HTTP/2.
 const PREFACE_TIME: Duration = Duration::from_secs(10);
+/// How much of a stream is taken that is not read yet, in bytes. The HTTP/2 library ends a
+/// connection with more small messages unread than half of its window has room for: those
+/// of one stream, or of two, never are so many.
+const STREAM_WINDOW: u32 = 64 << 10;
 /// How often a silent connection is asked whether it is alive, and how long it
 /// may take to answer.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
@@ -317,6 +321,7 @@ async fn follow_certificate(
 /// A server of HTTP/2 that lets a connection have so many streams at once.
 pub(crate) fn http2(streams: u32) -> Server {
     Server::builder()
+        .initial_stream_window_size(Some(STREAM_WINDOW))
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .max_concurrent_streams(Some(streams))
