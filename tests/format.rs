@@ -4,11 +4,11 @@
 //! none yet.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/calls.rs"]
 mod calls;
 mod support;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,7 +52,7 @@ async fn write(directory: &Path) {
             server.admin.revoke(&held.id).await.unwrap();
         }
         let question = HEXLOWER.encode(&held.question().encode_to_vec());
-        questions += &format!("{} {question}\n", held.id);
+        writeln!(questions, "{} {question}", held.id).unwrap();
     }
     let data = server.stop().await;
     fs::create_dir_all(directory).unwrap();

@@ -1,7 +1,6 @@
 //! What those are told who are in the middle of something when a server is told to stop.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[allow(dead_code, reason = "a part of it is used")]
 #[path = "support/calls.rs"]
 mod calls;
 mod support;

@@ -1,5 +1,6 @@
 //! A sidecar that follows several authorities, each with tenants of its own.
 
+use credd::domain::names::{CellName, Tenant};
 use credd::proto::v1;
 use credd::proto::v1::Verdict;
 use credd::proto::v1::directory_service_client::DirectoryServiceClient;
@@ -132,8 +133,8 @@ impl Cells {
     async fn start() -> Self {
         let (near, far) = (World::start().await, World::start().await);
         let cell = CellSettings {
-            name: credd::domain::names::CellName::parse("far").unwrap(),
-            tenants: vec![credd::domain::names::Tenant::parse("globex").unwrap()],
+            name: CellName::parse("far").unwrap(),
+            tenants: vec![Tenant::parse("globex").unwrap()],
             client: far.config(),
         };
         let sidecar = Sidecar::of_cells(near.config(), vec![cell]);
@@ -340,4 +341,92 @@ async fn credentials_stand_in_the_headers_of_the_cell_of_their_tenant() {
     })
     .await;
     cells.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cell_that_was_never_there_keeps_no_other_out() {
+    let near = World::start().await;
+    let nobody = crate::support::metrics::free_address();
+    let mut away = near.config();
+    away.addresses = vec![format!("http://{nobody}").parse().unwrap()];
+    let cell = CellSettings {
+        name: CellName::parse("far").unwrap(),
+        tenants: vec![Tenant::parse("globex").unwrap()],
+        client: away,
+    };
+    let sidecar = Sidecar::of_cells(near.config(), vec![cell]);
+    let (_, token) = near.server.admin.issue_token("acme").await;
+    let bearer = format!("Bearer {token}");
+    let status = async |tenant: &str, value: &str| {
+        let request = of_tenant(tenant, &[("authorization", Some(value))], Some("none"));
+        check(&sidecar.channel(), request).await.unwrap()
+    };
+    for tenant in ["acme", "*"] {
+        until("the profiles to be known", async || {
+            status(tenant, &bearer).await.is_none()
+        })
+        .await;
+    }
+    assert_eq!(status("globex", &bearer).await, Some(503));
+    assert_eq!(status("*", "Bearer nothing").await, Some(503));
+    assert_eq!(
+        sidecar.health("cell:far").await,
+        Some(ServingStatus::NotServing)
+    );
+    until("the sidecar to be ready", || async {
+        sidecar.health("").await == Some(ServingStatus::Serving)
+    })
+    .await;
+    sidecar.stop().await;
+    near.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_questions_for_a_cell_that_hangs_end_no_connection() {
+    use v1::verify_stream_response::Outcome;
+
+    const MANY: u64 = 6000;
+
+    let near = World::start().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut hangs = near.config();
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    hangs.addresses = vec![address.parse().unwrap()];
+    hangs.patience = std::time::Duration::from_millis(300);
+    let cell = CellSettings {
+        name: CellName::parse("far").unwrap(),
+        tenants: vec![Tenant::parse("globex").unwrap()],
+        client: hangs,
+    };
+    let sidecar = Sidecar::of_cells(near.config(), vec![cell]);
+    let (_, token) = near.server.admin.issue_token("acme").await;
+    let mut client = sidecar.client();
+    until("a yes", async || {
+        let answer = client.clone().verify(of("acme", &token)).await;
+        answer.is_ok_and(|answer| answer.get_ref().verdict() == Verdict::Active)
+    })
+    .await;
+    let last = of("acme", &token);
+    let questions = (0..=MANY).map(move |correlation| v1::VerifyStreamRequest {
+        correlation,
+        request: Some(match correlation {
+            MANY => last.clone(),
+            n => of("globex", &format!("nothing {n}")),
+        }),
+    });
+    let stream = client.verify_stream(tokio_stream::iter(questions)).await;
+    let mut stream = stream.unwrap().into_inner();
+    let (mut refused, mut active) = (0, 0);
+    while let Some(answer) = soon("an answer", stream.message()).await.unwrap() {
+        match answer.outcome.unwrap() {
+            Outcome::Error(error) => {
+                assert_eq!(error.code, Code::Unavailable as i32, "{error:?}");
+                refused += 1;
+            }
+            Outcome::Response(answer) => active += u64::from(answer.verdict() == Verdict::Active),
+        }
+    }
+    assert_eq!((refused, active), (MANY, 1));
+    sidecar.stop().await;
+    near.server.stop().await;
 }

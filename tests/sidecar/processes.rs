@@ -116,6 +116,11 @@ fn it_does_not_start_where_it_would_be_open_to_others_or_follow_nobody() {
             &(one.clone() + &cell("two", "\"globex\"", "https://d:1")),
             false,
         ),
+        (
+            &(one.clone() + &cell("two", "\"shop\"", "https://d:1,https://c:1")),
+            false,
+        ),
+        (&cell("one", "\"globex\"", "https://b:1"), false),
         (&(one.clone() + "key_file = \"key\"\n"), false),
         (&cell("one", "", "https://c:1"), false),
         (&cell("One", "\"globex\"", "https://c:1"), false),

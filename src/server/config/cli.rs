@@ -77,7 +77,8 @@ pub enum Command {
         layers: Layers<OfStore>,
     },
     /// Makes a store of an export, under a new store id: so does a store move between
-    /// an embedded one and etcd.
+    /// an embedded one and etcd. Import an export once: of two stores each would say yes
+    /// to what the other revoked.
     Import {
         /// The export. It goes where no store is: into an empty data directory, or one
         /// with nothing but the keyring; or into etcd, under a prefix with nothing.

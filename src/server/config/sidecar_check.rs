@@ -123,6 +123,7 @@ fn cells(
     problems: &mut Vec<Problem>,
 ) -> Vec<CellSettings> {
     let mut placed = BTreeSet::new();
+    let mut known = authority.addresses.clone();
     let mut cells = Vec::new();
     for (row, given) in rows {
         let Some(row) = row else {
@@ -141,6 +142,11 @@ fn cells(
         let addresses = address.list().to_vec();
         let allowing = "its allow_plaintext";
         check_way(&addresses, allow_plaintext, allowing, &given, problems);
+        if addresses.iter().any(|address| known.contains(address)) {
+            let text = "has an address of another cell, or of [authority]";
+            problems.push(given.problem("address", text));
+        }
+        known.extend(addresses.iter().cloned());
         if !tenants.iter().all(|tenant| placed.insert(tenant.clone())) {
             let text = "names a tenant that another cell has";
             problems.push(given.problem("tenants", text));
