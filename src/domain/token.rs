@@ -51,6 +51,15 @@ impl Kind {
         }
     }
 
+    /// The regular expression that matches the secrets of this kind and, but for the
+    /// checksum, nothing else: a POSIX extended one, as most dialects read it.
+    #[must_use]
+    pub fn secret_pattern(self) -> String {
+        let digits = SECRET_LENGTH - ID;
+        let version = char::from(VERSION);
+        format!("{}_{version}[0-9A-Za-z]{{{digits}}}", self.secret_prefix())
+    }
+
     /// What the public name of this kind begins with, if it has one.
     #[must_use]
     pub const fn name_prefix(self) -> Option<&'static str> {
@@ -334,6 +343,12 @@ mod tests {
         assert_eq!(token.len(), SECRET_LENGTH);
         let (username, _) = sample(Kind::Basic);
         assert_eq!(username, "creddu_0DG9mkOv2l6AkSp3WsPxY7");
+    }
+
+    #[test]
+    fn the_pattern_of_a_kind_is_as_long_as_its_secrets() {
+        assert_eq!(Kind::ApiToken.secret_pattern(), "creddt_0[0-9A-Za-z]{77}");
+        assert_eq!("creddt_0".len() + 77, SECRET_LENGTH);
     }
 
     #[test]
