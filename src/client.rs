@@ -62,7 +62,7 @@ mod follow;
 mod headers;
 mod machine;
 mod standing;
-mod token;
+pub(crate) mod token;
 mod upstream;
 mod upstreams;
 

@@ -114,7 +114,7 @@ impl Config {
     /// # Errors
     ///
     /// The first thing.
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.addresses.is_empty() {
             return Err(ConfigError::NoAddress);
         }

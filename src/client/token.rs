@@ -74,20 +74,28 @@ impl Token {
     }
 }
 
-/// The errors quote nothing of the file.
-fn read(path: &Path) -> Result<MetadataValue<Ascii>, String> {
+/// What stands in `authorization` for the token in a file. The errors quote nothing of the
+/// file.
+pub(crate) fn read(path: &Path) -> Result<MetadataValue<Ascii>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut text = Zeroizing::new(String::new());
     let read = file.take(MAX_BYTES + 1).read_to_string(&mut text);
     let bytes = read.map_err(|error| error.to_string())? as u64;
+    let value = Some(text).filter(|_| bytes <= MAX_BYTES);
+    let value = value.and_then(|text| bearer(&text));
+    value.ok_or_else(|| "it holds no token".to_owned())
+}
+
+/// What stands in `authorization` for a token; `None`: it is none.
+pub(crate) fn bearer(text: &str) -> Option<MetadataValue<Ascii>> {
     let token = text.trim();
-    if bytes > MAX_BYTES || token.is_empty() || !token.bytes().all(|it| it.is_ascii_graphic()) {
-        return Err("it holds no token".to_owned());
+    if token.is_empty() || !token.bytes().all(|it| it.is_ascii_graphic()) {
+        return None;
     }
     let bearer = Zeroizing::new(format!("Bearer {token}"));
-    let mut value = MetadataValue::try_from(bearer.as_str()).map_err(|_| "it holds no token")?;
+    let mut value = MetadataValue::try_from(bearer.as_str()).ok()?;
     value.set_sensitive(true);
-    Ok(value)
+    Some(value)
 }
 
 #[cfg(test)]
