@@ -8,7 +8,7 @@ const HEAD: &str = "\
 #
 # A setting is taken from a flag of the command line, else from a variable of the
 # environment, else from this file, else it has its default. Keys that are not in
-# here are errors, and so are variables CREDD_... of no setting. Relative paths are
+# here are errors, and so are variables CREDD_... that nobody reads. Relative paths are
 # relative to the directory that credd is started in. Check a file with
 # `credd config check --config FILE`.
 #

@@ -19,6 +19,16 @@ use super::settings;
 pub(super) const PREFIX: &str = "CREDD_";
 /// The one that is no setting's: it names the file.
 pub(super) const FILE: &str = "CREDD_CONFIG";
+/// What the command line reads where it asks a server.
+pub(crate) const OF_THE_COMMAND_LINE: [&str; 7] = [
+    "CREDD_SERVER",
+    "CREDD_CA_FILE",
+    "CREDD_CERTIFICATE_FILE",
+    "CREDD_KEY_FILE",
+    "CREDD_TOKEN_FILE",
+    "CREDD_TOKEN",
+    "CREDD_OUTPUT",
+];
 /// What the suites and the benches read.
 const NOT_OF_THE_SERVER: [&str; 2] = ["CREDD_TEST_", "CREDD_BENCH_"];
 
@@ -31,6 +41,7 @@ pub(super) fn unknown(variables: &BTreeMap<String, OsString>) -> Vec<(String, St
     let is_unknown = |(name, value): &(&String, &OsString)| {
         name.starts_with(PREFIX)
             && !known.contains(name)
+            && !OF_THE_COMMAND_LINE.contains(&name.as_str())
             && !NOT_OF_THE_SERVER
                 .iter()
                 .any(|begin| name.starts_with(begin))
@@ -129,6 +140,8 @@ mod tests {
     fn what_is_read_elsewhere_is_not_told() {
         let read = [
             "CREDD_CONFIG",
+            "CREDD_SERVER",
+            "CREDD_TOKEN",
             "CREDD_TEST_X",
             "CREDD_BENCH_X",
             "CREDDX",
