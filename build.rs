@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
+use tonic_prost_build::Config;
 
 const FILES: &[&str] = &[
     "proto/credd/v1/credential.proto",
@@ -31,12 +32,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
 
     let compiler = compile(FILES, "credd_descriptor.bin")?;
+    // By which a message is found among the descriptors.
+    let mut config = Config::new();
+    config.enable_type_names();
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")
         .bytes(".credd.store.v1")
         .btree_map(".credd.v1")
         .skip_debug(messages_with_secrets(&compiler.descriptor_pool()))
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
 
     let compiler = compile(ENVOY_FILES, "envoy_descriptor.bin")?;
     tonic_prost_build::configure()

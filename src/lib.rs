@@ -13,8 +13,10 @@
 //! | [`server`] | configuration, the data directory, telemetry and supervision |
 //! | [`client`] | what asks an authority, keeps its answers and follows its changes |
 //! | [`sidecar`] | a process beside a service that serves what the client knows |
+//! | [`cli`] | the command line: what runs a server, and what asks one |
 
 pub mod authority;
+pub mod cli;
 pub mod client;
 pub mod domain;
 pub mod proto;

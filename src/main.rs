@@ -3,13 +3,18 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use credd::server::config::{Admin, Cli, Command, Problems, Settings, StoreCommand};
+use credd::cli::{self, Cli};
+use credd::server::config::{Admin, Command, Problems, Settings, StoreCommand};
 use credd::server::supervise::Failure;
 use credd::server::{panics, process, telemetry};
 use credd::sidecar;
 
 fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
+    let command = match command {
+        cli::Command::Ask(ask) => return ask.run(),
+        cli::Command::Run(command) => command,
+    };
     match &command {
         Command::Serve(layers) => end(layers.settings(&log), process::serve),
         Command::Sidecar(layers) => end(layers.settings(&log), sidecar::process),

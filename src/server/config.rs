@@ -23,7 +23,10 @@ pub mod table;
 pub mod values;
 
 pub use check::Settings;
-pub use cli::{Admin, Cli, Command, Flags, Layers, OfLog, OfPlace, StoreCommand};
+#[cfg(test)]
+pub(crate) use environment::OF_THE_COMMAND_LINE;
+
+pub use cli::{Admin, Command, Flags, Layers, OfLog, OfPlace, StoreCommand};
 pub use etcd_check::EtcdSettings;
 pub use problem::Problems;
 pub use settings::{Audit, Fence, Keyring, Limits, Retention, Server, Sidecar, Store};

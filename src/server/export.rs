@@ -131,7 +131,7 @@ pub(super) async fn run(
 }
 
 /// The file, under another name until it is whole.
-fn create(path: &Path, partial: &Path) -> io::Result<File> {
+pub(crate) fn create(path: &Path, partial: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
@@ -148,7 +148,7 @@ fn create(path: &Path, partial: &Path) -> io::Result<File> {
 }
 
 /// Gives the file its name, durably, if there is none of that name.
-fn publish(partial: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn publish(partial: &Path, path: &Path) -> io::Result<()> {
     match renameat_with(CWD, partial, CWD, path, RenameFlags::NOREPLACE) {
         // Not every file system can do that.
         Err(Errno::INVAL | Errno::NOSYS) => {

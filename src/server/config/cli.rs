@@ -1,4 +1,5 @@
-//! The command line. Its flags for settings come from the table of settings.
+//! The commands that have a configuration. Their flags for settings come from the table
+//! of settings.
 
 use std::env;
 use std::fs;
@@ -7,7 +8,7 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Subcommand};
 
 use super::check::{self, Settings};
 use super::documented;
@@ -20,20 +21,7 @@ use crate::server::export::Wanted;
 use crate::server::keyring_cli::KeyringCommand;
 use crate::server::restore::Given;
 
-/// A credential authority: issues, verifies and revokes API credentials over
-/// gRPC.
-#[derive(Debug, Parser)]
-#[command(version, about)]
-pub struct Cli {
-    /// What to log, whatever is done.
-    #[command(flatten)]
-    pub log: Flags<OfLog>,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// What the program can do.
+/// What runs a server or a sidecar, or works on its files.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serves gRPC. On a loopback address the first start creates the data

@@ -1,0 +1,199 @@
+//! Which server is asked, and as whom.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+use super::time;
+use crate::client::{Address, Config, TlsFiles, connect, token};
+
+/// A token, in the environment.
+const TOKEN: &str = "CREDD_TOKEN";
+
+/// For how long an answer is waited for where nothing is said.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Which server is asked, and as whom.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Connection {
+    /// Where the server is: `https://HOST:PORT`, `http://HOST:PORT` or `unix:/PATH`. A
+    /// sidecar answers `verify`, `watch` and `profile list`.
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDRESS",
+        env = "CREDD_SERVER",
+        default_value = "http://127.0.0.1:7420"
+    )]
+    server: Address,
+    /// The certificates, in PEM, that sign the server's. Unset: those that the system
+    /// trusts.
+    #[arg(long, global = true, value_name = "FILE", env = "CREDD_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// The client's certificate, in PEM, to be known by; with --key-file.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CREDD_CERTIFICATE_FILE"
+    )]
+    certificate_file: Option<PathBuf>,
+    /// The key of the client's certificate, in PEM.
+    #[arg(long, global = true, value_name = "FILE", env = "CREDD_KEY_FILE")]
+    key_file: Option<PathBuf>,
+    /// A file with the token to be known by. Unset: the variable `CREDD_TOKEN` has the
+    /// token, or none is sent.
+    #[arg(long, global = true, value_name = "FILE", env = "CREDD_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// In whose name to call, such as `credd:jo`. Needs `credd.on-behalf-of`.
+    #[arg(long, global = true, value_name = "PRINCIPAL")]
+    on_behalf_of: Option<MetadataValue<Ascii>>,
+    /// Sends secrets in plaintext to another machine.
+    #[arg(long, global = true)]
+    allow_plaintext: bool,
+    /// For how long an answer is waited for, such as `30s`. Unset: a minute, or as long as
+    /// it takes where that may be long.
+    #[arg(long, global = true, value_name = "DURATION", value_parser = time::duration)]
+    timeout: Option<Duration>,
+}
+
+/// A connection, and who asks over it.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) channel: Channel,
+    pub(super) server: Address,
+    token: Token,
+    on_behalf_of: Option<MetadataValue<Ascii>>,
+    timeout: Option<Duration>,
+}
+
+/// Where the token is.
+#[derive(Debug)]
+enum Token {
+    None,
+    /// Shows nothing of itself.
+    Given(MetadataValue<Ascii>),
+    /// Read for each request: it may be replaced.
+    InFile(PathBuf),
+}
+
+impl Connection {
+    /// A connection, which is made when it is first used.
+    pub(super) fn caller(self) -> Result<Caller, Failure> {
+        let Self {
+            server,
+            ca_file: ca,
+            certificate_file,
+            key_file,
+            token_file,
+            on_behalf_of,
+            allow_plaintext,
+            timeout,
+        } = self;
+        let identity = match (certificate_file, key_file) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                let text = "--certificate-file and --key-file belong together";
+                return Err(Failure::Usage(text.to_owned()));
+            }
+        };
+        let tls = TlsFiles { ca, identity };
+        let mut config = Config::new([server.clone()]);
+        config.allow_plaintext = allow_plaintext;
+        config.check().map_err(|_| {
+            Failure::Usage(format!(
+                "secrets would be sent to {server} in plaintext\nhint: use `https`, or say \
+                 --allow-plaintext"
+            ))
+        })?;
+        let caller = Caller {
+            channel: connect::lazy(&server, &tls),
+            server,
+            token: Token::find(token_file)?,
+            on_behalf_of,
+            timeout,
+        };
+        // A file that can't be read is better told before anything is done.
+        caller.token.value()?;
+        Ok(caller)
+    }
+}
+
+impl Token {
+    fn find(file: Option<PathBuf>) -> Result<Self, Failure> {
+        if let Some(file) = file {
+            return Ok(Self::InFile(file));
+        }
+        let Some(text) = env::var_os(TOKEN).filter(|text| !text.is_empty()) else {
+            return Ok(Self::None);
+        };
+        let text = text.into_string().ok().map(Zeroizing::new);
+        let value = text.and_then(|text| token::bearer(&text));
+        let value = value.ok_or_else(|| Failure::Usage(format!("{TOKEN} holds no token")))?;
+        Ok(Self::Given(value))
+    }
+
+    fn value(&self) -> Result<Option<MetadataValue<Ascii>>, Failure> {
+        match self {
+            Self::None => Ok(None),
+            Self::Given(value) => Ok(Some(value.clone())),
+            Self::InFile(file) => {
+                let read = token::read(file);
+                let read = read.map_err(|error| {
+                    Failure::Usage(format!(
+                        "the token can't be read from {}: {error}",
+                        file.display()
+                    ))
+                });
+                read.map(Some)
+            }
+        }
+    }
+}
+
+impl Caller {
+    /// Whether a token is sent.
+    pub(super) const fn has_token(&self) -> bool {
+        !matches!(self.token, Token::None)
+    }
+
+    /// A request that is answered soon.
+    pub(super) fn request<T>(&self, message: T) -> Result<Request<T>, Failure> {
+        self.within(self.timeout.unwrap_or(PATIENCE), message)
+    }
+
+    /// A request that may take long.
+    pub(super) fn long_request<T>(&self, message: T) -> Result<Request<T>, Failure> {
+        match self.timeout {
+            Some(timeout) => self.within(timeout, message),
+            None => self.signed(message),
+        }
+    }
+
+    fn within<T>(&self, timeout: Duration, message: T) -> Result<Request<T>, Failure> {
+        let mut request = self.signed(message)?;
+        request.set_timeout(timeout);
+        Ok(request)
+    }
+
+    fn signed<T>(&self, message: T) -> Result<Request<T>, Failure> {
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        if let Some(value) = self.token.value()? {
+            metadata.insert("authorization", value);
+        }
+        if let Some(value) = &self.on_behalf_of {
+            metadata.insert("credd-on-behalf-of", value.clone());
+        }
+        Ok(request)
+    }
+}
