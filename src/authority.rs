@@ -17,7 +17,7 @@ use crate::domain::keyring::Keyring;
 use crate::domain::random::{Random, RandomUnavailable};
 use crate::domain::revision::{Position, StoreId};
 use crate::domain::time::{Clock, Timestamp};
-use crate::store::Store;
+use crate::store::{Store, Vitals};
 
 pub mod audit;
 pub mod background;
@@ -57,7 +57,7 @@ pub mod watch;
 use audit::{Audit, AuditWriter};
 use backup::Backups;
 use command::Quotas;
-use committer::{Commands, Committer};
+use committer::{Commands, CommitCounts, Committer};
 use feed::Feed;
 use follower::Follower;
 use freshness::Freshness;
@@ -77,6 +77,7 @@ pub const VALID_FOR: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Authority {
     store: StoreId,
+    engine: Arc<dyn Store>,
     index: Arc<Index>,
     hub: Arc<Hub>,
     log: Arc<LogReader>,
@@ -193,6 +194,7 @@ impl Authority {
         };
         let authority = Self {
             store: store.id(),
+            engine: Arc::clone(&store),
             is_shared: store.is_shared(),
             freshness: Freshness::new(Arc::clone(&feed), Arc::clone(&store)),
             index: Arc::clone(feed.index()),
@@ -243,6 +245,18 @@ impl Authority {
     #[must_use]
     pub const fn keys(&self) -> &Arc<Keys> {
         &self.keys
+    }
+
+    /// What was committed.
+    #[must_use]
+    pub fn commits(&self) -> &CommitCounts {
+        self.commands.counts()
+    }
+
+    /// How the store is doing. Blocks for a moment.
+    #[must_use]
+    pub fn vitals(&self) -> Vitals {
+        self.engine.vitals()
     }
 
     /// Who follows it.

@@ -6,6 +6,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`counts`] | numbers that grow, which the others count and `/metrics` shows |
 //! | [`domain`] | types, rules and verdicts; pure, with time and randomness passed in |
 //! | [`store`] | the [`store::Store`] contract and its engines |
 //! | [`authority`] | commands, the committer, the feed, the index and the hub |
@@ -18,6 +19,7 @@
 pub mod authority;
 pub mod cli;
 pub mod client;
+pub mod counts;
 pub mod domain;
 pub mod proto;
 pub mod rpc;

@@ -22,8 +22,10 @@ mod digest;
 pub mod etcd;
 pub mod memory;
 pub mod sled;
+mod vitals;
 
 pub use self::digest::{Contents, chain};
+pub use self::vitals::Vitals;
 
 /// The most bytes that a value may have. (Values of about 8 kB become separate
 /// files in sled 0.34, which it never syncs.)
@@ -152,6 +154,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`Poisoned`](StoreError::Poisoned) alone.
     fn contents(&self) -> Result<Option<(Position, Contents)>, StoreError> {
         Ok(None)
+    }
+
+    /// How it is doing, as far as the engine can tell, also when it is poisoned. Waits
+    /// for no commit and for no other machine.
+    fn vitals(&self) -> Vitals {
+        Vitals::default()
     }
 }
 

@@ -94,6 +94,7 @@ fn a_failed_sync_poisons_for_good() {
     let store = create(directory.path(), &with_disk(disk.clone()));
     commit_each(&store, 0..5);
     let after = head(&store).revision;
+    assert!(!store.vitals().is_poisoned);
     disk.fails(true);
     let failed = store.commit(batch([], [put("lost", "1")]));
     let Err(StoreError::Poisoned(reason)) = failed else {
@@ -101,6 +102,7 @@ fn a_failed_sync_poisons_for_good() {
     };
     assert!(reason.contains("the test's disk"), "{reason}");
     disk.fails(false);
+    assert!(store.vitals().is_poisoned);
 
     let poisoned = StoreError::Poisoned(reason.clone());
     let again = store.commit(batch([], [put("lost", "2")]));

@@ -41,7 +41,10 @@ use crate::domain::revision::Revision;
 use crate::domain::time::Clock;
 use crate::store::{Store, StoreError};
 
+mod counts;
 mod group;
+
+pub use counts::CommitCounts;
 
 use group::{Decided, Group};
 
@@ -137,6 +140,7 @@ type Outcome = oneshot::Receiver<Result<Done, CommandError>>;
 pub struct Commands {
     jobs: mpsc::Sender<Job>,
     most_writes: usize,
+    counts: Arc<CommitCounts>,
 }
 
 impl Commands {
@@ -190,6 +194,12 @@ impl Commands {
         self.most_writes
     }
 
+    /// What was committed.
+    #[must_use]
+    pub fn counts(&self) -> &CommitCounts {
+        &self.counts
+    }
+
     fn hand_in(&self, command: Command, how: How) -> Result<Outcome, CommandError> {
         let (answer, outcome) = oneshot::channel();
         self.jobs
@@ -218,6 +228,7 @@ pub struct Committer {
     random: Arc<dyn Random>,
     quotas: Quotas,
     ids: IdSequence,
+    counts: Arc<CommitCounts>,
 }
 
 impl std::fmt::Debug for Job {
@@ -239,9 +250,11 @@ impl Committer {
         quotas: Quotas,
     ) -> (Commands, Self) {
         let (sender, jobs) = mpsc::channel(QUEUE);
+        let counts = Arc::new(CommitCounts::default());
         let commands = Commands {
             jobs: sender,
             most_writes: store.limits().writes.saturating_sub(TOLD),
+            counts: Arc::clone(&counts),
         };
         let (_, greatest) = feed.index().read(|index| index.greatest_id());
         let committer = Self {
@@ -254,6 +267,7 @@ impl Committer {
             random,
             quotas,
             ids: IdSequence::after(greatest),
+            counts,
         };
         (commands, committer)
     }
@@ -333,9 +347,11 @@ impl Committer {
             // The process's own lease comes from its heartbeats alone: others count by
             // what they see of them.
             let begun = group.batch.vital.then(|| self.sessions.begin());
+            let since = Instant::now();
             match self.store.commit(std::mem::take(&mut group.batch)) {
                 Ok(revision) => {
                     self.feed.catch_up(Some(revision))?;
+                    self.counts.add(group.commands(), since.elapsed());
                     if let Some(begun) = begun {
                         self.sessions.committed(begun);
                     }

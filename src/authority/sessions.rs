@@ -36,7 +36,7 @@ use crate::domain::time::Timestamp;
 
 mod fence;
 
-pub use fence::{FenceAt, FenceOpen};
+pub use fence::{FenceAt, FenceEnds, FenceOpen};
 
 /// What leases are measured by.
 #[derive(Clone, Debug)]
@@ -88,6 +88,7 @@ pub struct Sessions {
     /// there are peers, also when they wait for more.
     bell: watch::Sender<()>,
     times: fence::Times,
+    ends: FenceEnds,
 }
 
 #[derive(Debug)]
@@ -170,6 +171,7 @@ impl Sessions {
             own_end: AtomicU64::new(0),
             bell: watch::Sender::new(()),
             times: fence::Times::default(),
+            ends: FenceEnds::default(),
         })
     }
 

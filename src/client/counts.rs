@@ -1,24 +1,7 @@
 //! What a client has done, counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+pub use crate::counts::Count;
 use crate::domain::cache::Miss;
-
-/// A number that grows.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What it is now.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// What a client has done since it was made.
 #[derive(Debug, Default)]

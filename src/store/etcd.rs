@@ -30,6 +30,7 @@ mod writer;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -44,7 +45,9 @@ use self::layout::Layout;
 use self::log::{Found, Log};
 use self::stride::Stride;
 use self::writer::{Identity, Writer};
+use super::vitals::{SYNC_BOUNDS, Vitals};
 use super::{Batch, Changes, Entry, KeyRange, Limits, PageLimit, Store, StoreError};
+use crate::counts::Histogram;
 use crate::domain::random::{Random, RandomUnavailable};
 use crate::domain::revision::{ChainHash, Position, Revision, StoreId};
 use crate::proto::etcdserverpb::{CompactionRequest, RangeRequest};
@@ -89,6 +92,10 @@ pub struct EtcdStore {
     may_compact: bool,
     /// How far to read at once.
     stride: Mutex<Stride>,
+    syncs: Histogram,
+    /// How many bytes etcd's database takes; 0: it did not say.
+    size: Arc<AtomicU64>,
+    is_poisoned: AtomicBool,
     closing: CancellationToken,
     runtime: Runtime,
 }
@@ -238,6 +245,9 @@ impl EtcdStore {
         };
         let ending = closing.clone();
         runtime.spawn(async move { ending.run_until_cancelled(forget).await });
+        let size = Arc::new(AtomicU64::new(0));
+        let (of, to, ending) = (Arc::clone(&connection), Arc::clone(&size), closing.clone());
+        runtime.spawn(async move { ending.run_until_cancelled(measure(&of, &to)).await });
         Ok(Self {
             id,
             history,
@@ -247,6 +257,9 @@ impl EtcdStore {
             writer: Mutex::new(writer),
             may_compact,
             stride: Mutex::new(Stride::new()),
+            syncs: Histogram::new(SYNC_BOUNDS),
+            size,
+            is_poisoned: AtomicBool::new(false),
             closing,
             runtime,
         })
@@ -272,6 +285,19 @@ impl EtcdStore {
             from: self.history.position(after),
             commits: limit.take(commits),
         }
+    }
+}
+
+/// Asks from time to time how many bytes etcd's database takes. Where it does not say so
+/// to this user, that is not known.
+async fn measure(connection: &Connection, size: &AtomicU64) {
+    const EVERY: Duration = Duration::from_secs(30);
+
+    loop {
+        let status = connection.status().await;
+        let found = status.map_or(0, |status| u64::try_from(status.db_size).unwrap_or(0));
+        size.store(found, Ordering::Relaxed);
+        tokio::time::sleep(EVERY).await;
     }
 }
 
@@ -308,7 +334,13 @@ impl Store for EtcdStore {
         batch.check_limits(&self.limits())?;
         let mut writer = self.writer.lock();
         let commit = writer.commit(&self.connection, &self.layout, &batch);
-        let revision = self.runtime.block_on(commit)?;
+        let began = Instant::now();
+        let committed = self.runtime.block_on(commit);
+        if let Err(StoreError::Poisoned(_)) = committed {
+            self.is_poisoned.store(true, Ordering::Relaxed);
+        }
+        let revision = committed?;
+        self.syncs.count_time(began.elapsed());
         // Whoever asks for changes from now on is told of this one.
         self.log.expect(revision);
         Ok(self.history.position(revision).revision)
@@ -411,6 +443,17 @@ impl Store for EtcdStore {
         self.runtime.block_on(self.connection.compact(request))?;
         self.log.forget(through);
         Ok(())
+    }
+
+    fn vitals(&self) -> Vitals {
+        let size = self.size.load(Ordering::Relaxed);
+        Vitals {
+            is_poisoned: self.is_poisoned.load(Ordering::Relaxed),
+            silence: self.log.silence(),
+            size: (size > 0).then_some(size),
+            free: None,
+            syncs: self.syncs.counted(),
+        }
     }
 }
 

@@ -53,7 +53,9 @@ use self::format::{data_range, decode_entry};
 use self::home::{Generation, Home};
 use self::witness::Witness;
 use self::write::Writer;
-use super::{Batch, Changes, Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError};
+use super::{
+    Batch, Changes, Commit, Contents, Entry, KeyRange, PageLimit, Store, StoreError, Vitals,
+};
 use crate::domain::revision::{Position, Revision, StoreId};
 
 /// A [`Store`] in a directory, which one value has open at a time.
@@ -302,6 +304,16 @@ impl Store for SledStore {
     fn contents(&self) -> Result<Option<(Position, Contents)>, StoreError> {
         let head = self.feed.head()?;
         Ok(Some((head.position, head.contents)))
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals {
+            is_poisoned: self.feed.is_poisoned(),
+            silence: Duration::ZERO,
+            size: self.home.size().ok(),
+            free: self.database.free().ok(),
+            syncs: self.database.syncs(),
+        }
     }
 }
 

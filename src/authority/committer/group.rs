@@ -209,6 +209,11 @@ impl Group {
         }
     }
 
+    /// How many commands were decided.
+    pub(super) fn commands(&self) -> usize {
+        self.decided.iter().flatten().count()
+    }
+
     /// Answers every command that was decided and leaves the others waiting.
     pub(super) fn answer(
         self,

@@ -8,6 +8,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use tokio::time::{Instant, sleep};
 
 use super::{Incarnation, Sessions};
+use crate::counts::Count;
 use crate::domain::lease::{Awaited, FenceId, Fenced};
 use crate::domain::names::Principal;
 use crate::domain::revision::Revision;
@@ -59,6 +60,15 @@ impl Default for Times {
     }
 }
 
+/// How sessions ended the waits for them.
+#[derive(Debug, Default)]
+pub struct FenceEnds {
+    /// They had applied the change and said so.
+    pub acknowledged: Count,
+    /// Their leases had run out.
+    pub expired: Count,
+}
+
 /// Ends a fence when nobody waits for it any more.
 struct Waiting<'a> {
     sessions: &'a Sessions,
@@ -108,6 +118,8 @@ impl Sessions {
             let wait = match waiting.look(revision) {
                 Look::Done(fenced) => {
                     self.times.0.observe(began.elapsed().as_secs_f64());
+                    self.ends.acknowledged.add_many(fenced.acknowledged as u64);
+                    self.ends.expired.add_many(fenced.ran_out as u64);
                     return Ok(fenced);
                 }
                 Look::Open(wait) => wait,
@@ -118,6 +130,12 @@ impl Sessions {
                 () = until(deadline) => return Err(waiting.open(revision)),
             }
         }
+    }
+
+    /// How sessions ended the waits for them.
+    #[must_use]
+    pub const fn fence_ends(&self) -> &FenceEnds {
+        &self.ends
     }
 
     /// How long fences took, in seconds.

@@ -18,11 +18,13 @@ use zeroize::Zeroizing;
 use super::layout::Range;
 use crate::proto::etcdserverpb::auth_client::AuthClient;
 use crate::proto::etcdserverpb::kv_client::KvClient;
+use crate::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use crate::proto::etcdserverpb::watch_client::WatchClient;
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
 use crate::proto::etcdserverpb::{
-    AuthenticateRequest, CompactionRequest, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
-    WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
+    AuthenticateRequest, CompactionRequest, RangeRequest, RangeResponse, StatusRequest,
+    StatusResponse, TxnRequest, TxnResponse, WatchCreateRequest, WatchProgressRequest,
+    WatchRequest, WatchResponse,
 };
 use crate::store::StoreError;
 
@@ -111,6 +113,14 @@ impl Connection {
     pub(super) async fn try_txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
         let answer = self.attempt(request, async |channel, request| {
             KvClient::new(channel).txn(request).await
+        });
+        answer.await
+    }
+
+    /// How the current member is doing, by what it says of itself.
+    pub(super) async fn status(&self) -> Result<StatusResponse, Status> {
+        let answer = self.attempt(StatusRequest {}, async |channel, request| {
+            MaintenanceClient::new(channel).status(request).await
         });
         answer.await
     }

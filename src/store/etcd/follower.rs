@@ -65,7 +65,7 @@ async fn follow_once(connection: &Connection, layout: &Layout, log: &Log, histor
     loop {
         let mut commits = Commits::new();
         let mut last = 0;
-        match next(&mut events).await {
+        match next(&mut events, || log.hear()).await {
             Ok(response) => {
                 for event in response.events {
                     last = event.kv.as_ref().map_or(last, |kv| kv.mod_revision);
@@ -120,7 +120,7 @@ async fn read_once(
     let mut events = events.map_err(End::Broken)?;
     let (mut commits, mut bytes) = (Commits::new(), 0_usize);
     loop {
-        for event in next(&mut events).await?.events {
+        for event in next(&mut events, || ()).await?.events {
             let commit = assembler.event(layout, event);
             let commit = commit.map_err(|it| End::Broken(Status::data_loss(it.to_string())))?;
             let Some(commit) = commit else { continue };
@@ -134,11 +134,15 @@ async fn read_once(
     }
 }
 
-/// The next message that is not empty.
-async fn next(events: &mut Events) -> Result<WatchResponse, End> {
+/// The next message that is not empty. `heard` is called for each that comes.
+async fn next(events: &mut Events, heard: impl Fn()) -> Result<WatchResponse, End> {
     let mut silent_for = Duration::ZERO;
     loop {
-        match timeout(HEARTBEAT, events.next()).await {
+        let message = timeout(HEARTBEAT, events.next()).await;
+        if let Ok(Ok(_)) = message {
+            heard();
+        }
+        match message {
             Ok(Ok(response)) if response.compact_revision > 0 => {
                 return Err(End::Compacted(response.compact_revision));
             }

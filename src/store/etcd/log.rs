@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -28,6 +28,8 @@ pub(super) struct Log {
     state: Mutex<State>,
     /// Rung when there is more, or less.
     changed: Condvar,
+    /// When etcd said something last, be it that there is nothing.
+    heard: Mutex<Instant>,
 }
 
 #[derive(Debug)]
@@ -67,7 +69,18 @@ impl Log {
                 expected: at,
             }),
             changed: Condvar::new(),
+            heard: Mutex::new(Instant::now()),
         }
+    }
+
+    /// Notes that etcd said something.
+    pub(super) fn hear(&self) {
+        *self.heard.lock() = Instant::now();
+    }
+
+    /// For how long etcd has said nothing.
+    pub(super) fn silence(&self) -> Duration {
+        self.heard.lock().elapsed()
     }
 
     /// Notes that there is a commit, of which the events come.

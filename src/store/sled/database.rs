@@ -27,12 +27,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::sled::{Batch, Db, IVec};
 
 use super::error::{Fault, OpenError};
 use super::{Disk, Options};
+use crate::counts::{Counted, Histogram};
+use crate::store::vitals::SYNC_BOUNDS;
 
 /// How often, and how far apart, to try for sled's lock while we hold ours.
 const LOCK_ATTEMPTS: u32 = 2000;
@@ -46,6 +48,7 @@ pub(super) struct Database {
     file: File,
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    syncs: Histogram,
 }
 
 impl Database {
@@ -80,6 +83,7 @@ impl Database {
             file,
             disk: Arc::clone(&options.disk),
             path: path.to_owned(),
+            syncs: Histogram::new(SYNC_BOUNDS),
         };
         // Opening writes: it cuts a torn tail and renames a new snapshot.
         sync_tree(path).map_err(OpenError::io(path))?;
@@ -122,8 +126,16 @@ impl Database {
 
     /// Makes everything that was applied durable.
     pub(super) fn sync(&self) -> Result<(), Fault> {
+        let began = Instant::now();
         self.guarded(|sled| Ok(sled.flush()?))?;
-        Ok(self.disk.sync(&self.file)?)
+        self.disk.sync(&self.file)?;
+        self.syncs.count_time(began.elapsed());
+        Ok(())
+    }
+
+    /// How long it took to sync, in nanoseconds.
+    pub(super) fn syncs(&self) -> Counted {
+        self.syncs.counted()
     }
 
     /// How much room the disk has.

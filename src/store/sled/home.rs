@@ -116,6 +116,11 @@ impl Home {
         &self.directory
     }
 
+    /// How many bytes all files have together.
+    pub(super) fn size(&self) -> io::Result<u64> {
+        size(&self.directory)
+    }
+
     pub(super) fn database(&self, generation: Generation) -> PathBuf {
         self.directory.join(generation.name())
     }
@@ -204,6 +209,24 @@ fn write_synced(path: &Path, text: &str) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// How many bytes the files of a directory and of those below it have. One that goes
+/// away meanwhile has none.
+fn size(directory: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let found = match entry.metadata() {
+            Ok(found) if found.is_dir() => size(&entry.path()),
+            found => found.map(|found| found.len()),
+        };
+        bytes += match found {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            found => found?,
+        };
+    }
+    Ok(bytes)
 }
 
 /// Makes a directory and those above it, so that they outlive a power cut.
