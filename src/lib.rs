@@ -7,6 +7,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`counts`] | numbers that grow, which the others count and `/metrics` shows |
+//! | [`spans`] | spans of traces, which `rpc` and the client make |
 //! | [`domain`] | types, rules and verdicts; pure, with time and randomness passed in |
 //! | [`store`] | the [`store::Store`] contract and its engines |
 //! | [`authority`] | commands, the committer, the feed, the index and the hub |
@@ -25,4 +26,5 @@ pub mod proto;
 pub mod rpc;
 pub mod server;
 pub mod sidecar;
+pub mod spans;
 pub mod store;

@@ -4,14 +4,18 @@
 pub mod access;
 pub mod answers;
 pub mod audit;
+pub mod calls;
 pub mod convert;
 pub mod credentials;
 pub mod deadline;
 pub mod directory;
+pub mod ending;
 pub mod fence;
 pub mod identify;
 pub mod limits;
+pub mod methods;
 pub mod noting;
+pub mod observe;
 pub mod operations;
 pub mod page_token;
 pub mod peer;
@@ -30,6 +34,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use self::calls::Calls;
 use self::identify::Tokens;
 use self::limits::Limits;
 use crate::authority::Authority;
@@ -44,6 +49,8 @@ pub struct Shared {
     tokens: Arc<OnceLock<Arc<dyn Tokens>>>,
     /// What callers may ask for.
     pub limits: Arc<Limits>,
+    /// What calls came to.
+    pub calls: Arc<Calls>,
     /// Cancelled when long streams are to end.
     pub stopping: CancellationToken,
     /// Cancelled a moment later, when the streams of health and reflection are

@@ -24,6 +24,7 @@ pub mod run;
 pub mod supervise;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 mod upkeep;
 
 pub use run::run;

@@ -18,6 +18,7 @@ use super::standing::Standing;
 use super::upstreams::is_of_the_way;
 use crate::proto::v1;
 use crate::proto::v1::verification_service_client::VerificationServiceClient;
+use crate::spans;
 
 /// One who can be asked.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct Upstream {
     standing: Mutex<Standing>,
 }
 
+/// The RPC by which questions are asked.
+const VERIFY: &str = "credd.v1.VerificationService/Verify";
 /// How long a stream may take to begin.
 const BEGIN: Duration = Duration::from_secs(5);
 /// After how long a wait it says something of one who was asked that there is no answer.
@@ -58,7 +61,8 @@ impl Upstream {
     }
 
     /// Asks a question, and tells for how long the answer is waited for: whoever is asked
-    /// is to give up before. What comes of it is noted, also if this is dropped.
+    /// is to give up before. What comes of it is noted, also if this is dropped. Where it
+    /// is asked on behalf of a call that is traced, it is a span of that trace.
     ///
     /// # Errors
     ///
@@ -69,6 +73,19 @@ impl Upstream {
         patience: Duration,
     ) -> Result<Response<v1::VerifyResponse>, Status> {
         request.set_timeout(patience);
+        let span = spans::ask(VERIFY, request.metadata_mut());
+        let outcome = self.ask_within(request, patience).await;
+        if let Some(span) = span {
+            span.asked(outcome.as_ref().err().map_or(Code::Ok, Status::code));
+        }
+        outcome
+    }
+
+    async fn ask_within(
+        &self,
+        request: Request<v1::VerifyRequest>,
+        patience: Duration,
+    ) -> Result<Response<v1::VerifyResponse>, Status> {
         let mut client = VerificationServiceClient::new(self.unary());
         let mut waiting = Waiting {
             upstream: self,

@@ -12,6 +12,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::answers::Answers;
+use super::calls::Calls;
 use super::limits::Limits;
 use super::permit::admitted;
 use super::status::{self, Violations, refined};
@@ -70,7 +71,12 @@ impl VerificationService for Verification {
         {
             reached(authority, least, call.answer_before).await?;
         }
-        Ok(Response::new(verify(authority, &call, request)?))
+        Ok(Response::new(verify(
+            authority,
+            &self.0.calls,
+            &call,
+            request,
+        )?))
     }
 
     async fn verify_stream(
@@ -80,6 +86,7 @@ impl VerificationService for Verification {
         Ok(Response::new(VerifyStream {
             authority: Arc::clone(self.0.authority()?),
             limits: Arc::clone(&self.0.limits),
+            calls: Arc::clone(&self.0.calls),
             call: admitted(&request)?.0,
             seen: Seen::default(),
             answered: 0,
@@ -163,6 +170,7 @@ async fn reached(
 
 fn verify(
     authority: &Authority,
+    calls: &Calls,
     call: &Call,
     request: &VerifyRequest,
 ) -> Result<VerifyResponse, Status> {
@@ -251,6 +259,7 @@ fn verify(
     if answer.verdict == Verdict::Active && !may_say_yes {
         return Err(status::lapsed());
     }
+    calls.judged(answer.verdict);
     authority.note_use(call, &answer, client);
     Ok(response(authority, &answer))
 }
@@ -348,6 +357,7 @@ const fn wire_verdict(verdict: Verdict) -> v1::Verdict {
 pub struct VerifyStream {
     authority: Arc<Authority>,
     limits: Arc<Limits>,
+    calls: Arc<Calls>,
     call: Arc<Call>,
     seen: Seen,
     answered: u64,
@@ -393,7 +403,7 @@ impl VerifyStream {
                 if least.is_some_and(|least| least > self.authority.index().revision()) {
                     return Err(status::behind());
                 }
-                verify(&self.authority, &self.call, &request)
+                verify(&self.authority, &self.calls, &self.call, &request)
             })
             .inspect_err(|status| {
                 self.authority

@@ -20,6 +20,7 @@ pub mod settings;
 pub mod sidecar_check;
 pub mod sidecar_values;
 pub mod table;
+pub mod traces_values;
 pub mod values;
 
 pub use check::Settings;
@@ -29,7 +30,7 @@ pub(crate) use environment::OF_THE_COMMAND_LINE;
 pub use cli::{Admin, Command, Flags, Layers, OfLog, OfPlace, StoreCommand};
 pub use etcd_check::EtcdSettings;
 pub use problem::Problems;
-pub use settings::{Audit, Fence, Keyring, Limits, Retention, Server, Sidecar, Store};
+pub use settings::{Audit, Fence, Keyring, Limits, Retention, Server, Sidecar, Store, Traces};
 pub use sidecar_check::{CellSettings, SidecarSettings};
 pub use values::{AuditFile, LogDirectives};
 

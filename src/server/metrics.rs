@@ -29,6 +29,7 @@ use super::supervise::Failure;
 use super::tls::Tls;
 use crate::authority::keys::KeyStatus;
 use crate::authority::{Authority, background};
+use crate::rpc::calls::Calls;
 
 /// The most connections at once. They are counted apart, and the oldest gives way
 /// to the next: a scraper is answered, and no caller is kept out, whoever stays here.
@@ -38,7 +39,27 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Within how many days expiring credentials are counted.
 const SOON_DAYS: [u32; 2] = [7, 30];
 
+mod histogram;
+mod rpcs;
+mod store;
+
+pub use rpcs::Rpcs;
+
+use rpcs::Verdicts;
+use store::{Commits, StoreVitals};
+
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What a server shows.
+#[derive(Debug)]
+pub struct Shown {
+    /// What it serves.
+    pub authority: Arc<Authority>,
+    /// What calls came to.
+    pub calls: Arc<Calls>,
+    /// Its certificate, if it has one.
+    pub tls: Option<Arc<Tls>>,
+}
 
 /// Answers until `stopping`.
 ///
@@ -47,11 +68,19 @@ const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 /// None: who can't be answered is not.
 pub async fn serve(
     listener: TcpListener,
-    authority: Arc<Authority>,
-    tls: Option<Arc<Tls>>,
+    shown: Shown,
     stopping: CancellationToken,
 ) -> Result<(), Failure> {
+    let Shown {
+        authority,
+        calls,
+        tls,
+    } = shown;
     let mut registry = Registry::with_prefix("credd");
+    registry.register_collector(Box::new(Rpcs(Arc::clone(&calls))));
+    registry.register_collector(Box::new(Verdicts(calls)));
+    registry.register_collector(Box::new(Commits(Arc::clone(&authority))));
+    registry.register_collector(Box::new(StoreVitals(Arc::clone(&authority))));
     registry.register_collector(Box::new(Audit(Arc::clone(&authority))));
     registry.register_collector(Box::new(Fences(Arc::clone(&authority))));
     registry.register_collector(Box::new(Credentials(authority)));
@@ -218,7 +247,20 @@ impl Collector for Fences {
         let unit = Unit::Seconds;
         let metric =
             encoder.encode_descriptor("fence", help, Some(&unit), MetricType::Histogram)?;
-        sessions.fence_times().encode(metric)
+        sessions.fence_times().encode(metric)?;
+
+        let ends = sessions.fence_ends();
+        let help = "Sessions that fenced changes waited for, by how that ended.";
+        let name = "fence_sessions";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (outcome, count) in [
+            ("acknowledged", &ends.acknowledged),
+            ("expired", &ends.expired),
+        ] {
+            let label = [("outcome", outcome)];
+            ConstCounter::new(count.get()).encode(family.encode_family(&label)?)?;
+        }
+        Ok(())
     }
 }
 

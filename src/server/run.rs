@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -26,6 +26,7 @@ use super::metrics;
 use super::open::{IfMissing, Opened, open};
 use super::supervise::{Failure, Supervisor};
 use super::tls::{Tls, TlsSettings};
+use super::traces::Traces;
 use super::upkeep;
 use crate::authority::reseal;
 use crate::authority::{Authority, Workers, background};
@@ -42,6 +43,7 @@ use crate::rpc::audit::AuditRpc;
 use crate::rpc::credentials::Credentials;
 use crate::rpc::directory::DirectoryRpc;
 use crate::rpc::limits::Limits as CallLimits;
+use crate::rpc::observe::ObserveLayer;
 use crate::rpc::operations::Operations;
 use crate::rpc::verification::{MESSAGE_BYTES, Verification};
 
@@ -102,6 +104,11 @@ pub async fn run(
 
     let mut supervisor = Supervisor::new();
     let closing = CancellationToken::new();
+    let traces = Traces::start(&settings.traces, "credd")?;
+    let observe = ObserveLayer::new(
+        Arc::clone(&shared.calls),
+        traces.as_ref().map(Traces::tracer),
+    );
     let tls = match tls {
         Some(settings) => Some(follow_certificate(settings, &shared, &mut supervisor).await?),
         None => None,
@@ -126,6 +133,7 @@ pub async fn run(
         let routes = routes(health_service, &shared, limits.max_message_bytes)?;
         http2(limits.max_streams_per_connection)
             .http2_max_header_list_size(Some(limits.max_header_bytes))
+            .layer(observe)
             .layer(AccessLayer::new(shared.clone()))
             .add_routes(routes)
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), closing)
@@ -156,6 +164,7 @@ pub async fn run(
     // The authority's workers end when the last call has let go of it.
     drop(shared);
     let bound = Duration::from_secs(settings.server.shutdown_seconds);
+    let until = Instant::now() + bound;
     let all_end = async {
         if timeout(GRACE, supervisor.all_ends()).await.is_err() {
             ending.cancel();
@@ -164,6 +173,11 @@ pub async fn run(
     };
     if timeout(bound, all_end).await.is_err() {
         tracing::warn!("some calls did not end in time");
+    }
+    if let Some(traces) = traces {
+        traces
+            .end(until.saturating_duration_since(Instant::now()))
+            .await;
     }
     outcome
 }
@@ -284,7 +298,12 @@ async fn serve_authority(
         let address = listener.local_addr()?;
         tracing::info!(%address, "answering /metrics");
         let stopping = shared.stopping.clone();
-        let serve = metrics::serve(listener, Arc::clone(&authority), tls, stopping);
+        let shown = metrics::Shown {
+            authority: Arc::clone(&authority),
+            calls: Arc::clone(&shared.calls),
+            tls,
+        };
+        let serve = metrics::serve(listener, shown, stopping);
         supervisor.task("metrics", serve);
     }
     shared.set_authority(authority);

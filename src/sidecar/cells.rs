@@ -20,6 +20,7 @@ use crate::domain::header::HeaderRules;
 use crate::domain::names::{CellName, Tenant};
 use crate::proto::v1;
 use crate::rpc::status;
+use crate::spans::InContext as _;
 
 /// One of them.
 #[derive(Debug)]
@@ -181,7 +182,8 @@ impl Cells {
                 ..request.clone()
             };
             let client = cell.client.clone();
-            asked.spawn(async move { (place, client.verify_within(&request, patience).await) });
+            let ask = async move { (place, client.verify_within(&request, patience).await) };
+            asked.spawn(ask.with_current_context());
         }
         let mut failure = None;
         let mut denial: Option<(usize, Verified)> = None;

@@ -25,7 +25,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use self::ask::{Asked, ask};
 use self::denial::Denial;
@@ -34,6 +34,7 @@ use self::route::Route;
 use super::verifier::Verifier;
 use crate::proto::envoy::auth::authorization_server::Authorization;
 use crate::proto::envoy::auth::{CheckRequest, CheckResponse};
+use crate::spans::{InContext as _, Parent, Tracer};
 
 pub mod answer;
 pub mod ask;
@@ -42,12 +43,16 @@ pub mod identity;
 pub mod outcomes;
 pub mod route;
 
+/// The RPC by which Envoy asks.
+const CHECK: &str = "envoy.service.auth.v3.Authorization/Check";
+
 /// The service, on whoever answers for the authority.
 #[derive(Debug)]
 pub struct ExtAuthz<V> {
     verifier: Arc<V>,
     patience: Duration,
     outcomes: Arc<Outcomes>,
+    tracer: Option<Tracer>,
 }
 
 impl<V: Verifier> ExtAuthz<V> {
@@ -60,7 +65,16 @@ impl<V: Verifier> ExtAuthz<V> {
             verifier,
             patience,
             outcomes: Arc::default(),
+            tracer: None,
         }
+    }
+
+    /// The same, where each check is a span beneath that of Envoy, or, if Envoy makes
+    /// none, of the request that is checked.
+    #[must_use]
+    pub fn traced(mut self, tracer: Option<Tracer>) -> Self {
+        self.tracer = tracer;
+        self
     }
 
     /// What its checks have come to.
@@ -106,6 +120,7 @@ impl<V> Clone for ExtAuthz<V> {
             verifier: Arc::clone(&self.verifier),
             patience: self.patience,
             outcomes: Arc::clone(&self.outcomes),
+            tracer: self.tracer.clone(),
         }
     }
 }
@@ -116,7 +131,16 @@ impl<V: Verifier> Authorization for ExtAuthz<V> {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
-        Ok(Response::new(self.decide(request.into_inner()).await))
+        let Some(tracer) = &self.tracer else {
+            return Ok(Response::new(self.decide(request.into_inner()).await));
+        };
+        let envoys = Parent::of(request.metadata().as_ref());
+        let parent = envoys.or_else(|| ask::parent(request.get_ref()));
+        let span = tracer.serve(CHECK, parent);
+        let deciding = self.decide(request.into_inner());
+        let answer = deciding.with_context(span.context().clone()).await;
+        span.served(Code::Ok);
+        Ok(Response::new(answer))
     }
 }
 

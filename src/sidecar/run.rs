@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -31,6 +31,7 @@ use crate::domain::names::CellName;
 use crate::proto::envoy::auth::authorization_server::AuthorizationServer;
 use crate::proto::v1::verification_service_server::VerificationServiceServer;
 use crate::rpc::Shared;
+use crate::rpc::observe::ObserveLayer;
 use crate::rpc::peer::Peer;
 use crate::rpc::verification::MESSAGE_BYTES;
 use crate::server::config::{CellSettings, Settings, Sidecar, SidecarSettings};
@@ -39,6 +40,7 @@ use crate::server::process::{block_on, stop_signal};
 use crate::server::run::http2;
 use crate::server::supervise::{Failure, Supervisor};
 use crate::server::tls::Tls;
+use crate::server::traces::Traces;
 use crate::server::{health, metrics};
 
 /// How long a connection may take to begin HTTP/2.
@@ -107,6 +109,9 @@ pub async fn run(
     let own = &sidecar.sidecar;
     let shared = Shared::default();
     let (closing, mut supervisor) = (CancellationToken::new(), Supervisor::new());
+    let sending = Traces::start(&settings.traces, "credd-sidecar")?;
+    let tracer = sending.as_ref().map(Traces::tracer);
+    let observe = ObserveLayer::new(Arc::clone(&shared.calls), tracer.clone());
     let cells = follow_all(sidecar, &shared.stopping, &mut supervisor)?;
 
     let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -115,7 +120,7 @@ pub async fn run(
     let service = Verification::new(cells.clone(), stopping.clone());
     let service = VerificationServiceServer::new(service).max_decoding_message_size(MESSAGE_BYTES);
     let patience = Duration::from_millis(own.check_ms);
-    let checks = ExtAuthz::new(Arc::new(cells.clone()), patience);
+    let checks = ExtAuthz::new(Arc::new(cells.clone()), patience).traced(tracer);
     let outcomes = Arc::clone(checks.outcomes());
     let checks = AuthorizationServer::new(checks).max_decoding_message_size(CHECK_BYTES);
     let routes = Routes::new(health_service.clone())
@@ -144,13 +149,15 @@ pub async fn run(
         most = most.saturating_sub(metrics::MAX_CONNECTIONS).max(1);
         tracing::info!(address = %listener.local_addr()?, "answering /metrics");
         let mut registry = Registry::with_prefix("credd");
+        registry.register_collector(Box::new(metrics::Rpcs(Arc::clone(&shared.calls))));
         let checks = outcomes;
         registry.register_collector(Box::new(Metrics { cells, checks }));
         let serve = metrics::serve_registry(listener, registry, stopping.clone());
         supervisor.task("metrics", serve);
     }
     if let Some(socket) = socket {
-        serve_socket(socket, routes.clone(), most, &closing, &mut supervisor);
+        let routes = (routes.clone(), observe.clone());
+        serve_socket(socket, routes, most, &closing, &mut supervisor);
     }
     if let Some(listener) = tcp {
         tracing::info!(address = %listener.local_addr()?, "serving");
@@ -163,6 +170,7 @@ pub async fn run(
                 Some(tls)
             }
         };
+        let routes = (routes, observe);
         serve_tcp(listener, tls, routes, most, &closing, &mut supervisor);
     }
 
@@ -175,8 +183,13 @@ pub async fn run(
     closing.cancel();
     shared.ending.cancel();
     let bound = Duration::from_secs(own.shutdown_seconds);
+    let until = Instant::now() + bound;
     if timeout(bound, supervisor.all_ends()).await.is_err() {
         tracing::warn!("some calls did not end in time");
+    }
+    if let Some(sending) = sending {
+        let left = until.saturating_duration_since(Instant::now());
+        sending.end(left).await;
     }
     outcome
 }
@@ -239,7 +252,7 @@ fn follow(
 
 fn serve_socket(
     socket: Socket,
-    routes: Routes,
+    routes: (Routes, ObserveLayer),
     most: usize,
     closing: &CancellationToken,
     supervisor: &mut Supervisor,
@@ -258,7 +271,7 @@ fn serve_socket(
 fn serve_tcp(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
-    routes: Routes,
+    routes: (Routes, ObserveLayer),
     most: usize,
     closing: &CancellationToken,
     supervisor: &mut Supervisor,
@@ -280,7 +293,7 @@ fn serve_tcp(
 
 fn serve<C>(
     name: &'static str,
-    routes: Routes,
+    (routes, observe): (Routes, ObserveLayer),
     connections: mpsc::Receiver<io::Result<C>>,
     closing: &CancellationToken,
     supervisor: &mut Supervisor,
@@ -289,6 +302,7 @@ fn serve<C>(
 {
     let closing = closing.clone().cancelled_owned();
     let server = http2(STREAMS)
+        .layer(observe)
         .layer(MapRequestLayer::new(called))
         .add_routes(routes)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), closing);

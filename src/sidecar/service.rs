@@ -23,6 +23,7 @@ use crate::rpc::answers::Answers;
 use crate::rpc::deadline::answer_before;
 use crate::rpc::status::{self, refined};
 use crate::rpc::verification::check_client;
+use crate::spans::InContext as _;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -139,8 +140,8 @@ impl VerifyStream {
             return Some(item(correlation, Ok(found)));
         }
         let cells = self.cells.clone();
-        self.under_way
-            .spawn(async move { item(correlation, cells.verify(&request, Duration::MAX).await) });
+        let ask = async move { item(correlation, cells.verify(&request, Duration::MAX).await) };
+        self.under_way.spawn(ask.with_current_context());
         None
     }
 }

@@ -5,6 +5,8 @@
 mod beside;
 #[path = "../support/calls.rs"]
 mod calls;
+#[path = "../support/collector.rs"]
+mod collector;
 mod denials;
 mod failures;
 mod http;
@@ -12,6 +14,9 @@ mod passing;
 mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/traced.rs"]
+mod traced;
+mod traces;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -9,9 +9,10 @@ use super::problem::{Place, Problem, Problems};
 use super::read::{Given, Reader, Sources};
 use super::settings::{
     Audit, BindingRow, EtcdRows, Fence, JwtIssuerRow, Keyring, Limits, Retention, RoleRow, Server,
-    Store, TlsRows,
+    Store, TlsRows, Traces,
 };
 use super::sidecar_check::{self, SidecarGiven, SidecarRows, SidecarSettings};
+use super::traces_values::Ratio;
 use crate::authority::directory::{Configured, ConfiguredRole};
 use crate::domain::jwt::IssuerRules;
 use crate::domain::names::Role;
@@ -24,6 +25,8 @@ use crate::server::tls::TlsSettings;
 pub struct Settings {
     /// Where the server listens, what it logs, and how it ends.
     pub server: Server,
+    /// Where spans are sent.
+    pub traces: Traces,
     /// TLS; `None`: plaintext.
     pub tls: Option<TlsSettings>,
     /// Where the store is.
@@ -57,6 +60,7 @@ pub struct Settings {
 pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
     let mut reader = Reader::new(sources);
     let (server, server_given) = reader.section::<Server>();
+    let (traces, traces_given) = reader.section::<Traces>();
     let (tls_rows, tls_given) = reader.section::<TlsRows>();
     let (store, _) = reader.section();
     let (etcd_rows, etcd_given) = reader.section::<EtcdRows>();
@@ -75,6 +79,7 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
 
     let mut problems = Vec::new();
     check_listen(&server, &server_given, &tls_given, &mut problems);
+    check_traces(&traces, &traces_given, &mut problems);
     let tls = tls(tls_rows, &tls_given, &mut problems);
     let etcd = etcd_check::etcd(etcd_rows, &store, &etcd_given, &mut problems);
     check_roles(&roles, &mut problems);
@@ -101,6 +106,7 @@ pub fn settings(sources: Sources<'_>) -> Result<Settings, Problems> {
     }
     reader.finish(Settings {
         server,
+        traces,
         tls,
         store,
         etcd,
@@ -144,6 +150,16 @@ fn check_listen(server: &Server, given: &Given, tls: &Given, problems: &mut Vec<
             "health_listen",
             "must be another address than metrics_listen",
         ));
+    }
+}
+
+fn check_traces(traces: &Traces, given: &Given, problems: &mut Vec<Problem>) {
+    let has_ratio = traces.ratio != Ratio::NONE;
+    for (key, is_meant) in [("ca_file", given.has("ca_file")), ("ratio", has_ratio)] {
+        if is_meant && !given.has("endpoint") {
+            let text = "is for traces.endpoint, which is not given";
+            problems.push(given.problem(key, text));
+        }
     }
 }
 

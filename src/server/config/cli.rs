@@ -177,7 +177,7 @@ impl Scope for OfServer {
 
 impl Scope for OfSidecar {
     fn has(setting: &Setting) -> bool {
-        ["sidecar", "authority", "tls"].contains(&setting.section)
+        ["sidecar", "authority", "tls", "traces"].contains(&setting.section)
     }
 }
 

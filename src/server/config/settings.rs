@@ -10,6 +10,7 @@ use super::etcd_values::{Engine, KeyPrefix, User};
 use super::jwt_values::{Audience, FetchedFrom, Issuer, usual_algorithms};
 use super::sidecar_values::{Addresses, FileMode};
 use super::table::{SectionRows, section, tables};
+use super::traces_values::{Collector, Ratio};
 use super::values::{AuditFile, LogDirectives};
 use crate::authority::command::Quotas;
 use crate::authority::retention::Retention as LogRetention;
@@ -29,6 +30,7 @@ use crate::rpc::limits::LimitSettings;
 pub fn all() -> Vec<SectionRows> {
     vec![
         SectionRows::of::<Server>(),
+        SectionRows::of::<Traces>(),
         SectionRows::of::<TlsRows>(),
         SectionRows::of::<Store>(),
         SectionRows::of::<EtcdRows>(),
@@ -67,6 +69,21 @@ section! {
         /// What to log, on standard error: `error`, `warn`, `info`, `debug`,
         /// `trace`, or directives such as `info,credd::store=debug`.
         log: LogDirectives = LogDirectives::info(), flag("log");
+    }
+}
+
+section! {
+    /// Spans of what is served and asked, sent over OTLP. Whether those of a call are
+    /// kept its caller says, by the header `traceparent`.
+    Traces = "traces" {
+        /// The collector, which speaks OTLP over gRPC: `http://HOST:PORT`,
+        /// `https://HOST:PORT` or `unix:/PATH`. Unset: no spans are made.
+        endpoint: Option<Collector> = None, flag("traces-endpoint"), example("\"http://127.0.0.1:4317\"");
+        /// With `https`: the file of the certificates, in PEM, that sign the
+        /// collector's. Unset: those that the system trusts.
+        ca_file: Option<PathBuf> = None, flag("traces-ca-file"), example("\"/etc/credd/tls/ca.crt\"");
+        /// Of the calls whose caller does not say, the part whose spans are kept.
+        ratio: Ratio = Ratio::NONE, flag("traces-ratio");
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Form {
     Text,
     /// An integer.
     Integer,
+    /// A number, with a fraction or without.
+    Number,
     /// `true` or `false`.
     Boolean,
     /// An array of strings.
@@ -33,6 +35,7 @@ impl Form {
         match self {
             Self::Text => "a string",
             Self::Integer => "an integer",
+            Self::Number => "a number",
             Self::Boolean => "true or false",
             Self::List => "a list of strings",
         }
@@ -110,6 +113,10 @@ impl<T: Scalar> Value for T {
                 let text = number.map_or_else(|_| String::new(), |number| number.to_string());
                 Self::from_text(&text, setting)
             }
+            (Form::Number, DeValue::Integer(number)) if number.radix() == 10 => {
+                Self::from_text(number.as_str(), setting)
+            }
+            (Form::Number, DeValue::Float(number)) => Self::from_text(number.as_str(), setting),
             (_, other) => Err(not_a(T::FORM, other)),
         };
         read.map_err(|text| wrong.push((value.span(), text))).ok()

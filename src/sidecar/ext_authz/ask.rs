@@ -7,13 +7,14 @@ use super::identity::is_ours;
 use super::route::Route;
 use crate::domain::audit::{ADDRESS_BYTES, REQUEST_ID_BYTES};
 use crate::domain::header::HeaderRules;
-use crate::proto::envoy::auth::AttributeContext;
 use crate::proto::envoy::auth::attribute_context::{HttpRequest, Peer, Request};
+use crate::proto::envoy::auth::{AttributeContext, CheckRequest};
 use crate::proto::envoy::core::address::Address::SocketAddress;
 use crate::proto::envoy::core::{HeaderMap, HeaderValue};
 use crate::proto::v1;
 use crate::proto::v1::presented::Credential;
 use crate::proto::v1::raw_header::Value;
+use crate::spans::{Parent, TRACEPARENT, TRACESTATE};
 
 /// A question, and what its answer wants to know of the request.
 pub struct Asked {
@@ -113,6 +114,38 @@ pub fn ask(
         is_bearer,
     };
     Ok(Asked { question, kept })
+}
+
+/// The span that the request is made on behalf of which is checked.
+pub(super) fn parent(request: &CheckRequest) -> Option<Parent> {
+    let request = request.attributes.as_ref()?.request.as_ref()?;
+    let http = request.http.as_ref()?;
+    let raw = http.header_map.iter().flat_map(|map| &map.headers);
+    let raw = raw.map(
+        |HeaderValue {
+             key,
+             value,
+             raw_value,
+         }| {
+            let raw = std::str::from_utf8(raw_value).unwrap_or_default();
+            (key, if value.is_empty() { raw } else { value })
+        },
+    );
+    let joined = http.headers.iter();
+    let all: Vec<_> = joined
+        .map(|(name, value)| (name, value.as_str()))
+        .chain(raw)
+        .collect();
+    let values = |wanted: &str| {
+        let named = all
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.map(|(_, value)| *value).collect::<Vec<_>>()
+    };
+    match values(TRACEPARENT)[..] {
+        [parent] => Parent::read(parent, &values(TRACESTATE).join(",")),
+        _ => None,
+    }
 }
 
 /// All headers, in whichever way Envoy told of them.
