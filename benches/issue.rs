@@ -210,7 +210,7 @@ fn asked(authority: &Authority) -> Asked {
         },
         permission: Permission::Issue,
         reach: Tenants::All,
-        trace: Trace::new("credd.v1.CredentialService/Issue", None, ""),
+        trace: Trace::new("credd.v1.CredentialService/Issue", Instant::now(), None, ""),
         answer_before: None,
     };
     Asked {

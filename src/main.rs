@@ -16,8 +16,12 @@ fn main() -> ExitCode {
         cli::Command::Run(command) => command,
     };
     match &command {
-        Command::Serve(layers) => end(layers.settings(&log), process::serve),
-        Command::Sidecar(layers) => end(layers.settings(&log), sidecar::process),
+        Command::Serve(layers) => end(layers.settings(&log), |settings| {
+            process::serve(settings, &|| Ok(layers.settings(&log)?.server.log))
+        }),
+        Command::Sidecar(layers) => end(layers.settings(&log), |settings| {
+            sidecar::process(settings, &|| Ok(layers.settings(&log)?.server.log))
+        }),
         Command::Init { until, layers } => end(layers.settings(&log), |settings| {
             process::init(settings, *until)
         }),

@@ -13,6 +13,7 @@ pub mod ending;
 pub mod fence;
 pub mod identify;
 pub mod limits;
+mod log;
 pub mod methods;
 pub mod noting;
 pub mod observe;

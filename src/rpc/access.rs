@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::{HeaderMap, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
@@ -73,7 +74,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        match admit(&self.shared, &request) {
+        let began = Instant::now();
+        match admit(&self.shared, &request, began) {
             // Without waiting for a turn, and without a clone of the service.
             Ok(Entrance::Admitted(admitted, place)) if place.load() == Load::Verdict => {
                 let (shared, call) = (Arc::clone(&self.shared), Arc::clone(&admitted.0));
@@ -116,17 +118,17 @@ where
                     drop(waiting);
                     let admitted = known
                         .map_err(Refused::from)
-                        .and_then(|known| let_in(&shared, known, needs, &request));
+                        .and_then(|known| let_in(&shared, known, needs, (&request, began)));
                     match admitted {
                         Ok((admitted, place)) => {
                             run(&shared, &mut inner, request, admitted, place).await
                         }
-                        Err(refused) => Ok(refused.noted(&shared, &request).into_http()),
+                        Err(refused) => Ok(refused.noted(&shared, &request, began).into_http()),
                     }
                 })
             }
             Err(refused) => {
-                let status = refused.noted(&self.shared, &request);
+                let status = refused.noted(&self.shared, &request, began);
                 Box::pin(std::future::ready(Ok(status.into_http())))
             }
         }
@@ -173,6 +175,7 @@ where
         Err(status) => status.into_http(),
     };
     noting.answered(&answer);
+    let answer = noting::until_end(call, answer);
     Ok(answer.map(|body| Body::new(Placed::new(body, place))))
 }
 
@@ -268,20 +271,20 @@ impl Refused {
         }
     }
 
-    /// The answer, once the audit log was told of it.
-    fn noted(self, shared: &Shared, request: &Request<Body>) -> Status {
+    /// The answer, once the audit log was told of it, to a call that began at a moment.
+    fn noted(self, shared: &Shared, request: &Request<Body>, began: Instant) -> Status {
         let Self { status, caller } = self;
         if status.code() == Code::Unauthenticated
             && let Some(peer) = request.extensions().get::<Peer>()
         {
             peer.let_in.refuse();
         }
-        noting::refused(shared, request, caller.as_deref(), &status);
+        noting::refused(shared, (request, began), caller.as_deref(), &status);
         status
     }
 }
 
-fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Refused> {
+fn admit(shared: &Shared, request: &Request<Body>, began: Instant) -> Result<Entrance, Refused> {
     let access = access(request.uri().path()).ok_or_else(status::unimplemented)?;
     check_metadata(request.headers())?;
     let (permission, owners_may) = match access {
@@ -299,7 +302,7 @@ fn admit(shared: &Shared, request: &Request<Body>) -> Result<Entrance, Refused> 
     let authority = shared.authority()?;
     match identify(shared, authority, request)? {
         Identity::Known(known) => {
-            let (admitted, place) = let_in(shared, known, needs, request)?;
+            let (admitted, place) = let_in(shared, known, needs, (request, began))?;
             Ok(Entrance::Admitted(admitted, place))
         }
         Identity::Awaited(token) => {
@@ -314,7 +317,7 @@ fn let_in(
     shared: &Shared,
     (party, entry): Identified,
     needs: Needs,
-    request: &Request<Body>,
+    (request, began): (&Request<Body>, Instant),
 ) -> Result<(Admitted, Place), Refused> {
     let authority = shared.authority()?;
     let Needs {
@@ -337,7 +340,7 @@ fn let_in(
         reach: authority.reach_with(&caller, entry, permission),
         caller,
         permission,
-        trace: noting::trace(request),
+        trace: noting::trace(request, began),
         answer_before: deadline::answer_before(request.headers()),
     };
     let is_some_owner = || {

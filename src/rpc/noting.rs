@@ -1,32 +1,32 @@
-//! What the layer around the services tells the audit log of calls: all that was
-//! refused, and all that was answered and changed nothing. Of a change the commit
-//! tells.
+//! What the layer around the services tells of calls: the audit log of all that was
+//! refused, and all that was answered and changed nothing, since of a change the commit
+//! tells; and the log of every one.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::time::Instant;
 
 use http::{Request, Response};
-use prost::Message as _;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::ending::{Ending, UntilEnd};
 use super::identify::bearer_of;
+use super::limits::Load;
+use super::methods::Method;
 use super::peer::Peer;
-use super::{Shared, status};
+use super::policy::load;
+use super::{Shared, log, status};
 use crate::authority::Authority;
 use crate::authority::audit::Trace;
 use crate::authority::caller::{Call, Caller};
 use crate::domain::audit::{Event, OK, REQUEST_ID_BYTES, bounded};
-use crate::proto::FILE_DESCRIPTOR_SET;
 
 /// The name of the metadata in which a caller may give a call an id of its own.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// The action of a call of an RPC that there is not.
-const UNKNOWN_RPC: &str = "credd.unknown-rpc";
 /// The outcome of a call that ended before it was answered. If it changed something
 /// all the same, the commit tells of that.
 const CANCELLED: &str = "CANCELLED";
@@ -37,35 +37,20 @@ const VERIFY: [&str; 2] = [
     "credd.v1.VerificationService/VerifyStream",
 ];
 
-/// The full names of all RPCs of the contract.
-static RPCS: LazyLock<HashSet<String, foldhash::fast::RandomState>> = LazyLock::new(|| {
-    let set = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
-    let files = set.file.iter();
-    let names = files.flat_map(|file| {
-        file.service.iter().flat_map(|service| {
-            let methods = service.method.iter();
-            methods.map(|method| {
-                let (package, service) = (file.package(), service.name());
-                format!("{package}.{service}/{}", method.name())
-            })
-        })
-    });
-    names.collect()
-});
-
-/// The full name of the RPC at a path.
-fn rpc(path: &str) -> &'static str {
-    let name = path.strip_prefix('/').and_then(|name| RPCS.get(name));
-    name.map_or(UNKNOWN_RPC, String::as_str)
-}
-
 /// What is noted of a call from the beginning.
-pub(super) fn trace(request: &Request<Body>) -> Trace {
+pub(super) fn trace(request: &Request<Body>, began: Instant) -> Trace {
     let id = request.headers().get(REQUEST_ID);
     let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
     // All of it is ASCII.
     let id = &id[..id.len().min(REQUEST_ID_BYTES)];
-    Trace::new(rpc(request.uri().path()), address(request), id)
+    let rpc = Method::of(request.uri().path());
+    // Others are none of credd's own.
+    let rpc = if rpc.is_credds() {
+        rpc
+    } else {
+        Method::UNKNOWN
+    };
+    Trace::new(rpc.name(), began, address(request), id)
 }
 
 /// The address that a request came from.
@@ -79,14 +64,15 @@ fn address(request: &Request<Body>) -> Option<IpAddr> {
 /// Notes that a call was refused before it was let in.
 pub(super) fn refused(
     shared: &Shared,
-    request: &Request<Body>,
+    (request, began): (&Request<Body>, Instant),
     caller: Option<&Caller>,
     status: &Status,
 ) {
+    let trace = trace(request, began);
+    log::ended(&trace, caller, status);
     let Ok(authority) = shared.authority() else {
         return;
     };
-    let trace = trace(request);
     let event = Event {
         address: trace.address(),
         request_id: trace.request_id().to_owned(),
@@ -117,18 +103,31 @@ impl<'a> Unanswered<'a> {
         }
     }
 
-    /// Notes how it was answered, unless a commit tells of it.
+    /// Notes how it was answered, unless a commit tells of it. Of one that goes on as a
+    /// stream the log is told later.
     pub(super) fn answered(mut self, response: &Response<Body>) {
-        if let Some(call) = self.call.take() {
-            answered(self.shared, &call, response);
+        let Some(call) = self.call.take() else {
+            return;
+        };
+        let refusal = refusal(response);
+        if refusal.is_some() || !is_stream(&call) {
+            log::ended_with(&call.trace, Some(&call.caller), refusal.as_ref());
         }
+        note(self.shared, &call, refusal.as_ref());
     }
 }
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if let Some(call) = self.call.take()
-            && !call.trace.is_told()
+        let Some(call) = self.call.take() else {
+            return;
+        };
+        log::ended(
+            &call.trace,
+            Some(&call.caller),
+            &Status::new(Code::Cancelled, ""),
+        );
+        if !call.trace.is_told()
             && !VERIFY.contains(&call.trace.rpc())
             && let Ok(authority) = self.shared.authority()
         {
@@ -137,12 +136,21 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-/// Notes how a call was answered, unless a commit tells of it.
+/// Notes how a call was answered that is no stream, unless a commit tells of it.
 pub(super) fn answered(shared: &Shared, call: &Call, response: &Response<Body>) {
-    let refusal = match Status::from_header_map(response.headers()) {
-        Some(status) if status.code() != Code::Ok => Some(reason(&status)),
-        _ => None,
-    };
+    let refusal = refusal(response);
+    log::ended_with(&call.trace, Some(&call.caller), refusal.as_ref());
+    note(shared, call, refusal.as_ref());
+}
+
+/// With what a call was refused.
+fn refusal(response: &Response<Body>) -> Option<Status> {
+    let status = Status::from_header_map(response.headers());
+    status.filter(|status| status.code() != Code::Ok)
+}
+
+fn note(shared: &Shared, call: &Call, refusal: Option<&Status>) {
+    let refusal = refusal.map(reason);
     let is_told = call.trace.is_told() || VERIFY.contains(&call.trace.rpc());
     if refusal.is_none() && is_told {
         return;
@@ -150,6 +158,28 @@ pub(super) fn answered(shared: &Shared, call: &Call, response: &Response<Body>) 
     if let Ok(authority) = shared.authority() {
         authority.note_call(call, refusal.as_deref().unwrap_or(OK));
     }
+}
+
+/// The answer, whose end the log is told where it is a stream.
+pub(super) fn until_end(call: Arc<Call>, answer: Response<Body>) -> Response<Body> {
+    if answer.headers().contains_key("grpc-status") || !is_stream(&call) {
+        return answer;
+    }
+    answer.map(|body| Body::new(UntilEnd::new(body, Told(call))))
+}
+
+/// Tells the log how a stream ended.
+struct Told(Arc<Call>);
+
+impl Ending for Told {
+    fn end(self, status: &Status) {
+        let Self(call) = self;
+        log::ended(&call.trace, Some(&call.caller), status);
+    }
+}
+
+fn is_stream(call: &Call) -> bool {
+    load(call.trace.rpc()) == Load::Stream
 }
 
 /// The end of a stream whose caller is no longer good, which is noted.
@@ -169,20 +199,6 @@ pub(super) fn reason(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_rpc_has_its_full_name_and_what_is_none_has_not() {
-        for name in VERIFY {
-            assert_eq!(rpc(&format!("/{name}")), name);
-        }
-        assert_eq!(
-            rpc("/credd.v1.AuditService/ListEvents"),
-            "credd.v1.AuditService/ListEvents"
-        );
-        for none in ["", "/", "credd.v1.AuditService/ListEvents", "/x/y"] {
-            assert_eq!(rpc(none), UNKNOWN_RPC);
-        }
-    }
 
     #[test]
     fn a_refusal_has_the_reason_that_it_was_answered_with() {

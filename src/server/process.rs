@@ -13,20 +13,22 @@ use super::open::{self, IfMissing, OpenError, Opened, open};
 use super::restore::{self, Given};
 use super::run::{run, start_authority};
 use super::supervise::{Failure, Supervisor};
+use super::telemetry::{self, Reread};
 use crate::authority::Authority;
 use crate::authority::directory::Configured;
 use crate::authority::feed::FeedError;
 use crate::authority::record::NEWEST_FORMAT;
 use crate::store::StoreError;
 
-/// Serves until the process is told to stop by SIGTERM or SIGINT.
+/// Serves until the process is told to stop by SIGTERM or SIGINT, and logs what
+/// `reread` says.
 ///
 /// # Errors
 ///
 /// Whatever keeps the server from starting or from going on.
-pub fn serve(settings: &Settings) -> Result<(), Failure> {
+pub fn serve(settings: &Settings, reread: &Reread<'_>) -> Result<(), Failure> {
     incoming::raise_descriptor_limit();
-    block_on(async {
+    block_on(telemetry::following(reread, async {
         let mut stop = Box::pin(stop_signal()?);
         loop {
             let listeners = Listeners::bind(settings).await?;
@@ -39,7 +41,7 @@ pub fn serve(settings: &Settings) -> Result<(), Failure> {
                 ended => return ended,
             }
         }
-    })
+    }))
 }
 
 /// Whether the server ended because it lagged behind what the store keeps of its log.

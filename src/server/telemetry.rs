@@ -1,23 +1,115 @@
 //! What the process says of itself: pretty on a terminal, JSON lines otherwise,
 //! on standard error.
+//!
+//! What is let through follows the configuration while the process runs: its file is
+//! read again every few seconds, and on SIGHUP at once.
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::Subscriber;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use super::config::{LogDirectives, Problems};
+use super::supervise::Failure;
+
+/// How often it is looked what is to be let through.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What changes what is let through.
+type Filter = reload::Handle<EnvFilter, Registry>;
+/// What says what is to be let through.
+pub type Reread<'a> = dyn Fn() -> Result<LogDirectives, Problems> + Send + Sync + 'a;
+
+static FILTER: OnceLock<Filter> = OnceLock::new();
 
 /// Starts logging what `directives` let through; directives that can't be read
 /// are left out, with a warning on standard error. The second call does nothing.
 pub fn start(directives: &str) {
-    let filter = EnvFilter::builder().parse_lossy(directives);
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
-    let _ = if io::stderr().is_terminal() {
-        builder.try_init()
+    let (log, filter) = log(directives, io::stderr().is_terminal(), io::stderr);
+    if tracing::subscriber::set_global_default(log).is_ok() {
+        let _ = FILTER.set(filter);
+    }
+}
+
+/// Does something, and meanwhile lets through what `reread` says.
+///
+/// # Errors
+///
+/// That of `main`; or SIGHUP can't be waited for.
+pub async fn following(
+    reread: &Reread<'_>,
+    main: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        outcome = main => outcome,
+        () = follow(reread, hangup) => Ok(()),
+    }
+}
+
+/// Goes on for ever.
+async fn follow(reread: &Reread<'_>, mut hangup: Signal) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // It has just been read.
+    let mut current = reread().ok();
+    let mut told = None;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => (),
+            _ = hangup.recv() => told = None,
+        }
+        match reread() {
+            Ok(directives) => {
+                told = None;
+                if current.as_ref() == Some(&directives) {
+                    continue;
+                }
+                if let Some(handle) = FILTER.get() {
+                    let _ = handle.reload(filter(directives.as_str()));
+                }
+                tracing::info!(log = directives.as_str(), "what is logged has changed");
+                current = Some(directives);
+            }
+            Err(problems) => {
+                let problems = problems.to_string();
+                if told.as_ref() != Some(&problems) {
+                    tracing::warn!(
+                        problems,
+                        "the configuration can't be read again: what is logged stays as it is"
+                    );
+                    told = Some(problems);
+                }
+            }
+        }
+    }
+}
+
+fn filter(directives: &str) -> EnvFilter {
+    EnvFilter::builder().parse_lossy(directives)
+}
+
+/// What writes the lines that are let through, and what changes which those are.
+fn log<W>(directives: &str, is_terminal: bool, writer: W) -> (impl Subscriber, Filter)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(filter(directives));
+    let lines = fmt::layer().with_writer(writer);
+    let lines = if is_terminal {
+        lines.boxed()
     } else {
-        builder.json().flatten_event(true).try_init()
+        lines.json().flatten_event(true).boxed()
     };
+    (Registry::default().with(filter).with(lines), handle)
 }
 
 /// An error and its sources, in one line.
@@ -31,4 +123,74 @@ pub fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Written {
+        /// What was written since.
+        fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.lock())).unwrap()
+        }
+    }
+
+    /// What is written of an event of each level, before and after the levels change.
+    fn written(is_terminal: bool) -> [String; 2] {
+        let written = Written::default();
+        let writer = written.clone();
+        let (log, handle) = log("info", is_terminal, move || writer.clone());
+        tracing::subscriber::with_default(log, || {
+            let say = || {
+                tracing::debug!(outcome = "OK", "quiet");
+                tracing::info!(outcome = "OK", "loud");
+                written.take()
+            };
+            let before = say();
+            handle.reload(filter("warn,credd=debug")).unwrap();
+            [before, say()]
+        })
+    }
+
+    #[test]
+    fn lines_are_json_unless_somebody_reads_them_on_a_terminal() {
+        let [before, after] = written(false);
+        let parsed: serde_json::Value = serde_json::from_str(before.trim_end()).unwrap();
+        assert_eq!(parsed["message"], "loud");
+        assert_eq!(parsed["outcome"], "OK");
+        assert_eq!(parsed["level"], "INFO");
+        let lines: Vec<_> = after.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].contains("\"message\":\"quiet\""), "{after}");
+    }
+
+    #[test]
+    fn a_terminal_gets_the_same_lines_for_people() {
+        let [before, after] = written(true);
+        assert!(
+            before.contains("loud") && !before.contains("quiet"),
+            "{before}"
+        );
+        assert!(serde_json::from_str::<serde_json::Value>(before.trim_end()).is_err());
+        assert!(after.contains("loud") && after.contains("quiet"), "{after}");
+    }
 }

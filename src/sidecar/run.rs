@@ -39,6 +39,7 @@ use crate::server::incoming::{self, Incoming};
 use crate::server::process::{block_on, stop_signal};
 use crate::server::run::http2;
 use crate::server::supervise::{Failure, Supervisor};
+use crate::server::telemetry::{self, Reread};
 use crate::server::tls::Tls;
 use crate::server::traces::Traces;
 use crate::server::{health, metrics};
@@ -52,14 +53,15 @@ const STREAMS: u32 = 1024;
 /// The health of this is good as long as the process is up.
 pub const STARTED: &str = "started";
 
-/// Runs a sidecar until the process is told to stop by SIGTERM or SIGINT.
+/// Runs a sidecar until the process is told to stop by SIGTERM or SIGINT, and logs what
+/// `reread` says.
 ///
 /// # Errors
 ///
 /// Whatever keeps it from starting or from going on.
-pub fn process(settings: &Settings) -> Result<(), Failure> {
+pub fn process(settings: &Settings, reread: &Reread<'_>) -> Result<(), Failure> {
     incoming::raise_descriptor_limit();
-    block_on(async {
+    block_on(telemetry::following(reread, async {
         let sidecar = settings.sidecar.as_ref();
         let sidecar = sidecar.ok_or(
             "nothing says whom to follow: give authority.address (--authority), and sidecar.socket (--socket) or sidecar.listen (--sidecar-listen)",
@@ -67,7 +69,7 @@ pub fn process(settings: &Settings) -> Result<(), Failure> {
         let listeners = Listeners::bind(&sidecar.sidecar).await?;
         let stop = stop_signal()?;
         run(settings, listeners, stop).await
-    })
+    }))
 }
 
 impl Listeners {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use credd::server::config::LogDirectives;
 use credd::server::process;
 use credd::server::tls::{LoadError, Tls, TlsSettings};
 
@@ -171,6 +172,6 @@ fn tls_needs_no_leave_off_loopback() {
         ..pki.settings()
     });
     // It goes on to read files that are not there.
-    let tls = process::serve(&config).unwrap_err();
+    let tls = process::serve(&config, &|| Ok(LogDirectives::info())).unwrap_err();
     assert!(tls.downcast_ref::<LoadError>().is_some(), "{tls}");
 }

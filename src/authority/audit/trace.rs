@@ -2,15 +2,17 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::domain::audit::Subject;
 
 /// Which RPC was called and from where, and what became known on the way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Trace {
     rpc: &'static str,
+    began: Instant,
     address: Option<IpAddr>,
     request_id: Box<str>,
     /// Whether a commit tells of it.
@@ -20,16 +22,30 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A call of the RPC of this full name, from an address, with the id that the
-    /// caller gave it.
+    /// A call of the RPC of this full name that began at a moment, from an address, with
+    /// the id that the caller gave it.
     #[must_use]
-    pub fn new(rpc: &'static str, address: Option<IpAddr>, request_id: &str) -> Self {
+    pub fn new(
+        rpc: &'static str,
+        began: Instant,
+        address: Option<IpAddr>,
+        request_id: &str,
+    ) -> Self {
         Self {
             rpc,
+            began,
             address,
             request_id: request_id.into(),
-            ..Self::default()
+            told: AtomicBool::new(false),
+            dry: AtomicBool::new(false),
+            subject: Mutex::default(),
         }
+    }
+
+    /// For how long it has gone on.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// The full name of the RPC.

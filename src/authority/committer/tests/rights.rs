@@ -108,7 +108,7 @@ fn asked_with(permission: Permission, trust: Option<Trust>) -> How {
             },
             permission,
             reach: Tenants::Of(vec![acme()]),
-            trace: Trace::default(),
+            trace: Trace::new("", std::time::Instant::now(), None, ""),
             answer_before: None,
         })),
         dry: false,
