@@ -66,6 +66,7 @@ impl Sidecar {
             sidecar: Some(SidecarSettings {
                 sidecar: reached.clone(),
                 client,
+                cells: vec![],
             }),
             ..Settings::default()
         };
