@@ -106,7 +106,7 @@ reasons! {
         "A write to the store failed, and whether it was done shows when the server has started again.",
         "Send the request again, with the same `request_id`.";
     DiskFull = "DISK_FULL", ResourceExhausted:
-        "Too little room is left where the store is: what denies is done still, what adds is not.",
+        "Too little room is left where the store is: nothing is changed. Verify goes on.",
         "Make room.";
     Restored = "RESTORED", Unavailable:
         "The store was restored from a backup, and what was revoked since is good in it.",
