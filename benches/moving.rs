@@ -19,26 +19,14 @@ mod support;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use credd::authority::record::Record;
-use credd::domain::credential::Credential;
-use credd::domain::keyring::SecretOf;
-use credd::domain::token::{Generation, Kind, public_name, secret_text};
-use credd::proto::v1;
-use credd::proto::v1::presented::Credential as Presented;
 use credd::server::config::Settings;
 use credd::server::export::Wanted;
-use credd::server::open::{IfMissing, open};
 use credd::server::process;
-use credd::store::{Batch, Write};
 use etcd::Cluster;
 use support::serving::{Credd, connect, in_etcd, runtime, settings};
-use support::typical::{Population, id, profile, secret};
-use support::{Table, preamble, seconds, setting};
+use support::{Table, kinds, preamble, seconds, setting};
 use tempfile::TempDir;
-
-const BATCH: u64 = 1000;
 
 fn main() {
     let Some(program) = std::env::var_os("CREDD_TEST_ETCD") else {
@@ -61,7 +49,7 @@ fn main() {
     let cluster = Cluster::start(&PathBuf::from(program));
     let mut in_etcd = in_etcd(&cluster.addresses(), &keyring, server.path());
 
-    let (filling, ()) = seconds(|| fill(&embedded, count));
+    let (filling, ()) = seconds(|| kinds::fill(&embedded, count));
     println!("filled in {filling:.0} s");
     let mut table = Table::new("steps");
     let mut step = |what: &str, work: &mut dyn FnMut()| {
@@ -98,72 +86,6 @@ fn main() {
     table.print();
 }
 
-/// Makes a store.
-fn fill(settings: &Settings, count: u64) {
-    let opened = open(settings, IfMissing::Create).unwrap();
-    let keyring = opened.parts.keyring.clone();
-    let population = Population { count, keyring };
-    let mut number = 0;
-    while number < count {
-        let end = (number + BATCH).min(count);
-        let writes = (number..end).map(|number| {
-            let credential = credential(&population, number);
-            let record = Record::Credential(credential.id, Some(Arc::new(credential)));
-            Write {
-                key: record.key(),
-                value: record.encode(),
-            }
-        });
-        let batch = Batch {
-            writes: writes.collect(),
-            ..Batch::default()
-        };
-        opened.parts.store.commit(batch).unwrap();
-        number = end;
-    }
-}
-
-fn kind(number: u64) -> (Kind, &'static str) {
-    match number % 3 {
-        0 => (Kind::ApiToken, "api-token"),
-        1 => (Kind::Basic, "basic"),
-        _ => (Kind::KeyPair, "key-pair"),
-    }
-}
-
-/// One of the three kinds, in turn.
-fn credential(population: &Population, number: u64) -> Credential {
-    let (kind, name) = kind(number);
-    let mut credential = population.credential(number);
-    credential.kind = kind;
-    credential.profile = profile(name);
-    credential.secret.mac = population.keyring.mac(&SecretOf {
-        kind,
-        id: credential.id,
-        generation: Generation::FIRST,
-        secret: &secret(number),
-    });
-    credential
-}
-
-fn presented(number: u64) -> Presented {
-    let (kind, _) = kind(number);
-    let text = secret_text(kind, id(number), Generation::FIRST, &secret(number));
-    let text = text.expose().to_owned();
-    let name = public_name(kind, id(number));
-    match kind {
-        Kind::ApiToken => Presented::Token(text),
-        Kind::Basic => Presented::UsernamePassword(v1::UsernamePassword {
-            username: name.unwrap(),
-            password: text,
-        }),
-        Kind::KeyPair => Presented::KeyPair(v1::KeyPair {
-            access_key: name.unwrap(),
-            secret_key: text,
-        }),
-    }
-}
-
 fn export(settings: &Settings, file: &Path) {
     let wanted = Wanted {
         to: Some(file.to_owned()),
@@ -190,18 +112,7 @@ fn verify(settings: &Settings, directory: TempDir, (count, sample): (u64, u64)) 
     runtime.block_on(async {
         let credd = Credd::start_with(directory, settings.clone()).await;
         let mut client = connect(credd.address, &credd.token).await;
-        let every = (count / sample.max(1)).max(1);
-        for number in (0..count).step_by(usize::try_from(every).unwrap()) {
-            let request = v1::VerifyRequest {
-                presented: Some(v1::Presented {
-                    credential: Some(presented(number)),
-                }),
-                any_tenant: true,
-                ..v1::VerifyRequest::default()
-            };
-            let answer = client.verify(request).await.unwrap().into_inner();
-            assert_eq!(answer.verdict(), v1::Verdict::Active, "{number}");
-        }
+        kinds::verify(&mut client, count, sample).await;
         let token = credd.token.clone();
         credd.stop().await;
         token

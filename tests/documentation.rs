@@ -98,6 +98,56 @@ fn documents_name_no_reason_that_there_is_not() {
     assert!(seen > 20, "{seen}");
 }
 
+#[test]
+fn links_lead_to_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md"), root.join("CHANGELOG.md")];
+    for directory in ["docs", "helm"] {
+        visit(&root.join(directory), &mut |path, _| {
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path.to_owned());
+            }
+        });
+    }
+    let mut seen = 0;
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for link in text.split("](").skip(1) {
+            let (link, _) = link.split_once(')').unwrap();
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap().join(file)
+            };
+            assert!(target.exists(), "{}: {link}", page.display());
+            if !anchor.is_empty() {
+                let there = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(there.contains(anchor), "{}: {link}", page.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+/// What the headings of a page can be linked by.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter_map(|line| {
+        let heading = line.trim_start_matches('#').strip_prefix(' ')?;
+        line.starts_with('#').then_some(heading)
+    });
+    let anchor = |heading: &str| {
+        let kept = |letter: &char| letter.is_alphanumeric() || " -_".contains(*letter);
+        let kept: String = heading.to_lowercase().chars().filter(kept).collect();
+        kept.replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
 /// Whether a name is one of a status code, of a value of an enum, or of what the audit
 /// log tells of Verify.
 fn is_something_else(name: &str, text: &str) -> bool {

@@ -355,10 +355,10 @@ async fn no_series_says_whose_anything_is() {
     server.stop().await;
 }
 
-/// What the README says of metrics.
+/// What is written of metrics.
 fn documented() -> BTreeMap<String, Told> {
-    let readme = include_str!("../README.md");
-    let rows = readme.lines().filter_map(|line| {
+    let page = include_str!("../docs/observability.md");
+    let rows = page.lines().filter_map(|line| {
         let row = line.strip_prefix("| `credd_")?.strip_suffix(" |")?;
         let [name, kind, labels, help] = row.split(" | ").collect::<Vec<_>>()[..] else {
             return None;
@@ -391,7 +391,7 @@ async fn add_shown(all: &mut BTreeMap<String, Told>, address: SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readme_says_what_each_metric_of_a_server_and_of_a_sidecar_is() {
+async fn it_is_written_what_each_metric_of_a_server_and_of_a_sidecar_is() {
     let directory = tempfile::tempdir().unwrap();
     let (servers, sidecars) = (free_address(), free_address());
     let mut command = serve_everything(&[], directory.path());
@@ -434,5 +434,8 @@ async fn the_readme_says_what_each_metric_of_a_server_and_of_a_sidecar_is() {
         let (kind, labels, help) = (&told.kind, labels.join(" "), &told.help);
         writeln!(rows, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
     }
-    assert!(documented == shown, "the README should say:\n{rows}");
+    assert!(
+        documented == shown,
+        "docs/observability.md should say:\n{rows}"
+    );
 }

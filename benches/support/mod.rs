@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 pub mod bare;
+pub mod kinds;
 pub mod serving;
 pub mod typical;
 
