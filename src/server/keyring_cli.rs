@@ -231,26 +231,18 @@ fn add(kind: KeyKind, place: &Place) -> Result<String, KeyringError> {
 }
 
 fn next_steps(kind: KeyKind, version: KeyVersion, path: &Path) -> String {
-    let (rotate, retire, moves) = match kind {
-        KeyKind::Pepper => (
-            "RotatePepper",
-            "RetirePepper",
-            "Secrets move to it as they are presented",
-        ),
-        KeyKind::Sealing => (
-            "RotateSealingKey",
-            "RetireSealingKey",
-            "Sealed secrets move to it in the background",
-        ),
+    let moves = match kind {
+        KeyKind::Pepper => "Secrets move to it as they are presented",
+        KeyKind::Sealing => "Sealed secrets move to it in the background",
     };
     format!(
         "added {kind} version {version} to {path}\n\
          Nothing uses it yet. Next:\n\
          1. Back the file up, and see that every server has it: a running server reads it\n   \
-            again within seconds, and GetStatus then says that the version is loaded.\n\
-         2. {rotate} {{\"version\": {version}}} makes it the active one.\n\
-         3. {moves}; GetStatus says how many remain.\n\
-         4. {retire} with the version before, when nothing remains on it.\n\
+            again within seconds, and `credd key list` then says that the version is loaded.\n\
+         2. `credd key rotate {kind} {version}` makes it the active one.\n\
+         3. {moves}; `credd key list` says how many remain.\n\
+         4. `credd key retire {kind}` with the version before, when nothing remains on it.\n\
          5. Take the retired version out of the file.\n",
         path = path.display()
     )

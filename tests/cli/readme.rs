@@ -50,9 +50,10 @@ fn what_operators_do_works_as_it_is_written() {
     ";
     let output = run(before, include_str!("../../docs/operations.md"));
     for line in [
-        "LOCKED",
-        "credd.credentials.use",
-        "credd.backup has",
+        "locked 1 credential",
+        "CredentialService/ReportLeak",
+        "nightly.backup has",
+        "activated version 2 of the sealing key",
         "no revocations since the backup were given",
     ] {
         assert!(output.contains(line), "{line}: {output}");

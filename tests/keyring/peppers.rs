@@ -39,7 +39,7 @@ async fn under_load_no_verify_fails_and_the_old_pepper_is_retired_once_nothing_i
     let mut watched = Watched::start(&running.admin).await;
 
     let told = place.add("pepper");
-    assert!(told.contains("RotatePepper {\"version\": 2}"), "{told}");
+    assert!(told.contains("`credd key rotate pepper 2`"), "{told}");
     let unused = running.keyring().await;
     let activated = running.rotate_pepper(2).await.unwrap();
     let states = |keyring: &v1::KeyringStatus| {
