@@ -232,6 +232,7 @@ fn scan_with_sled(database: &Path, to: &Path) {
 
 /// Writes every pair into a new database, with sled alone.
 fn fill_with_sled(from: &Path, to: &Path) {
+    let path = to.join("db");
     let (from, to) = (open_with_sled(from), open_with_sled(to));
     let mut pairs = from.iter().peekable();
     while pairs.peek().is_some() {
@@ -244,6 +245,5 @@ fn fill_with_sled(from: &Path, to: &Path) {
     }
     to.flush().unwrap();
     // Its flush does not sync.
-    let path = to.path().join("db");
     File::open(path).unwrap().sync_all().unwrap();
 }
