@@ -35,5 +35,5 @@ pub mod service;
 pub mod verifier;
 
 pub use listen::{Listeners, Socket};
-pub use run::{STARTED, process, run};
+pub use run::{process, run};
 pub use verifier::{Served, Verified, Verifier};

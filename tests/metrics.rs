@@ -272,8 +272,8 @@ async fn commits_and_what_they_take_are_counted() {
     assert_eq!(since("credd_commit_duration_seconds_count"), commits);
     assert!(since("credd_commit_duration_seconds_sum") > 0.0);
     assert!(since("credd_store_sync_seconds_count") >= commits);
-    assert_eq!(after.value("credd_store_poisoned"), 0.0);
-    assert!(after.has("credd_store_poisoned"));
+    assert_eq!(after.value("credd_store_failed_timestamp_seconds"), 0.0);
+    assert!(after.has("credd_store_failed_timestamp_seconds"));
     let is_embedded = after.has("credd_disk_free_bytes");
     if is_embedded {
         assert_eq!(after.value("credd_feed_lag_seconds"), 0.0);

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use credd::domain::revision::Revision;
 use credd::store::sled::{Disk, OpenError, Options, SledStore, SystemDisk};
@@ -94,7 +94,8 @@ fn a_failed_sync_poisons_for_good() {
     let store = create(directory.path(), &with_disk(disk.clone()));
     commit_each(&store, 0..5);
     let after = head(&store).revision;
-    assert!(!store.vitals().is_poisoned);
+    assert_eq!(store.vitals().failed_at, None);
+    let before = SystemTime::now();
     disk.fails(true);
     let failed = store.commit(batch([], [put("lost", "1")]));
     let Err(StoreError::Poisoned(reason)) = failed else {
@@ -102,7 +103,8 @@ fn a_failed_sync_poisons_for_good() {
     };
     assert!(reason.contains("the test's disk"), "{reason}");
     disk.fails(false);
-    assert!(store.vitals().is_poisoned);
+    let failed_at = store.vitals().failed_at.unwrap();
+    assert!(failed_at >= before && failed_at <= SystemTime::now());
 
     let poisoned = StoreError::Poisoned(reason.clone());
     let again = store.commit(batch([], [put("lost", "2")]));
@@ -159,6 +161,7 @@ fn a_poisoned_store_is_rewritten_and_has_every_acknowledged_commit() {
     assert_ne!(live_database(directory.path()), old);
     assert!(!old.exists());
     assert!(!directory.path().join("POISONED").exists());
+    assert!(store.vitals().failed_at.is_some());
     assert_eq!(store.id(), store_id());
     assert_consistent(&store);
     let found = changes(&store, Revision::new(5)).unwrap();

@@ -1,19 +1,25 @@
-//! `grpc.health.v1.Health` alone, in plaintext on a listener of its own: for
-//! probes that can't speak TLS, such as those of Kubernetes.
+//! What `grpc.health.v1.Health` says of a server; and that service alone, in plaintext on
+//! a listener of its own: for probes that can't speak TLS, such as those of Kubernetes.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::interval;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 
 use super::incoming::{self, Incoming};
-use super::supervise::Supervisor;
+use super::supervise::{Failure, Supervisor};
+use crate::authority::Authority;
 use crate::rpc::Shared;
 use crate::rpc::stopping::EndsWhenStopping;
 
@@ -28,6 +34,66 @@ const PREFACE_TIME: Duration = Duration::from_secs(1);
 const MAX_STREAMS: u32 = 16;
 /// The most bytes of a request's message: the name of a service.
 pub const MAX_REQUEST: usize = 1 << 10;
+
+/// The health of this is good as long as the process is up.
+pub const STARTED: &str = "started";
+/// The health of these is whether the server can answer.
+const SERVICES: [&str; 6] = [
+    "",
+    "credd.v1.AuditService",
+    "credd.v1.CredentialService",
+    "credd.v1.DirectoryService",
+    "credd.v1.OperationsService",
+    "credd.v1.VerificationService",
+];
+/// How often it is looked whether it can answer.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Says that the process is up, and can't answer yet.
+pub(super) async fn begin(reporter: &HealthReporter) {
+    reporter
+        .set_service_status(STARTED, ServingStatus::Serving)
+        .await;
+    report(reporter, ServingStatus::NotServing).await;
+}
+
+/// Says whether the server can answer.
+pub(super) async fn report(reporter: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+/// Says of a server that can answer when it can't: as long as it could not write to its
+/// store for a lease it says ACTIVE of nothing. At the end it says that it can't.
+pub(super) async fn follow(
+    authority: Arc<Authority>,
+    reporter: HealthReporter,
+    stopping: CancellationToken,
+) -> Result<(), Failure> {
+    let mut is_ready = true;
+    let look = async {
+        let mut ticks = interval(LOOK);
+        loop {
+            ticks.tick().await;
+            let may = authority.sessions().may_say_yes();
+            if may != is_ready {
+                is_ready = may;
+                tracing::info!(is_ready, "readiness");
+                let status = if may {
+                    ServingStatus::Serving
+                } else {
+                    ServingStatus::NotServing
+                };
+                report(&reporter, status).await;
+            }
+        }
+    };
+    // It never ends by itself.
+    let _: Option<Infallible> = stopping.run_until_cancelled(look).await;
+    report(&reporter, ServingStatus::NotServing).await;
+    Ok(())
+}
 
 /// Serves until `closing`, with a service that takes requests of
 /// [`MAX_REQUEST`]; answers that go on end when the server does.

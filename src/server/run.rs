@@ -65,15 +65,6 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Whoever connects may send one.
 const MAX_REFLECTION_REQUEST: usize = 16 << 10;
 
-const SERVICES: [&str; 6] = [
-    "",
-    "credd.v1.AuditService",
-    "credd.v1.CredentialService",
-    "credd.v1.DirectoryService",
-    "credd.v1.OperationsService",
-    "credd.v1.VerificationService",
-];
-
 /// Serves on listeners until `stop` is done, then ends within the time that the
 /// configuration allows. Of the configuration, the address to listen on is not
 /// looked at.
@@ -100,7 +91,7 @@ pub async fn run(
     let shared = Shared::limited_to(CallLimits::new(calls));
     let (health, health_service) = tonic_health::server::health_reporter();
     let health_service = health_service.max_decoding_message_size(health::MAX_REQUEST);
-    report(&health, ServingStatus::NotServing).await;
+    health::begin(&health).await;
 
     let mut supervisor = Supervisor::new();
     let closing = CancellationToken::new();
@@ -156,7 +147,7 @@ pub async fn run(
         () = stop => Ok(()),
     };
 
-    report(&health, ServingStatus::NotServing).await;
+    health::report(&health, ServingStatus::NotServing).await;
     tracing::info!("stopping");
     shared.stopping.cancel();
     closing.cancel();
@@ -306,8 +297,12 @@ async fn serve_authority(
         let serve = metrics::serve(listener, shown, stopping);
         supervisor.task("metrics", serve);
     }
-    shared.set_authority(authority);
-    report(health, ServingStatus::Serving).await;
+    shared.set_authority(Arc::clone(&authority));
+    health::report(health, ServingStatus::Serving).await;
+    supervisor.task(
+        "health",
+        health::follow(authority, health.clone(), shared.stopping.clone()),
+    );
     tracing::info!(%address, "serving");
     Err(supervisor.first_end().await.into())
 }
@@ -385,12 +380,6 @@ pub(super) fn start_authority(
         Ok(())
     });
     Ok(Arc::new(authority))
-}
-
-async fn report(health: &HealthReporter, status: ServingStatus) {
-    for service in SERVICES {
-        health.set_service_status(service, status).await;
-    }
 }
 
 /// Each version of reflection shows all services, the other version too.

@@ -35,14 +35,15 @@ use crate::rpc::observe::ObserveLayer;
 use crate::rpc::peer::Peer;
 use crate::rpc::verification::MESSAGE_BYTES;
 use crate::server::config::{CellSettings, Settings, Sidecar, SidecarSettings};
+use crate::server::health::{self, STARTED};
 use crate::server::incoming::{self, Incoming};
+use crate::server::metrics;
 use crate::server::process::{block_on, stop_signal};
 use crate::server::run::http2;
 use crate::server::supervise::{Failure, Supervisor};
 use crate::server::telemetry::{self, Reread};
 use crate::server::tls::Tls;
 use crate::server::traces::Traces;
-use crate::server::{health, metrics};
 
 /// How long a connection may take to begin HTTP/2.
 const PREFACE_TIME: Duration = Duration::from_secs(10);
@@ -50,8 +51,6 @@ const PREFACE_TIME: Duration = Duration::from_secs(10);
 const CHECK_BYTES: usize = 256 << 10;
 /// The most calls at once on a connection.
 const STREAMS: u32 = 1024;
-/// The health of this is good as long as the process is up.
-pub const STARTED: &str = "started";
 
 /// Runs a sidecar until the process is told to stop by SIGTERM or SIGINT, and logs what
 /// `reread` says.

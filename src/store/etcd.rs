@@ -30,8 +30,8 @@ mod writer;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use ring::digest::{Context, SHA256};
@@ -95,7 +95,7 @@ pub struct EtcdStore {
     syncs: Histogram,
     /// How many bytes etcd's database takes; 0: it did not say.
     size: Arc<AtomicU64>,
-    is_poisoned: AtomicBool,
+    failed_at: Mutex<Option<SystemTime>>,
     closing: CancellationToken,
     runtime: Runtime,
 }
@@ -259,7 +259,7 @@ impl EtcdStore {
             stride: Mutex::new(Stride::new()),
             syncs: Histogram::new(SYNC_BOUNDS),
             size,
-            is_poisoned: AtomicBool::new(false),
+            failed_at: Mutex::default(),
             closing,
             runtime,
         })
@@ -337,7 +337,7 @@ impl Store for EtcdStore {
         let began = Instant::now();
         let committed = self.runtime.block_on(commit);
         if let Err(StoreError::Poisoned(_)) = committed {
-            self.is_poisoned.store(true, Ordering::Relaxed);
+            *self.failed_at.lock() = Some(SystemTime::now());
         }
         let revision = committed?;
         self.syncs.count_time(began.elapsed());
@@ -448,7 +448,7 @@ impl Store for EtcdStore {
     fn vitals(&self) -> Vitals {
         let size = self.size.load(Ordering::Relaxed);
         Vitals {
-            is_poisoned: self.is_poisoned.load(Ordering::Relaxed),
+            failed_at: *self.failed_at.lock(),
             silence: self.log.silence(),
             size: (size > 0).then_some(size),
             free: None,

@@ -35,7 +35,7 @@ mod write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -66,6 +66,8 @@ pub struct SledStore {
     writer: Mutex<Writer>,
     database: Database,
     reserve: u64,
+    /// When it failed, in this run or in the one before.
+    failed_at: Mutex<Option<SystemTime>>,
     /// Declared last, and so unlocked when the database is closed.
     home: Home,
 }
@@ -135,12 +137,15 @@ impl SledStore {
         let home = Home::open(directory)?;
         let mut live = home.current()?;
         home.keep_only(Some(live))?;
-        if home.is_poisoned()? {
+        let failed_at = home.poisoned_at()?;
+        if failed_at.is_some() {
             rewrite::run(&home, live, options)?;
             live = home.current()?;
             home.clear_poison()?;
         }
-        Self::start(home, live, options)
+        let store = Self::start(home, live, options)?;
+        *store.failed_at.lock() = failed_at;
+        Ok(store)
     }
 
     /// Copies a store that is not open into a fresh database, which takes less
@@ -154,7 +159,7 @@ impl SledStore {
         let live = home.current()?;
         home.keep_only(Some(live))?;
         let verified = rewrite::run(&home, live, options)?;
-        if home.is_poisoned()? {
+        if home.poisoned_at()?.is_some() {
             home.clear_poison()?;
         }
         Ok(verified)
@@ -192,6 +197,7 @@ impl SledStore {
             }),
             database,
             reserve: options.reserve_bytes,
+            failed_at: Mutex::default(),
             home,
         })
     }
@@ -242,6 +248,7 @@ impl SledStore {
         result.map_err(|fault| {
             let (reason, first) = self.feed.poison(&fault.to_string());
             if first {
+                *self.failed_at.lock() = Some(SystemTime::now());
                 tracing::error!(path = %self.home.path().display(), %reason, "the store is poisoned");
                 if let Err(error) = self.home.poison(&reason) {
                     tracing::error!(path = %self.home.path().display(), %error, "the marker of a poisoned store could not be written");
@@ -308,7 +315,7 @@ impl Store for SledStore {
 
     fn vitals(&self) -> Vitals {
         Vitals {
-            is_poisoned: self.feed.is_poisoned(),
+            failed_at: *self.failed_at.lock(),
             silence: Duration::ZERO,
             size: self.home.size().ok(),
             free: self.database.free().ok(),

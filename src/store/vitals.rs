@@ -1,14 +1,15 @@
 //! How a store is doing, for who watches over it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::counts::Counted;
 
 /// How a [`Store`](super::Store) is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vitals {
-    /// Whether it failed and answers nothing any more.
-    pub is_poisoned: bool,
+    /// When it failed: since then it answers nothing, or, if that was before it was
+    /// opened, it was gone through anew. `None`: not as far as it is known.
+    pub failed_at: Option<SystemTime>,
     /// How long ago it was last heard from, where it is on other machines; else zero.
     pub silence: Duration,
     /// How many bytes it takes, with its log; `None`: it can't be told.

@@ -1,5 +1,11 @@
 //! A node that is cut off from etcd.
 
+use std::net::SocketAddr;
+
+use credd::server::health::STARTED;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::support::{health, until};
 use crate::witness::{ACTIVE, LAPSED, REVOKED, Witness};
 use crate::world::World;
 use crate::{LEASE, revoke};
@@ -31,6 +37,10 @@ async fn a_node_that_is_cut_off_says_no_yes_after_a_fence_has_returned() {
             witness.assert_no_yes("revoked");
             witness.until_told(LAPSED).await;
         }
+        // It is sent no more questions, and is not ended.
+        until_health(address, ServingStatus::NotServing).await;
+        let started = health(address, STARTED).await;
+        assert_eq!(started, Some(ServingStatus::Serving));
         for witness in both {
             // Who asked before is answered before it can be reached again.
             witness.begin("back");
@@ -39,6 +49,7 @@ async fn a_node_that_is_cut_off_says_no_yes_after_a_fence_has_returned() {
         world.nodes[which].reconnect().await;
         of_good.until_told(ACTIVE).await;
         of_revoked.until_told(REVOKED).await;
+        until_health(address, ServingStatus::Serving).await;
         println!("of one that is revoked: {}", of_revoked.story());
         println!("of one that is good: {}", of_good.story());
         for witness in both {
@@ -46,4 +57,11 @@ async fn a_node_that_is_cut_off_says_no_yes_after_a_fence_has_returned() {
         }
         of_revoked.assert_no_yes("back");
     }
+}
+
+async fn until_health(address: SocketAddr, status: ServingStatus) {
+    until("another health", || async {
+        health(address, "").await == Some(status)
+    })
+    .await;
 }

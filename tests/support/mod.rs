@@ -36,6 +36,9 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 pub mod metrics;
 pub mod process;
@@ -453,19 +456,21 @@ pub fn read_token(data_dir: &Path) -> String {
     token.trim_end().to_owned()
 }
 
+/// What the server at this address says of the health of a service, if it answers.
+pub async fn health(address: SocketAddr, service: &str) -> Option<ServingStatus> {
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let answer = HealthClient::new(channel(address).await)
+        .check(request)
+        .await;
+    Some(answer.ok()?.into_inner().status())
+}
+
 /// Waits until the server at this address says that it is serving.
 pub async fn serving(address: SocketAddr) {
-    let health = tonic_health::pb::health_client::HealthClient::new(channel(address).await);
-    until("the server to be serving", || {
-        let mut health = health.clone();
-        async move {
-            let request = tonic_health::pb::HealthCheckRequest::default();
-            let serving = tonic_health::pb::health_check_response::ServingStatus::Serving;
-            match health.check(request).await {
-                Ok(response) => response.into_inner().status() == serving,
-                Err(_) => false,
-            }
-        }
+    until("the server to be serving", || async {
+        health(address, "").await == Some(ServingStatus::Serving)
     })
     .await;
 }

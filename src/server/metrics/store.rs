@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -46,7 +47,7 @@ pub(super) struct StoreVitals(pub(super) Arc<Authority>);
 impl Collector for StoreVitals {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Vitals {
-            is_poisoned,
+            failed_at,
             silence,
             size,
             free,
@@ -59,9 +60,12 @@ impl Collector for StoreVitals {
         let metric = encoder.encode_descriptor("store_sync", help, seconds, kind)?;
         histogram::encode(&syncs, Scale::Seconds, metric)?;
 
-        let help = "Whether the store failed: 1, and the process ends.";
-        let metric = encoder.encode_descriptor("store_poisoned", help, None, gauge)?;
-        ConstGauge::new(i64::from(is_poisoned)).encode(metric)?;
+        let help = "When the store failed, as Unix time: the process ended, or ends, and the next went through all of it anew; 0: not in this run, nor in the one before.";
+        let name = "store_failed_timestamp";
+        let failed_at = failed_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let failed_at = failed_at.unwrap_or_default().as_secs_f64();
+        let metric = encoder.encode_descriptor(name, help, seconds, gauge)?;
+        ConstGauge::new(failed_at).encode(metric)?;
 
         let help = "How long ago etcd said something, be it that nothing has changed; 0 where the store is embedded.";
         let metric = encoder.encode_descriptor("feed_lag", help, seconds, gauge)?;

@@ -92,11 +92,6 @@ impl Feed {
         (reason, first)
     }
 
-    /// Whether everything has ended.
-    pub(super) fn is_poisoned(&self) -> bool {
-        self.state.lock().poison.is_some()
-    }
-
     /// Waits until there are commits after a revision, or until the time is up.
     pub(super) fn after(
         &self,

@@ -17,6 +17,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -168,10 +169,14 @@ impl Home {
         self.sync().map_err(io())
     }
 
-    /// Whether a write had failed when the store was last open.
-    pub(super) fn is_poisoned(&self) -> Result<bool, OpenError> {
+    /// When a write failed while the store was last open, if one did.
+    pub(super) fn poisoned_at(&self) -> Result<Option<SystemTime>, OpenError> {
         let path = self.directory.join(POISONED);
-        path.try_exists().map_err(OpenError::io(&path))
+        match fs::metadata(&path).and_then(|marker| marker.modified()) {
+            Ok(at) => Ok(Some(at)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(OpenError::io(&path)(error)),
+        }
     }
 
     /// Leaves the marker that makes the next open rewrite the store.
