@@ -66,18 +66,20 @@ impl FromStr for Address {
         if authority.as_str().contains('@') || has_more {
             return Err(NotAnAddress);
         }
-        // An IPv6 address stands in brackets in a URI (RFC 3986 section 3.2.2).
+        // What the parser does not take for a port it passes over.
         let host = authority.host();
+        let port = match authority.as_str().strip_prefix(host) {
+            Some("") => PORT,
+            Some(_) => authority.port_u16().ok_or(NotAnAddress)?,
+            None => return Err(NotAnAddress),
+        };
+        // An IPv6 address stands in brackets in a URI (RFC 3986 section 3.2.2).
         let inner = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
         let host = inner.unwrap_or(host).to_owned();
         if host.is_empty() {
             return Err(NotAnAddress);
         }
-        Ok(Self::Tcp {
-            host,
-            port: authority.port_u16().unwrap_or(PORT),
-            tls,
-        })
+        Ok(Self::Tcp { host, port, tls })
     }
 }
 
@@ -136,6 +138,10 @@ mod tests {
             "https://u@credd",
             "https://credd/x",
             "https://credd?x",
+            "https://credd:65536",
+            "http://127.0.0.1:7420x",
+            "http://[::1]:-1",
+            "https://credd:",
             "unix:",
             "unix:run",
         ] {

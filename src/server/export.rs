@@ -5,12 +5,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 
 use super::open::Opened;
@@ -113,13 +113,14 @@ pub(super) async fn run(
         Ok((file, end))
     };
     let since = authority.index().closed();
-    let (_, end) = tokio::task::spawn_blocking(work).await??;
+    let (file, end) = tokio::task::spawn_blocking(work).await??;
     let feed = Arc::clone(&opened.parts.feed);
     tokio::task::spawn_blocking(move || feed.catch_up(None)).await??;
     if authority.index().closed() != since {
         return Err(ExportError::Reopened.into());
     }
     publish(&partial, path).map_err(wrong)?;
+    drop(file);
     tracing::info!(
         store = %authority.store(),
         revision = %end.position.revision,
@@ -130,21 +131,39 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// The file, under another name until it is whole.
+/// The file, under another name until it is whole. While it is open nobody else writes
+/// it; what an earlier attempt left there is removed.
 pub(crate) fn create(path: &Path, partial: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    match fs::remove_file(partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => (),
+    loop {
+        // Nobody else's, and behind no link.
+        let mut options = OpenOptions::new();
+        let options = options.write(true).mode(0o600);
+        let made = options.clone().create_new(true).open(partial);
+        let (file, is_new) = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let flags = OFlags::NOFOLLOW.bits().cast_signed();
+                (options.custom_flags(flags).open(partial)?, false)
+            }
+            made => (made?, true),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(io::ErrorKind::ResourceBusy.into()),
+            locked => locked?,
+        }
+        // It may have been taken for what an earlier attempt left.
+        let is_there = match fs::symlink_metadata(partial) {
+            Ok(there) => there.ino() == file.metadata()?.ino(),
+            Err(_) => false,
+        };
+        match (is_there, is_new) {
+            (true, true) => return Ok(file),
+            (true, false) => fs::remove_file(partial)?,
+            (false, _) => (),
+        }
     }
-    // Nobody else's, and behind no link.
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(partial)
 }
 
 /// Gives the file its name, durably, if there is none of that name.
@@ -159,4 +178,28 @@ pub(crate) fn publish(partial: &Path, path: &Path) -> io::Result<()> {
     }
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_one_writer_who_takes_away_what_an_earlier_one_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, partial) = (
+            directory.path().join("x"),
+            directory.path().join("x.partial"),
+        );
+        fs::write(&partial, "left").unwrap();
+        let file = create(&path, &partial).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 0);
+        let second = create(&path, &partial).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::ResourceBusy);
+        publish(&partial, &path).unwrap();
+        drop(file);
+        let third = create(&path, &partial).unwrap_err();
+        assert_eq!(third.kind(), io::ErrorKind::AlreadyExists);
+        assert!(!partial.exists());
+    }
 }

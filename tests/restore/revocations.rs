@@ -381,6 +381,11 @@ async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
             .collect::<Vec<_>>()
             .concat()
     };
+    let before = {
+        let is_backup = |line: &&str| line.contains("OperationsService/Backup\"");
+        let backup = lines.iter().position(is_backup).unwrap();
+        lines[..backup].join("\n") + "\n"
+    };
     let changed = |from: &str, to: &str| {
         let line = lines[locked].replacen(from, to, 1);
         assert_ne!(line, lines[locked]);
@@ -416,6 +421,8 @@ async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
             "was erased",
         ),
         (format!("{text}no line\n"), "is no event"),
+        (before, "the lines end with event"),
+        (text[..text.len() - 20].to_owned(), "it is cut off"),
         (other, "there is no event of store"),
     ] {
         fs::write(given, bad).unwrap();
@@ -431,6 +438,14 @@ async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
         &[&arguments[..], &["--accept-lost-revocations"]].concat(),
     );
     assert!(output.contains("1 events are missing"), "{output}");
+    let server = place.serve_restored(&directory).await;
+    assert_eq!(server.admin.verdict(&token).await, v1::Verdict::Revoked);
+    server.stop();
+
+    // Of the last line nothing is missing but its end.
+    fs::write(given, text.trim_end()).unwrap();
+    let directory = place.fresh("without-an-end");
+    restored(&directory, &arguments);
     let server = place.serve_restored(&directory).await;
     assert_eq!(server.admin.verdict(&token).await, v1::Verdict::Revoked);
     server.stop();

@@ -70,6 +70,26 @@ pub enum LinesError {
         "the store was exported after the backup: what was revoked since it was imported stands in the lines of that store, and a backup of that one is to be restored"
     )]
     Moved,
+    /// The last line is cut off, and the event that it tells of stands nowhere else.
+    #[error(
+        "{path}, line {line}: it is cut off: give the whole line too, or go without it with `--accept-lost-revocations`"
+    )]
+    Cut {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+    },
+    /// The lines are of a time before the backup.
+    #[error(
+        "the lines end with event {last}, and the backup has all up to event {backup}: give the lines since, or go without them with `--accept-lost-revocations`"
+    )]
+    Before {
+        /// The last event of which there is a line.
+        last: u64,
+        /// The last event that the backup has.
+        backup: u64,
+    },
     /// There is no line of the store.
     #[error("there is no event of store {0} in the lines that were given")]
     OtherStore(StoreId),
@@ -88,15 +108,23 @@ pub(super) fn read(
         accept,
         reached: after,
         is_linked: true,
-        is_ours: false,
+        last: None,
+        cut: None,
         seen: HashSet::new(),
         since: Since::default(),
     };
     for path in files {
         reading.file(path)?;
     }
-    if !reading.is_ours && !accept {
-        return Err(LinesError::OtherStore(store));
+    match (reading.last, reading.cut.take()) {
+        (_, cut) if accept => reading.since.missing += u64::from(cut.is_some()),
+        (_, Some((path, line))) => return Err(LinesError::Cut { path, line }),
+        (None, None) => return Err(LinesError::OtherStore(store)),
+        (Some(last), None) if last < after.sequence => {
+            let backup = after.sequence;
+            return Err(LinesError::Before { last, backup });
+        }
+        (Some(_), None) => (),
     }
     if reading.since.is_moved {
         return Err(LinesError::Moved);
@@ -110,8 +138,10 @@ struct Reading {
     reached: Head,
     /// Whether `reached` is what comes before the next line.
     is_linked: bool,
-    /// Whether there was a line of the store.
-    is_ours: bool,
+    /// The last event of the store that there was a line of.
+    last: Option<u64>,
+    /// A line that is cut off, and after which none told of a later event.
+    cut: Option<(PathBuf, u64)>,
     seen: HashSet<Lost>,
     since: Since,
 }
@@ -129,12 +159,14 @@ impl Reading {
             if input.read_until(b'\n', &mut text).map_err(io)? == 0 {
                 break;
             }
-            let Some(text) = text.strip_suffix(b"\n") else {
-                tracing::warn!(path = %path.display(), line, "the last line is not whole, and is left out");
-                break;
-            };
+            let is_cut = !text.ends_with(b"\n");
+            let text = text.strip_suffix(b"\n").unwrap_or(&text);
             if text.is_empty() {
                 continue;
+            }
+            if is_cut && serde_json::from_slice::<Line>(text).is_err() {
+                self.cut = Some((path.to_owned(), line));
+                break;
             }
             let wrong = |what: String| LinesError::Line {
                 path: path.to_owned(),
@@ -144,7 +176,7 @@ impl Reading {
             let read: Line = serde_json::from_slice(text)
                 .map_err(|error| wrong(format!("this is no event of an audit log: {error}")))?;
             if read.store == self.store {
-                self.is_ours = true;
+                self.last = self.last.max(Some(read.sequence));
                 self.line(&read, (path, line))?;
             }
         }
@@ -195,6 +227,7 @@ impl Reading {
             ));
         }
         self.is_linked = true;
+        self.cut = None;
         self.reached = entry.head();
         self.since.through = Some((read.sequence, read.recorded_at.clone()));
         let is_moved = &mut self.since.is_moved;
