@@ -3,16 +3,16 @@
 {{- $values := index .Values "credd-sidecar" -}}
 {{- with $values -}}
 - name: credd
-  image: {{ .image.repository }}{{ if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag }}{{ end }}
+  image: "{{ .image.repository }}{{ if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag }}{{ end }}"
   imagePullPolicy: {{ .image.pullPolicy }}
   # A native sidecar.
   restartPolicy: Always
   args:
     - sidecar
-    - --log={{ .log }}
-    - --authority={{ .authority.address }}
+    - {{ printf "--log=%s" .log | quote }}
+    - "--authority={{ .authority.address }}"
     {{- if or .authority.ca.configMap .authority.ca.secret }}
-    - --authority-ca-file=/etc/credd/ca/{{ .authority.ca.key }}
+    - "--authority-ca-file=/etc/credd/ca/{{ .authority.ca.key }}"
     {{- end }}
     {{- if .authority.token.enabled }}
     - --authority-token-file=/var/run/secrets/credd/token
@@ -24,13 +24,13 @@
     {{- if .authority.allowPlaintext }}
     - --authority-allow-plaintext
     {{- end }}
-    - --socket={{ .socketDirectory }}/sidecar.sock
+    - "--socket={{ .socketDirectory }}/sidecar.sock"
     {{- if .port }}
     - --sidecar-listen=127.0.0.1:{{ .port }}
     {{- end }}
-    - --sidecar-health-listen=0.0.0.0:{{ .healthPort }}
+    - --sidecar-health-listen={{ .listenAddress }}:{{ .healthPort }}
     {{- if .metricsPort }}
-    - --sidecar-metrics-listen=0.0.0.0:{{ .metricsPort }}
+    - --sidecar-metrics-listen={{ .listenAddress }}:{{ .metricsPort }}
     {{- end }}
     - --sidecar-cache-mib={{ .cacheMib }}
     - --sidecar-check-ms={{ .checkMs }}
@@ -65,7 +65,7 @@
   resources:
     {{- toYaml .resources | nindent 4 }}
   volumeMounts:
-    - {name: credd-socket, mountPath: {{ .socketDirectory }}}
+    - {name: credd-socket, mountPath: {{ .socketDirectory | quote }}}
     {{- if or .authority.ca.configMap .authority.ca.secret }}
     - {name: credd-ca, mountPath: /etc/credd/ca, readOnly: true}
     {{- end }}
@@ -90,10 +90,10 @@
 {{- with .authority.ca }}
 {{- if .configMap }}
 - name: credd-ca
-  configMap: {name: {{ .configMap }}, items: [{key: {{ .key }}, path: {{ .key }}}]}
+  configMap: {name: {{ .configMap | quote }}, items: [{key: {{ .key | quote }}, path: {{ .key | quote }}}]}
 {{- else if .secret }}
 - name: credd-ca
-  secret: {secretName: {{ .secret }}, items: [{key: {{ .key }}, path: {{ .key }}}]}
+  secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, path: {{ .key | quote }}}]}
 {{- end }}
 {{- end }}
 {{- with .authority.token }}
@@ -102,16 +102,16 @@
   projected:
     defaultMode: 0440
     sources:
-      - serviceAccountToken: {path: token, audience: {{ .audience }}, expirationSeconds: {{ .expirationSeconds }}}
+      - serviceAccountToken: {path: token, audience: {{ .audience | quote }}, expirationSeconds: {{ .expirationSeconds }}}
 {{- end }}
 {{- end }}
 {{- with .authority.clientCertificate }}
 - name: credd-client
-  secret: {secretName: {{ . }}, defaultMode: 0440}
+  secret: {secretName: {{ . | quote }}, defaultMode: 0440}
 {{- end }}
 {{- with .configMap }}
 - name: credd-config
-  configMap: {name: {{ . }}}
+  configMap: {name: {{ . | quote }}}
 {{- end }}
 {{- end }}
 {{- end }}
