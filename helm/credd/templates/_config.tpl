@@ -6,6 +6,11 @@ of them is TOML, too. */ -}}
 {{- end }}
 {{- end }}
 
+{{- /* Of what is read at a start alone: the level of the log is read anew when it changes. */ -}}
+{{- define "credd.tomlHash" -}}
+{{- regexReplaceAll "(?m)^log = .*\n" (include "credd.toml" .) "" | sha256sum }}
+{{- end }}
+
 {{- define "credd.toml" -}}
 {{- $values := .Values }}
 {{- $config := .Values.config }}
@@ -24,7 +29,7 @@ of them is TOML, too. */ -}}
 {{- with .Values.store.etcd }}
 {{- $etcd = dict "endpoints" (join "," .endpoints) "prefix" .prefix "may_compact" .mayCompact "allow_plaintext" .allowPlaintext }}
 {{- if .user }}{{ $_ := set $etcd "user" .user }}{{ $_ := set $etcd "password_file" "/etc/credd/etcd/password" }}{{ end }}
-{{- if and .existingSecret (not .allowPlaintext) }}{{ $_ := set $etcd "ca_file" "/etc/credd/etcd/ca.crt" }}{{ end }}
+{{- if and .existingSecret (contains "https://" (join "," .endpoints)) }}{{ $_ := set $etcd "ca_file" "/etc/credd/etcd/ca.crt" }}{{ end }}
 {{- if .clientCertificate }}{{ $_ := set $etcd "certificate_file" "/etc/credd/etcd/tls.crt" }}{{ $_ := set $etcd "key_file" "/etc/credd/etcd/tls.key" }}{{ end }}
 {{- end }}
 {{- end }}

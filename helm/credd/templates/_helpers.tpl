@@ -14,22 +14,27 @@
 {{- end }}
 
 {{- define "credd.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "credd.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "credd.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: server
 {{- end }}
 
 {{- /* What every object has. */ -}}
 {{- define "credd.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ include "credd.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "credd.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: credd
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{- /* What every object has, and further labels, which win. */ -}}
+{{- define "credd.labelsWith" -}}
+{{- mergeOverwrite (include "credd.labels" (index . 0) | fromYaml) (default (dict) (index . 1)) | toYaml }}
 {{- end }}
 
 {{- define "credd.serviceAccountName" -}}
@@ -80,6 +85,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* What a schema can't tell, since it is about several values at once. */ -}}
 {{- define "credd.check" -}}
+{{- $fullname := include "credd.fullname" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) }}
+{{- fail (printf "%s: is no name that a Service may have, with a letter first and without dots: take another release name, or set fullnameOverride" $fullname) }}
+{{- end }}
+{{- if .Values.store.createUntil }}{{ $_ := mustToDate "2006-01-02T15:04:05Z" .Values.store.createUntil }}{{ end }}
+{{- with .Values.maintenance.args }}
+{{- if and (has "admin" .) (has "recover" .) }}
+{{- fail "maintenance.args: nobody could read the token that `admin recover` makes: change administrators instead" }}
+{{- end }}
+{{- end }}
 {{- $shutdown := int .Values.config.server.shutdown_seconds }}
 {{- if lt (int (include "credd.gracePeriod" .)) $shutdown }}
 {{- fail (printf "terminationGracePeriodSeconds: %v is less than config.server.shutdown_seconds, %d: calls would be cut off" .Values.terminationGracePeriodSeconds $shutdown) }}
@@ -111,6 +126,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $secret := or .user .clientCertificate }}
 {{- if and $secret (not .existingSecret) }}
 {{- fail "store.etcd.existingSecret: is needed for user and clientCertificate" }}
+{{- end }}
+{{- if and (contains "http://" (join "," .endpoints)) (not .allowPlaintext) }}
+{{- fail "store.etcd.endpoints: http:// needs store.etcd.allowPlaintext" }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -1,20 +1,17 @@
-{{- /* The template of a pod: the server's, or that of a Job with `args`. */ -}}
+{{- /* The template of the server's pods. */ -}}
 {{- define "credd.podMetadata" -}}
 annotations:
-  checksum/config: {{ include "credd.toml" . | sha256sum }}
+  checksum/config: {{ include "credd.tomlHash" . }}
   {{- with .Values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 labels:
-  {{- include "credd.labels" . | nindent 2 }}
+  {{- include "credd.labelsWith" (list . .Values.podLabels) | nindent 2 }}
   app.kubernetes.io/component: server
-  {{- with .Values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
 {{- end }}
 
 {{- define "credd.podSpec" -}}
-serviceAccountName: {{ include "credd.serviceAccountName" . }}
+serviceAccountName: {{ include "credd.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}
@@ -48,7 +45,7 @@ volumes:
 topologySpreadConstraints:
   {{- range . }}
   {{- $own := dict "labelSelector" (dict "matchLabels" (include "credd.selectorLabels" $ | fromYaml)) }}
-  - {{- toYaml (merge (deepCopy .) $own) | nindent 4 }}
+  - {{- toYaml (ternary . (merge $own .) (hasKey . "labelSelector")) | nindent 4 }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -57,7 +54,7 @@ topologySpreadConstraints:
 {{- define "credd.container" -}}
 {{- $root := index . 0 }}
 {{- with $root -}}
-image: {{ include "credd.image" . }}
+image: {{ include "credd.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args:
   {{- toYaml (index $ 1) | nindent 2 }}
@@ -96,12 +93,12 @@ volumeMounts:
 volume of sled is the StatefulSet's, or that of a Job. */ -}}
 {{- define "credd.volumes" -}}
 - name: config
-  configMap: {name: {{ include "credd.fullname" . }}}
+  configMap: {name: {{ include "credd.fullname" . | quote }}}
 - name: keyring
   secret:
-    secretName: {{ .Values.keyring.existingSecret }}
+    secretName: {{ .Values.keyring.existingSecret | quote }}
     defaultMode: 0440
-    items: [{key: {{ .Values.keyring.key }}, path: {{ .Values.keyring.key }}}]
+    items: [{key: {{ .Values.keyring.key | quote }}, path: {{ .Values.keyring.key | quote }}}]
 {{- if eq .Values.store.engine "etcd" }}
 - name: data
   emptyDir: {sizeLimit: 64Mi}
@@ -109,7 +106,7 @@ volume of sled is the StatefulSet's, or that of a Job. */ -}}
 {{- with include "credd.tlsSecret" . }}
 - name: tls
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
     items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]
 {{- end }}
@@ -117,15 +114,15 @@ volume of sled is the StatefulSet's, or that of a Job. */ -}}
 {{- if .enabled }}
 - name: client-ca
   secret:
-    secretName: {{ default (include "credd.tlsSecret" $) .existingSecret }}
+    secretName: {{ default (include "credd.tlsSecret" $) .existingSecret | quote }}
     defaultMode: 0440
-    items: [{key: {{ .key }}, path: {{ .key }}}]
+    items: [{key: {{ .key | quote }}, path: {{ .key | quote }}}]
 {{- end }}
 {{- end }}
 {{- if and (eq .Values.store.engine "etcd") .Values.store.etcd.existingSecret }}
 - name: etcd
   secret:
-    secretName: {{ .Values.store.etcd.existingSecret }}
+    secretName: {{ .Values.store.etcd.existingSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- if and .Values.kubernetesIssuer.enabled .Values.kubernetesIssuer.inCluster }}
@@ -143,7 +140,7 @@ volume of sled is the StatefulSet's, or that of a Job. */ -}}
 
 {{- define "credd.scheduling" -}}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- range $key := list "nodeSelector" "tolerations" "affinity" }}
 {{- with index $.Values $key }}
