@@ -35,7 +35,7 @@ containers:
       - {name: health, containerPort: 7422}
     {{- range $probe := list "startup" "readiness" "liveness" }}
     {{ $probe }}Probe:
-      grpc: {port: 7422}
+      grpc: {port: 7422 {{- if eq $probe "liveness" }}, service: started {{- end }}}
       {{- toYaml (index $.Values.probes $probe) | nindent 6 }}
     {{- end }}
 volumes:
