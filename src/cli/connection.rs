@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use super::time;
+use super::{time, tls};
 use crate::client::{Address, Config, TlsFiles, connect, token};
 
 /// A token, in the environment.
@@ -60,8 +60,9 @@ pub(super) struct Connection {
     #[arg(long, global = true)]
     allow_plaintext: bool,
     /// For how long an answer is waited for, such as `30s`. Unset: a minute, or as long as
-    /// it takes where that may be long.
-    #[arg(long, global = true, value_name = "DURATION", value_parser = time::duration)]
+    /// it takes where that may be long. What goes on until it is interrupted, such as
+    /// `watch`, goes on after that, too.
+    #[arg(long, global = true, value_name = "DURATION", value_parser = time::patience)]
     timeout: Option<Duration>,
 }
 
@@ -107,6 +108,7 @@ impl Connection {
             }
         };
         let tls = TlsFiles { ca, identity };
+        tls::check(&server, &tls)?;
         let mut config = Config::new([server.clone()]);
         config.allow_plaintext = allow_plaintext;
         config.check().map_err(|_| {

@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use jiff::civil::Date;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 
+use super::time;
 use crate::proto::v1;
 
 /// When a credential is to expire.
@@ -27,20 +27,20 @@ impl FromStr for Expiry {
         if text == "never" {
             return Ok(Self::Never);
         }
-        if let Ok(time) = text.parse::<Timestamp>() {
+        if let Ok(at) = text.parse::<Timestamp>() {
             return Ok(Self::At(prost_types::Timestamp {
-                seconds: time.as_second(),
-                nanos: time.subsec_nanosecond(),
+                seconds: at.as_second(),
+                nanos: at.subsec_nanosecond(),
             }));
         }
-        if text.parse::<Date>().is_ok() {
+        if time::date(text)?.is_some() {
             return Ok(Self::On(text.to_owned()));
         }
         // As it is: what it means is for the server to say.
         if text.starts_with('P') {
             return Ok(Self::After(text.to_owned()));
         }
-        let span: Span = text.parse().map_err(|_| {
+        let span = time::period(text).ok_or_else(|| {
             "must be `never`, a period such as `90d` or `P1Y`, a date such as `2026-12-31`, or a \
              time such as `2026-12-31T12:00:00Z`"
                 .to_owned()
@@ -86,7 +86,16 @@ mod tests {
         }
         let at = "1970-01-01T00:00:09Z".parse();
         assert!(matches!(at, Ok(Expiry::At(time)) if time.seconds == 9));
-        for wrong in ["", "soon", "Never", "90"] {
+        let wrong_texts = [
+            "",
+            "soon",
+            "Never",
+            "90",
+            "-90d",
+            "90d ago",
+            "2026-12-31T12:00:00",
+        ];
+        for wrong in wrong_texts {
             assert!(wrong.parse::<Expiry>().is_err(), "{wrong}");
         }
     }

@@ -57,9 +57,9 @@ pub(super) struct Filter {
     /// Only those that expire before: a time, a date, or within a period such as `30d`.
     #[arg(long, value_name = "WHEN", value_parser = time::ahead)]
     expiring_before: Option<prost_types::Timestamp>,
-    /// Only those issued before and not used since: a time, a date, or for a period such as
-    /// `90d`.
-    #[arg(long, value_name = "WHEN", value_parser = time::back)]
+    /// Only those issued before and not used since: a time that is over, a date, or for a
+    /// period such as `90d`.
+    #[arg(long, value_name = "WHEN", value_parser = time::past)]
     unused_since: Option<prost_types::Timestamp>,
 }
 

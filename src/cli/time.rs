@@ -13,6 +13,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(read).map_err(|_| rule())
 }
 
+/// The same, for how long an answer is waited for: a year at most.
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_hours(366 * 24);
+    let read = duration(text)?;
+    if read > MOST {
+        return Err("must be a year at most".to_owned());
+    }
+    Ok(read)
+}
+
 /// The same, for a message.
 pub(super) fn duration_message(text: &str) -> Result<prost_types::Duration, String> {
     let read = duration(text)?;
@@ -32,9 +42,37 @@ pub(super) fn ahead(text: &str) -> Result<prost_types::Timestamp, String> {
     moment(text, Way::Ahead)
 }
 
-/// The same, of one that is over: `90d` is ninety days ago.
+/// The same, back from now: `90d` is ninety days ago, and so is `90 days ago`.
 pub(super) fn back(text: &str) -> Result<prost_types::Timestamp, String> {
     moment(text, Way::Back)
+}
+
+/// The same, of one that is over.
+pub(super) fn past(text: &str) -> Result<prost_types::Timestamp, String> {
+    let then = back(text)?;
+    if read(Some(&then)).is_none_or(|then| then > Timestamp::now()) {
+        return Err("must be a time that is over".to_owned());
+    }
+    Ok(then)
+}
+
+/// Reads a date; `None`: it is something else. A date with a time of day is an error: in
+/// which zone is not said.
+pub(super) fn date(text: &str) -> Result<Option<Date>, String> {
+    let Ok(date) = text.parse::<Date>() else {
+        return Ok(None);
+    };
+    let is_day = |letter: char| letter.is_ascii_digit() || matches!(letter, '-' | '+');
+    if text.chars().all(is_day) {
+        return Ok(Some(date));
+    }
+    Err("a time of day needs its zone: `Z`, or an offset such as `+02:00`".to_owned())
+}
+
+/// Reads a period; one that is negative is none.
+pub(super) fn period(text: &str) -> Option<Span> {
+    let span: Span = text.parse().ok()?;
+    (!span.is_negative()).then_some(span)
 }
 
 fn moment(text: &str, way: Way) -> Result<prost_types::Timestamp, String> {
@@ -45,11 +83,15 @@ fn moment(text: &str, way: Way) -> Result<prost_types::Timestamp, String> {
     if let Ok(read) = text.parse::<Timestamp>() {
         return Ok(message(read));
     }
-    if let Ok(date) = text.parse::<Date>() {
+    if let Some(date) = date(text)? {
         let zoned = date.to_zoned_datetime(TimeZone::UTC).map_err(|_| rule())?;
         return Ok(message(zoned.timestamp()));
     }
-    let span: Span = text.parse().map_err(|_| rule())?;
+    let text = match way {
+        Way::Ahead => text,
+        Way::Back => text.strip_suffix("ago").unwrap_or(text),
+    };
+    let span = period(text.trim_end()).ok_or_else(rule)?;
     let now = Timestamp::now().to_zoned_datetime(TimeZone::UTC);
     let then = match way {
         Way::Ahead => now.checked_add(span),
@@ -157,9 +199,33 @@ mod tests {
         let now = Timestamp::now().as_second();
         assert!(at("2d") >= now + 2 * 86_400);
         assert!(back("2d").unwrap().seconds <= Timestamp::now().as_second() - 2 * 86_400);
-        for wrong in ["", "soon", "30", "2026-13-01"] {
+        for wrong in ["", "soon", "30", "2026-13-01", "-1d", "1d ago"] {
             assert!(ahead(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_back_from_now_is_never_ahead() {
+        let now = Timestamp::now().as_second();
+        for text in ["90d", "90 days ago", "90d ago", "P90D"] {
+            let far = now - back(text).unwrap().seconds - 90 * 86_400;
+            assert!((-60..=0).contains(&far), "{text}: {far}");
+        }
+        for wrong in ["-1d", "-1d ago", "-P1D", "ago"] {
+            assert!(back(wrong).is_err(), "{wrong}");
+        }
+        assert!(past("1d").is_ok() && past("2020-01-01").is_ok());
+        assert!(past("2999-01-01").is_err() && past("2999-01-01T00:00:00Z").is_err());
+    }
+
+    #[test]
+    fn a_time_of_day_needs_its_zone() {
+        for wrong in ["2026-11-30T23:00:00", "2026-11-30 23:00", "2026-11-30T23"] {
+            let told = ahead(wrong).unwrap_err();
+            assert!(told.contains("its zone"), "{wrong}: {told}");
+        }
+        assert!(ahead("2026-11-30T23:00:00+02:00").is_ok());
+        assert!(date("20261130").unwrap().is_some());
     }
 
     #[test]
@@ -169,5 +235,6 @@ mod tests {
         for wrong in ["", "30", "-5s", "1d"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+        assert!(patience("8784h").is_ok() && patience("8785h").is_err());
     }
 }
