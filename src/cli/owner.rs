@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::change::{Fenced, Why};
+use super::change::{Fenced, Why, count};
 use super::failure::{Done, Failure};
 use super::pages::Extent;
 use super::session::{Run, Session};
@@ -100,6 +100,9 @@ pub struct Delete {
 pub struct Disable {
     #[command(flatten)]
     which: Which,
+    /// Asks nothing.
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     change: Fenced,
 }
@@ -266,19 +269,31 @@ impl Disable {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         let Self {
             which,
+            yes,
             change: Fenced { guarded, fence },
         } = self;
         let text = which.text();
         let dry_run = guarded.dry_run;
         let Which { name, tenant } = which;
-        let request = session.caller.request(v1::DisableOwnerRequest {
+        let mut request = v1::DisableOwnerRequest {
             tenant,
             name: name.clone(),
             expected_revision: guarded.expected(),
             reason: guarded.why.reason,
-            dry_run,
+            dry_run: true,
             fence,
-        })?;
+        };
+        if !yes && !dry_run {
+            let asked = session.caller.request(request.clone())?;
+            let asked = session
+                .ask(session.directory().disable_owner(asked))
+                .await?;
+            let would = asked.impact.map_or(0, |impact| impact.changed);
+            let what = count(would, "credential", "credentials");
+            confirm(&format!("disable {text}, with {what}?"), false)?;
+        }
+        request.dry_run = dry_run;
+        let request = session.caller.request(request)?;
         let answer = session
             .ask(session.directory().disable_owner(request))
             .await?;

@@ -113,7 +113,17 @@ async fn owners_have_roles_and_groups() {
         world.ok(&["owner", "list", "--tenant", "acme", "--output", "name"]),
         "jo\n"
     );
-    let disabled = world.ok(&["owner", "disable", "jo", "--tenant", "acme"]);
+    let disable = ["owner", "disable", "jo", "--tenant", "acme"];
+    let asked = world.run(&disable);
+    assert_eq!(asked.code, 2, "{asked:?}");
+    assert!(
+        asked
+            .err
+            .contains("disable the owner jo of acme, with 1 credential?"),
+        "{asked:?}"
+    );
+    assert_eq!(verdict("feeds:read").code, 0);
+    let disabled = world.ok(&[&disable[..], &["--yes"]].concat());
     assert_eq!(disabled, "disabled the owner jo of acme\n");
     assert!(verdict("feeds:read").out.contains("OWNER_DISABLED"));
     world.ok(&["owner", "enable", "jo", "--tenant", "acme"]);
