@@ -10,7 +10,6 @@
 //! said about it goes to standard error. No secret is an argument, where every user of the
 //! machine can read it.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -29,6 +28,7 @@ mod failure;
 mod filter;
 mod hints;
 mod import;
+mod interrupt;
 mod issue;
 mod json;
 mod key;
@@ -158,11 +158,14 @@ impl Ask {
     /// Does it.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        // A thread beside this one hears of an interrupt while this one is held up.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
             .enable_all()
             .build();
         let ended = match runtime {
             Ok(runtime) => {
+                interrupt::listen(&runtime);
                 let ended = runtime.block_on(self.dispatch());
                 // A read from the terminal may be waiting that nobody needs any more.
                 runtime.shutdown_background();
@@ -209,9 +212,7 @@ impl Ask {
 fn completions(shell: clap_complete::Shell) -> Result<Done, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "credd", &mut script);
-    std::io::stdout()
-        .write_all(&script)
-        .map_err(Failure::Output)?;
+    output::write(script)?;
     Ok(Done::Yes)
 }
 

@@ -170,11 +170,7 @@ impl List {
         };
         if follow {
             let rows = session.out.stream();
-            let followed = read(session, request, rows, u64::MAX);
-            tokio::select! {
-                read = followed => read,
-                _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-            }
+            read(session, request, rows, u64::MAX).await
         } else {
             read(session, request, session.out.list(), limit).await
         }
@@ -230,10 +226,7 @@ async fn print(
 ) -> Result<String, Failure> {
     let mut token = String::new();
     loop {
-        let page = pages
-            .message()
-            .await
-            .map_err(|status| session.refused(status))?;
+        let page = session.next(&mut pages).await?;
         let Some(page) = page else { return Ok(token) };
         rows.push(&page.events)?;
         *left = left.saturating_sub(page.events.len() as u64);

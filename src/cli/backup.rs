@@ -1,7 +1,7 @@
 //! `credd backup`.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,6 +9,7 @@ use tonic::Streaming;
 
 use super::change::Why;
 use super::failure::{Done, Failure, note};
+use super::output;
 use super::session::{Run, Session};
 use crate::proto::v1;
 use crate::server::export;
@@ -43,11 +44,13 @@ impl Run for Backup {
         let request = session.caller.long_request(request)?;
         let stream = session.ask(session.operations().backup(request)).await?;
         let count = if let Some(partial) = &mut partial {
-            let written = copy(session, stream, &mut partial.file).await?;
-            written.map_err(Failure::of_file(&path))?
+            let file = &mut partial.file;
+            let write = |chunk: Vec<u8>| file.write_all(&chunk).map_err(Failure::of_file(&path));
+            copy(session, stream, write).await?
         } else {
-            let written = copy(session, stream, &mut io::stdout()).await?;
-            written.map_err(Failure::Output)?
+            copy(session, stream, output::write)
+                .await
+                .map_err(Failure::of_answer)?
         };
         if let Some(partial) = partial {
             partial.publish(&path)?;
@@ -65,22 +68,17 @@ impl Run for Backup {
 async fn copy(
     session: &Session,
     mut stream: Streaming<v1::BackupResponse>,
-    output: &mut impl Write,
-) -> Result<io::Result<u64>, Failure> {
+    mut write: impl FnMut(Vec<u8>) -> Result<(), Failure>,
+) -> Result<u64, Failure> {
     let mut progress = Progress::of_bytes("writing the backup");
     let mut count = 0;
     loop {
-        let next = tokio::select! {
-            next = stream.message() => next.map_err(|status| session.refused(status))?,
-            _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
-        };
+        let next = session.next(&mut stream).await?;
         let Some(v1::BackupResponse { chunk }) = next else {
-            return Ok(output.flush().map(|()| count));
+            return Ok(count);
         };
-        if let Err(error) = output.write_all(&chunk) {
-            return Ok(Err(error));
-        }
         count += chunk.len() as u64;
+        write(chunk)?;
         progress.at(count);
     }
 }

@@ -6,12 +6,12 @@ use super::change::{Fenced, Why};
 use super::expiry::Expiry;
 use super::failure::{Done, Failure, note};
 use super::filter::Filter;
-use super::issue::{Retry, Texts, hint};
+use super::issue::{Retry, Texts, hint, retried};
 use super::pages::Extent;
 use super::secret::{self, Destination};
 use super::session::{Run, Session};
 use super::show::Shown as _;
-use super::stop::each;
+use super::stop::{each, ended};
 use super::time;
 use crate::proto::v1;
 
@@ -38,10 +38,10 @@ impl Run for Get {
             }
         })
         .await;
-        if !is_one {
-            rows.end()?;
+        if is_one {
+            return done;
         }
-        done
+        ended(done, rows.end())
     }
 }
 
@@ -268,28 +268,37 @@ impl Run for Rotate {
         let request = session.caller.request(request)?;
         let mut place = destination.open(dry_run)?;
         let answer = session.ask(session.credentials().rotate(request)).await;
-        let mut answer = match answer {
-            Ok(answer) => answer,
-            Err(failure) => {
-                place.give_up();
-                return Err(failure.with_request_id(&request_id));
-            }
-        };
-        place.take(&mut answer.secret)?;
-        if secret::print(session, answer.secret.as_ref())? {
-            return Ok(Done::Yes);
+        let mut answer = answer.map_err(|failure| retried(failure, &request_id, dry_run))?;
+        let lost = |failure: Failure| failure.of_secret(&request_id);
+        place.take(&mut answer.secret).map_err(lost)?;
+        let shown = show(session, &id, &answer, dry_run);
+        match answer.secret {
+            Some(_) => shown.map_err(lost),
+            None => shown,
         }
-        let credential = answer.credential.clone().unwrap_or_default();
-        session.out.answer(&answer, &id, |page| {
-            page.done(dry_run, "rotated", "rotate", &id);
-            page.impact(answer.impact.as_ref());
-            page.fence(answer.fence.as_ref());
-            page.line("");
-            credential.page(page);
-        })?;
-        secret::print_below(session, answer.secret.as_ref(), &hint(&credential))?;
-        Ok(Done::Yes)
     }
+}
+
+/// Shows what came of a rotation, with the secret, where that is still to be shown.
+fn show(
+    session: &Session,
+    id: &str,
+    answer: &v1::RotateResponse,
+    dry_run: bool,
+) -> Result<Done, Failure> {
+    if secret::print(session, answer.secret.as_ref())? {
+        return Ok(Done::Yes);
+    }
+    let credential = answer.credential.clone().unwrap_or_default();
+    session.out.answer(answer, id, |page| {
+        page.done(dry_run, "rotated", "rotate", id);
+        page.impact(answer.impact.as_ref());
+        page.fence(answer.fence.as_ref());
+        page.line("");
+        credential.page(page);
+    })?;
+    secret::print_below(session, answer.secret.as_ref(), &hint(&credential))?;
+    Ok(Done::Yes)
 }
 
 /// Which secret to show again.
@@ -321,13 +330,7 @@ impl Run for Reveal {
         })?;
         let mut place = destination.open(false)?;
         let answer = session.ask(session.credentials().reveal(request)).await;
-        let mut answer = match answer {
-            Ok(answer) => answer,
-            Err(failure) => {
-                place.give_up();
-                return Err(failure);
-            }
-        };
+        let mut answer = answer?;
         place.take(&mut answer.secret)?;
         if secret::print(session, answer.secret.as_ref())? {
             return Ok(Done::Yes);
@@ -335,7 +338,7 @@ impl Run for Reveal {
         let credential = answer.credential.clone().unwrap_or_default();
         session
             .out
-            .answer(&answer, &id, |page| credential.page(page))?;
+            .view(&answer, &id, |page| credential.page(page))?;
         secret::print_below(session, answer.secret.as_ref(), &hint(&credential))?;
         Ok(Done::Yes)
     }

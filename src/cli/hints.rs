@@ -6,8 +6,15 @@ use std::fmt::Write as _;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::terminal::clean;
 use crate::client::Address;
+
+/// How to learn what came of a request that has this id.
+pub(super) fn not_known(id: &str) -> String {
+    format!(
+        "whether it was done is not known: the same command with `--request-id {id}` is answered \
+         as the first time, within ten minutes"
+    )
+}
 
 /// A refusal, and of what.
 #[derive(Debug)]
@@ -19,8 +26,6 @@ pub(super) struct Refused {
     had_token: bool,
     /// The id by which the request can be sent again.
     request_id: Option<String>,
-    /// Which of several it is about.
-    subject: Option<String>,
 }
 
 impl Refused {
@@ -30,19 +35,12 @@ impl Refused {
             server: server.clone(),
             had_token,
             request_id: None,
-            subject: None,
         }
     }
 
     /// Of a request that had this id.
     pub(super) fn with_request_id(mut self, id: &str) -> Self {
         self.request_id = Some(id.to_owned());
-        self
-    }
-
-    /// Of one of several.
-    pub(super) fn about(mut self, subject: &str) -> Self {
-        self.subject = Some(subject.to_owned());
         self
     }
 
@@ -82,11 +80,7 @@ impl Refused {
     /// What is said, in lines: what is wrong with the reason in brackets, each field at
     /// fault, and what to do next.
     pub(super) fn text(&self) -> String {
-        let mut text = self
-            .subject
-            .as_ref()
-            .map_or_else(String::new, |it| format!("{it}: "));
-        text.push_str(&self.headline());
+        let mut text = self.headline();
         let reason = self.reason();
         if let Some(reason) = &reason {
             // Writing to a String does not fail.
@@ -103,7 +97,7 @@ impl Refused {
         if let Some(hint) = self.hint(reason.as_deref()) {
             let _ = write!(text, "\nhint: {hint}");
         }
-        text.lines().map(clean).collect::<Vec<_>>().join("\n")
+        text
     }
 
     fn headline(&self) -> String {
@@ -137,10 +131,10 @@ impl Refused {
             (&self.request_id, self.code())
             && !self.is_unconnected()
         {
-            return Some(format!(
-                "whether it was done is not known: the same command with `--request-id {id}` is \
-                 answered as the first time, within ten minutes"
-            ));
+            return Some(not_known(id));
+        }
+        if self.code() == Code::Unimplemented && reason.is_none() {
+            return self.hint_of("RPC_UNKNOWN");
         }
         if self.is_of_the_connection() {
             let text = self.headline();

@@ -85,6 +85,15 @@ impl Retry {
     }
 }
 
+/// A failure of a request that can be sent again under this id.
+pub(super) fn retried(failure: Failure, id: &str, dry_run: bool) -> Failure {
+    if dry_run {
+        failure
+    } else {
+        failure.with_request_id(id)
+    }
+}
+
 /// Reads `NAME=VALUE`.
 fn attribute(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
@@ -129,36 +138,60 @@ impl Run for Issue {
         let request = session.caller.request(request)?;
         let mut place = destination.open(dry_run)?;
         let answer = session.ask(session.credentials().issue(request)).await;
-        let mut answer = match answer {
-            Ok(answer) => answer,
-            Err(failure) => {
-                place.give_up();
-                return Err(failure.with_request_id(&id));
-            }
-        };
-        place.take(&mut answer.secret)?;
-        if secret::print(session, answer.secret.as_ref())? {
-            return Ok(Done::Yes);
+        let mut answer = answer.map_err(|failure| retried(failure, &id, dry_run))?;
+        let lost = |failure: Failure| failure.of_secret(&id);
+        place.take(&mut answer.secret).map_err(lost)?;
+        let shown = show(session, &answer, dry_run);
+        match answer.secret {
+            Some(_) => shown.map_err(lost),
+            None => shown,
         }
-        let credential = answer.credential.clone().unwrap_or_default();
-        session.out.answer(&answer, &credential.id, |page| {
-            page.done(dry_run, "issued", "issue", &credential.id);
-            for replaced in &answer.replaced {
-                page.done(
-                    dry_run,
-                    "revoked",
-                    "revoke",
-                    &format!("{}, replaced", replaced.id),
-                );
-            }
-            page.impact(answer.impact.as_ref());
-            page.fence(answer.fence.as_ref());
-            page.line("");
-            credential.page(page);
-        })?;
-        secret::print_below(session, answer.secret.as_ref(), &hint(&credential))?;
-        Ok(Done::Yes)
     }
+}
+
+/// Shows what was issued, with the secret, where that is still to be shown.
+fn show(session: &Session, answer: &v1::IssueResponse, dry_run: bool) -> Result<Done, Failure> {
+    if secret::print(session, answer.secret.as_ref())? {
+        return Ok(Done::Yes);
+    }
+    let credential = answer.credential.clone().unwrap_or_default();
+    session.out.answer(answer, &credential.id, |page| {
+        page.done(dry_run, "issued", "issue", &named(&credential));
+        for replaced in &answer.replaced {
+            page.done(
+                dry_run,
+                "revoked",
+                "revoke",
+                &format!("{}, replaced", replaced.id),
+            );
+        }
+        page.impact(answer.impact.as_ref());
+        page.fence(answer.fence.as_ref());
+        page.line("");
+        credential.page(page);
+    })?;
+    secret::print_below(session, answer.secret.as_ref(), &hint(&credential))?;
+    Ok(Done::Yes)
+}
+
+/// Its id; what it would be, if it has none because it was not issued.
+fn named(credential: &v1::Credential) -> String {
+    if !credential.id.is_empty() {
+        return credential.id.clone();
+    }
+    let v1::Credential {
+        label,
+        owner,
+        tenant,
+        profile,
+        ..
+    } = credential;
+    let label = if label.is_empty() {
+        "a credential"
+    } else {
+        label
+    };
+    format!("{label} to {owner} of {tenant} by the profile {profile}")
 }
 
 /// For how long a secret can be seen.

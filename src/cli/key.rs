@@ -84,7 +84,7 @@ impl Run for KeyCommand {
                 let keyring = answer.keyring.unwrap_or_default();
                 session
                     .out
-                    .answer(&keyring, &names(&keyring), |page| keys(&keyring, page))?;
+                    .view(&keyring, &names(&keyring), |page| keys(&keyring, page))?;
             }
             Self::Rotate(rotate) => rotate.run(session).await?,
             Self::Retire(retire) => retire.run(session).await?,

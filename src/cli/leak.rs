@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::change::{Why, count};
-use super::failure::{Done, Failure};
-use super::secret::Source;
+use super::failure::{Done, Failure, note};
+use super::secret::{Line, Source};
 use super::session::{Run, Session};
 use super::show::word;
 use super::table::{Cell, Column};
@@ -14,6 +14,10 @@ use crate::server::progress::Progress;
 
 /// The most texts of a request.
 const MOST: usize = 1000;
+/// The most bytes of a text: no secret is longer.
+const MOST_BYTES: usize = 1024;
+/// The most bytes of the texts of a request: less than servers take by default.
+const MOST_BYTES_IN_ALL: usize = 256 << 10;
 
 const COLUMNS: &[Column] = &[
     Column::new("LINE", 4, 0),
@@ -44,50 +48,120 @@ impl Run for ReportLeak {
             dry_run,
             fence,
         } = self;
-        let secrets = found
-            .lines("Token, password or secret key (none: that is all): ")
-            .await?;
+        let lines = found.lines("Token, password or secret key (none: that is all): ")?;
+        tell_of_unfit(&lines);
         let mut answer = v1::ReportLeakResponse::default();
-        let mut progress = Progress::new("reporting", secrets.len() as u64);
-        for some in secrets.chunks(MOST) {
+        let mut progress = Progress::new("reporting", lines.len() as u64);
+        let mut ended = Ok(Done::Yes);
+        for part in parts(&lines) {
             let request = v1::ReportLeakRequest {
-                secrets: some.iter().map(|secret| secret.to_string()).collect(),
+                secrets: part.iter().filter_map(secret).map(str::to_owned).collect(),
                 reason: why.reason.clone(),
                 dry_run,
                 fence,
             };
-            let request = session.caller.long_request(request)?;
-            let part = session
-                .ask(session.credentials().report_leak(request))
-                .await?;
-            add(&mut answer, part);
+            match ask(session, request).await {
+                Ok(answered) => add(&mut answer, part, answered),
+                Err(failure) => {
+                    ended = Err(failure);
+                    break;
+                }
+            }
             progress.at(answer.results.len() as u64);
         }
         drop(progress);
+        let (done, all) = (answer.results.len(), lines.len());
+        if ended.is_err() {
+            note(&format!("{done} of {all} lines were reported"));
+            if done == 0 {
+                return ended;
+            }
+        }
         let locked = |it: &&v1::LeakResult| it.outcome() == v1::LeakOutcome::Locked;
         let ids = answer.results.iter().filter(locked);
         let ids: Vec<_> = ids.map(|it| it.credential_id.as_str()).collect();
         session.out.answer(&answer, &ids.join("\n"), |page| {
-            page.table(COLUMNS, rows(&answer.results));
+            page.table(COLUMNS, rows(&lines, &answer.results));
             let changed = answer.impact.as_ref().map_or(0, |impact| impact.changed);
             let what = count(changed, "credential", "credentials");
             page.done(dry_run, "locked", "lock", &what);
             page.impact(answer.impact.as_ref());
             page.fence(answer.fence.as_ref());
         })?;
-        Ok(Done::Yes)
+        ended
     }
 }
 
-/// Several answers as one.
-fn add(all: &mut v1::ReportLeakResponse, part: v1::ReportLeakResponse) {
+/// The text of a line, if it may be a secret.
+fn secret(line: &Line) -> Option<&str> {
+    let text = line.text.as_ref().map(|text| text.as_str());
+    text.filter(|text| text.len() <= MOST_BYTES)
+}
+
+/// Says which lines can be no secrets, and are not reported.
+fn tell_of_unfit(lines: &[Line]) {
+    /// The most that are named.
+    const NAMED: usize = 10;
+    let unfit = lines.iter().filter(|line| secret(line).is_none());
+    let numbers: Vec<_> = unfit.map(|line| line.number.to_string()).collect();
+    if numbers.is_empty() {
+        return;
+    }
+    let more = if numbers.len() > NAMED { "..." } else { "" };
+    let named = numbers.iter().take(NAMED).map(String::as_str);
+    note(&format!(
+        "not ours, as no secret is longer than {MOST_BYTES} bytes, or not UTF-8: {} ({}{more})",
+        count(numbers.len() as u64, "line", "lines"),
+        named.collect::<Vec<_>>().join(", "),
+    ));
+}
+
+/// The lines in parts, each of which a request can hold.
+fn parts(lines: &[Line]) -> Vec<&[Line]> {
+    let mut parts = Vec::new();
+    let (mut begin, mut bytes) = (0, 0);
+    for (at, line) in lines.iter().enumerate() {
+        let more = secret(line).map_or(0, str::len);
+        if at > begin && (at - begin == MOST || bytes + more > MOST_BYTES_IN_ALL) {
+            parts.extend(lines.get(begin..at));
+            (begin, bytes) = (at, 0);
+        }
+        bytes += more;
+    }
+    parts.extend(lines.get(begin..).filter(|part| !part.is_empty()));
+    parts
+}
+
+/// Reports a part, if there is something to report.
+async fn ask(
+    session: &Session,
+    request: v1::ReportLeakRequest,
+) -> Result<v1::ReportLeakResponse, Failure> {
+    if request.secrets.is_empty() {
+        return Ok(v1::ReportLeakResponse::default());
+    }
+    let request = session.caller.long_request(request)?;
+    session
+        .ask(session.credentials().report_leak(request))
+        .await
+}
+
+/// The answer to a part of the lines, with those before it: a result for each line.
+fn add(all: &mut v1::ReportLeakResponse, lines: &[Line], part: v1::ReportLeakResponse) {
     let v1::ReportLeakResponse {
         results,
         revision,
         impact,
         fence,
     } = part;
-    all.results.extend(results);
+    let mut results = results.into_iter();
+    for line in lines {
+        let answered = secret(line).and_then(|_| results.next());
+        all.results.push(answered.unwrap_or_else(not_ours));
+    }
+    if revision.is_none() {
+        return;
+    }
     all.revision = revision;
     all.fence = fence;
     let v1::Impact {
@@ -101,9 +175,16 @@ fn add(all: &mut v1::ReportLeakResponse, part: v1::ReportLeakResponse) {
     sum.services.extend(services);
 }
 
-fn rows(results: &[v1::LeakResult]) -> Vec<Vec<Cell>> {
+fn not_ours() -> v1::LeakResult {
+    v1::LeakResult {
+        outcome: v1::LeakOutcome::NotOurs.into(),
+        ..v1::LeakResult::default()
+    }
+}
+
+fn rows(lines: &[Line], results: &[v1::LeakResult]) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
-    for (at, result) in results.iter().enumerate() {
+    for (line, result) in lines.iter().zip(results) {
         for result in std::iter::once(result).chain(&result.others) {
             let outcome = result.outcome();
             let style = match outcome {
@@ -111,7 +192,7 @@ fn rows(results: &[v1::LeakResult]) -> Vec<Vec<Cell>> {
                 _ => BAD,
             };
             rows.push(vec![
-                Cell::from((at + 1).to_string()),
+                Cell::from(line.number.to_string()),
                 Cell::new(word(outcome.as_str_name(), "LEAK_OUTCOME_"), style),
                 Cell::from(&result.credential_id),
             ]);

@@ -13,8 +13,10 @@ use std::io::{self, Write as _};
 use clap::ValueEnum;
 use prost::{Message, Name};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::failure::{Failure, note};
+use super::interrupt;
 use super::json;
 use super::page::Page;
 use super::show::{Listed, Shown};
@@ -55,8 +57,20 @@ impl fmt::Display for Format {
 
 /// Prints a text as it is.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    write(text.as_bytes().to_vec())
+}
+
+/// Writes bytes, which may be secret, to standard output.
+pub(super) fn write(bytes: Vec<u8>) -> Result<(), Failure> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let bytes = Zeroizing::new(bytes);
+    // Whoever is to read them may take its time.
+    let written = interrupt::wait(move || {
+        let mut out = io::stdout().lock();
+        out.write_all(&bytes).and_then(|()| out.flush())
+    })?;
     written.map_err(Failure::Output)
 }
 
@@ -88,8 +102,19 @@ impl Printer {
         }
     }
 
-    /// Prints what an RPC answered to a change: of what has this name, told so.
+    /// Prints what an RPC answered to a change: of what has this name, told so. It is a
+    /// failure if it can't be printed, whoever reads it.
     pub(super) fn answer<T: Message + Name>(
+        &self,
+        answer: &T,
+        name: &str,
+        tell: impl FnOnce(&mut Page),
+    ) -> Result<(), Failure> {
+        self.view(answer, name, tell).map_err(Failure::of_answer)
+    }
+
+    /// The same, of an RPC that changes nothing.
+    pub(super) fn view<T: Message + Name>(
         &self,
         answer: &T,
         name: &str,
@@ -115,6 +140,15 @@ impl Printer {
         }
     }
 
+    /// Begins the answers of an RPC to several changes, or to one.
+    pub(super) fn answers(&self, is_one: bool) -> Answers<'_> {
+        Answers {
+            out: self,
+            items: Items::new(self.format, false),
+            is_one,
+        }
+    }
+
     /// Begins a list.
     pub(super) fn list<T: Listed>(&self) -> Rows<'_, T> {
         Rows::new(self, false)
@@ -126,12 +160,84 @@ impl Printer {
     }
 }
 
+/// Several messages as JSON or YAML: as one document, or without end.
+struct Items {
+    format: Format,
+    is_stream: bool,
+    count: u64,
+}
+
+impl Items {
+    const fn new(format: Format, is_stream: bool) -> Self {
+        Self {
+            format,
+            is_stream,
+            count: 0,
+        }
+    }
+
+    /// What is printed of one.
+    fn next(&mut self, value: &Value) -> Result<String, Failure> {
+        let is_first = self.count == 0;
+        self.count += 1;
+        match (self.format, self.is_stream) {
+            (Format::Yaml, true) => Ok(format!("---\n{}", yaml(value)?)),
+            (Format::Yaml, false) => yaml(&Value::Array(vec![value.clone()])),
+            (_, true) => Ok(format!("{value}\n")),
+            (_, false) => {
+                let item = pretty(value)?.replace('\n', "\n  ");
+                Ok(format!("{}\n  {item}", if is_first { "[" } else { "," }))
+            }
+        }
+    }
+
+    /// What is printed after the last.
+    const fn end(&self) -> &'static str {
+        match (self.format, self.is_stream, self.count) {
+            (Format::Json | Format::Yaml, false, 0) => "[]\n",
+            (Format::Json, false, _) => "\n]\n",
+            _ => "",
+        }
+    }
+}
+
+/// Answers that are printed as they come; several as one document, where they are one.
+pub(super) struct Answers<'a> {
+    out: &'a Printer,
+    items: Items,
+    is_one: bool,
+}
+
+impl Answers<'_> {
+    /// Prints the next, as [`Printer::answer`] does.
+    pub(super) fn push<T: Message + Name>(
+        &mut self,
+        answer: &T,
+        name: &str,
+        tell: impl FnOnce(&mut Page),
+    ) -> Result<(), Failure> {
+        let is_document = matches!(self.out.format, Format::Json | Format::Yaml);
+        if self.is_one || !is_document {
+            return self.out.answer(answer, name, tell);
+        }
+        let text = self.items.next(&json::of(answer)?)?;
+        print(&text).map_err(Failure::of_answer)
+    }
+
+    /// Ends them.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        if self.is_one {
+            return Ok(());
+        }
+        print(self.items.end()).map_err(Failure::of_answer)
+    }
+}
+
 /// Things that are printed as they come.
 pub(super) struct Rows<'a, T> {
     out: &'a Printer,
-    is_stream: bool,
+    items: Items,
     table: Table,
-    count: u64,
     kind: std::marker::PhantomData<T>,
 }
 
@@ -139,9 +245,8 @@ impl<'a, T: Listed> Rows<'a, T> {
     fn new(out: &'a Printer, is_stream: bool) -> Self {
         Self {
             out,
-            is_stream,
+            items: Items::new(out.format, is_stream),
             table: Table::new(T::COLUMNS, out.stream),
-            count: 0,
             kind: std::marker::PhantomData,
         }
     }
@@ -165,40 +270,20 @@ impl<'a, T: Listed> Rows<'a, T> {
             }
             Format::Json | Format::Yaml => {
                 for item in items {
-                    text.push_str(&self.item(&json::of(item)?)?);
-                    self.count += 1;
+                    text.push_str(&self.items.next(&json::of(item)?)?);
                 }
             }
         }
         print(&text)
     }
 
-    fn item(&self, value: &Value) -> Result<String, Failure> {
-        let is_first = self.count == 0;
-        match (self.out.format, self.is_stream) {
-            (Format::Yaml, true) => Ok(format!("---\n{}", yaml(value)?)),
-            (Format::Yaml, false) => yaml(&Value::Array(vec![value.clone()])),
-            (_, true) => Ok(format!("{value}\n")),
-            (_, false) => {
-                let item = pretty(value)?.replace('\n', "\n  ");
-                Ok(format!("{}\n  {item}", if is_first { "[" } else { "," }))
-            }
-        }
-    }
-
     /// Ends the list.
     pub(super) fn end(self) -> Result<(), Failure> {
-        match self.out.format {
-            Format::Json if self.is_stream => Ok(()),
-            Format::Json if self.count == 0 => print("[]\n"),
-            Format::Json => print("\n]\n"),
-            Format::Yaml if self.count == 0 && !self.is_stream => print("[]\n"),
-            Format::Table if self.table.is_empty() && !self.is_stream => {
-                note("there are none");
-                Ok(())
-            }
-            _ => Ok(()),
+        let is_list = self.out.format == Format::Table && !self.items.is_stream;
+        if is_list && self.table.is_empty() {
+            note("there are none");
         }
+        print(self.items.end())
     }
 }
 

@@ -9,6 +9,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, note};
+use super::interrupt;
 use super::output::{self, Format};
 use super::session::Session;
 use super::terminal;
@@ -27,48 +28,59 @@ pub(super) struct Destination {
     secret_file: Option<PathBuf>,
 }
 
-/// A place that is there before the secret is made: if there is none, none is made.
+/// A place that is there before the secret is made: if there is none, none is made. `None`:
+/// it is printed.
 #[derive(Debug)]
-pub(super) enum Place {
-    Printed,
-    Written { path: PathBuf, file: File },
+pub(super) struct Place(Option<NewFile>);
+
+/// A file that is taken away again if no secret comes into it.
+#[derive(Debug)]
+struct NewFile {
+    path: PathBuf,
+    file: File,
+    is_kept: bool,
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Destination {
     pub(super) fn open(self, dry_run: bool) -> Result<Place, Failure> {
         let Some(path) = self.secret_file.filter(|_| !dry_run) else {
-            return Ok(Place::Printed);
+            return Ok(Place(None));
         };
         let mut options = OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(0o600).open(&path);
         let file = opened.map_err(Failure::of_file(&path))?;
-        Ok(Place::Written { path, file })
+        Ok(Place(Some(NewFile {
+            path,
+            file,
+            is_kept: false,
+        })))
     }
 }
 
 impl Place {
     /// Takes the secret out of an answer that goes elsewhere.
     pub(super) fn take(&mut self, secret: &mut Option<v1::IssuedSecret>) -> Result<(), Failure> {
-        let Self::Written { path, file } = self else {
+        let Some(place) = &mut self.0 else {
             return Ok(());
         };
         let Some(secret) = secret.take() else {
             return Ok(());
         };
         let text = Zeroizing::new(format!("{}\n", bare(&secret)));
-        let written = file
-            .write_all(text.as_bytes())
-            .and_then(|()| file.sync_all());
-        written.map_err(Failure::of_file(&*path))?;
-        note(&format!("the secret is in {}", path.display()));
+        let written = place.file.write_all(text.as_bytes());
+        let written = written.and_then(|()| place.file.sync_all());
+        written.map_err(Failure::of_file(&place.path))?;
+        place.is_kept = true;
+        note(&format!("the secret is in {}", place.path.display()));
         Ok(())
-    }
-
-    /// Nothing was made: what is empty is taken away.
-    pub(super) fn give_up(self) {
-        if let Self::Written { path, .. } = self {
-            let _ = fs::remove_file(path);
-        }
     }
 }
 
@@ -130,9 +142,9 @@ pub(super) struct Source {
 
 impl Source {
     /// One secret, without the end of its line.
-    pub(super) async fn one(&self, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    pub(super) fn one(&self, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         if self.is_asked_for() {
-            let line = terminal::hidden_line(prompt).await?;
+            let line = terminal::hidden_line(prompt)?;
             return Ok(Zeroizing::new(line.as_bytes().to_vec()));
         }
         let mut bytes = read(self.secret_file.as_deref())?;
@@ -142,21 +154,22 @@ impl Source {
         Ok(bytes)
     }
 
-    /// Several, one in a line; empty lines are passed over.
-    pub(super) async fn lines(&self, prompt: &str) -> Result<Vec<Zeroizing<String>>, Failure> {
+    /// Several, one in a line, with the numbers of their lines; empty lines are passed over.
+    pub(super) fn lines(&self, prompt: &str) -> Result<Vec<Line>, Failure> {
         let mut lines = Vec::new();
         if self.is_asked_for() {
             loop {
-                let line = terminal::hidden_line(prompt).await?;
+                let line = terminal::hidden_line(prompt)?;
                 if line.is_empty() {
                     return Ok(lines);
                 }
-                lines.push(line);
+                lines.push(Line::new(lines.len(), line.as_bytes()));
             }
         }
-        let text = text(&read(self.secret_file.as_deref())?)?;
-        let found = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        lines.extend(found.map(|line| Zeroizing::new(line.to_owned())));
+        let bytes = read(self.secret_file.as_deref())?;
+        let found = bytes.split(|it| *it == b'\n').enumerate();
+        let found = found.map(|(at, line)| Line::new(at, line));
+        lines.extend(found.filter(|line| !line.is_empty()));
         Ok(lines)
     }
 
@@ -165,27 +178,69 @@ impl Source {
     }
 }
 
+/// One of several.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// From 1.
+    pub(super) number: usize,
+    /// `None`: it is not UTF-8.
+    pub(super) text: Option<Zeroizing<String>>,
+}
+
+impl Line {
+    fn new(at: usize, bytes: &[u8]) -> Self {
+        let text = std::str::from_utf8(bytes).ok();
+        Self {
+            number: at + 1,
+            text: text.map(|text| Zeroizing::new(text.trim().to_owned())),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| text.is_empty())
+    }
+}
+
 /// Reads a file, or standard input.
 pub(super) fn read(path: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let path = path.filter(|path| *path != Path::new("-"));
-    let read = match path {
-        Some(path) => {
-            let file = File::open(path).map_err(Failure::of_file(path))?;
-            file.take(MOST_BYTES + 1).read_to_end(&mut bytes)
-        }
-        None if io::stdin().is_terminal() => {
-            note("reading from the terminal: end with Ctrl-D");
-            io::stdin().take(MOST_BYTES + 1).read_to_end(&mut bytes)
-        }
-        None => io::stdin().take(MOST_BYTES + 1).read_to_end(&mut bytes),
-    };
-    let name = path.unwrap_or_else(|| Path::new("standard input"));
-    let count = read.map_err(Failure::of_file(name))?;
-    if count as u64 > MOST_BYTES {
-        return Err(Failure::Usage(format!("{} is too long", name.display())));
+    let bytes = read_with(path, |input| {
+        let mut bytes = Zeroizing::new(Vec::new());
+        input.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    })?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let name = name(path).display();
+        return Err(Failure::Usage(format!("{name} is too long")));
     }
     Ok(bytes)
+}
+
+/// Reads a file, or standard input, in some way.
+pub(super) fn read_with<T: Send + 'static>(
+    path: Option<&Path>,
+    read: impl FnOnce(&mut dyn io::Read) -> io::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    let name = name(path);
+    let file = file(path).map(Path::to_owned);
+    if file.is_none() && io::stdin().is_terminal() {
+        note("reading from the terminal: end with Ctrl-D");
+    }
+    // Of a pipe it may take as long as it likes.
+    let done = interrupt::wait(move || match file {
+        Some(path) => read(&mut File::open(path)?),
+        None => read(&mut io::stdin()),
+    })?;
+    done.map_err(Failure::of_file(name))
+}
+
+/// The file, unless it is standard input.
+fn file(path: Option<&Path>) -> Option<&Path> {
+    path.filter(|path| *path != Path::new("-"))
+}
+
+/// What is read from, for people.
+fn name(path: Option<&Path>) -> &Path {
+    file(path).unwrap_or_else(|| Path::new("standard input"))
 }
 
 /// What is read, as text.

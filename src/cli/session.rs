@@ -4,11 +4,12 @@ use std::future::Future;
 
 use clap::{Args, Subcommand};
 use tonic::transport::Channel;
-use tonic::{Response, Status};
+use tonic::{Response, Status, Streaming};
 
 use super::connection::{Caller, Connection};
 use super::failure::{Done, Failure};
 use super::hints::Refused;
+use super::interrupt;
 use super::output::{Format, Printer};
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::credential_service_client::CredentialServiceClient;
@@ -103,8 +104,15 @@ impl Session {
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Failure> {
-        let answer = call.await.map_err(|status| self.refused(status))?;
+        let answer = interrupt::or(call).await?;
+        let answer = answer.map_err(|status| self.refused(status))?;
         Ok(answer.into_inner())
+    }
+
+    /// Waits for the next of several; `None`: there are no more.
+    pub(super) async fn next<T>(&self, stream: &mut Streaming<T>) -> Result<Option<T>, Failure> {
+        let next = interrupt::or(stream.message()).await?;
+        next.map_err(|status| self.refused(status))
     }
 
     pub(super) fn refused(&self, status: Status) -> Failure {

@@ -23,7 +23,7 @@ impl Run for ShowStatus {
         let answer = session
             .ask(session.operations().get_status(request))
             .await?;
-        session.out.answer(&answer, &answer.store_id, |page| {
+        session.out.view(&answer, &answer.store_id, |page| {
             page.field("Server", session.caller.server.to_string());
             show(&answer, page);
         })?;

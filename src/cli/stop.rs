@@ -136,15 +136,17 @@ impl Wanted {
         }
         match (self.ids.is_empty(), self.filter.is_empty()) {
             (false, true) => {
-                return each(&self.ids, async |id: String| {
+                let mut answers = session.out.answers(self.ids.len() == 1);
+                let all = each(&self.ids, async |id: String| {
                     let denied = ask(Target::Id(id.clone()), dry_run, change).await?;
-                    session.out.answer(&denied.answer, &id, |page: &mut Page| {
+                    answers.push(&denied.answer, &id, |page: &mut Page| {
                         page.done(dry_run, done, do_it, &id);
                         page.impact(denied.impact.as_ref());
                         page.fence(denied.fence.as_ref());
                     })
                 })
                 .await;
+                return ended(all, answers.end());
             }
             (false, false) => return usage("give ids, or say what they have in common, not both"),
             (true, true) => {
@@ -193,22 +195,22 @@ pub struct Unlock {
 
 impl Run for Unlock {
     async fn run(self, session: &Session) -> Result<Done, Failure> {
-        each(&self.ids, async |id: String| {
+        let mut answers = session.out.answers(self.ids.len() == 1);
+        let all = each(&self.ids, async |id: String| {
             let request = session.caller.request(v1::UnlockRequest {
                 credential_id: id.clone(),
                 reason: self.why.reason.clone(),
             })?;
             let answer = session.ask(session.credentials().unlock(request)).await?;
-            session
-                .out
-                .answer(&answer, &id, |page| page.line(format!("unlocked {id}")))
+            answers.push(&answer, &id, |page| page.line(format!("unlocked {id}")))
         })
-        .await
+        .await;
+        ended(all, answers.end())
     }
 }
 
-/// Does something with each of several, also after one that was refused; ends as the first
-/// of those did.
+/// Does something with each of several, also after one that was refused or whose answer
+/// could not be printed; ends as the first of those did.
 pub(super) async fn each(
     ids: &[String],
     mut one: impl AsyncFnMut(String) -> Result<(), Failure>,
@@ -220,13 +222,20 @@ pub(super) async fn each(
     for id in ids {
         match one(id.clone()).await {
             Ok(()) => (),
-            Err(failure @ Failure::Refused(_)) => {
-                let code = failure.code();
-                first.get_or_insert(code);
-                let _ = failure.about(id).tell();
+            Err(failure) if failure.is_of_one() => {
+                first.get_or_insert(failure.code());
+                failure.tell_of(id);
             }
             Err(failure) => return Err(failure),
         }
     }
     first.map_or(Ok(Done::Yes), |code| Err(Failure::Told(code)))
+}
+
+/// How several ended, and the list of them.
+pub(super) fn ended(
+    all: Result<Done, Failure>,
+    list: Result<(), Failure>,
+) -> Result<Done, Failure> {
+    all.and_then(|done| list.map(|()| done))
 }

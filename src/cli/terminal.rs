@@ -8,6 +8,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::interrupt;
 
 /// Of what is well.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
@@ -111,11 +112,19 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 }
 
 /// A text in which nothing is left that a terminal would obey, or that would show it in
-/// another order: control characters, and those that change the direction of writing.
+/// another order or not at all: control characters, those that end lines, that change the
+/// direction of writing, or that have no width.
 pub(super) fn clean(text: &str) -> String {
     let is_bad = |letter: char| {
         letter.is_control()
-            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(
+                letter,
+                '\u{61c}'
+                    | '\u{200b}'..='\u{200f}'
+                    | '\u{2028}'..='\u{202e}'
+                    | '\u{2066}'..='\u{2069}'
+                    | '\u{feff}'
+            )
     };
     if !text.chars().any(is_bad) {
         return text.to_owned();
@@ -148,35 +157,38 @@ pub(super) fn confirm(question: &str, is_said: bool) -> Result<(), Failure> {
              nothing"
         )));
     }
-    eprint!("{} [y/N] ", clean(question));
-    let mut answer = String::new();
-    io::stdin()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::Other(error.to_string()))?;
+    prompt(&format!("{} [y/N] ", clean(question)));
+    let read = interrupt::wait(|| {
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map(|_| answer)
+    })?;
+    let answer = read.map_err(|error| Failure::Other(error.to_string()))?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::Other("nothing was done".to_owned())),
     }
 }
 
+/// Says on standard error what is waited for.
+fn prompt(text: &str) {
+    let mut stream = io::stderr();
+    // Whoever does not see it answers nothing.
+    let _ = write!(stream, "{text}").and_then(|()| stream.flush());
+}
+
 /// Reads a line that is not shown while it is typed. On an interrupt, what is typed is
 /// shown again as before.
-pub(super) async fn hidden_line(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn hidden_line(question: &str) -> Result<Zeroizing<String>, Failure> {
     let failed = |error: io::Error| Failure::Other(format!("can't read the terminal: {error}"));
-    eprint!("{prompt}");
-    let _ = io::stderr().flush();
     let echo = Echo::off().map_err(failed)?;
-    let read = tokio::task::spawn_blocking(|| {
+    prompt(question);
+    let read = interrupt::wait(|| {
         let mut line = Zeroizing::new(String::new());
         io::stdin().read_line(&mut line).map(|_| line)
     });
-    let line = tokio::select! {
-        read = read => read.map_err(io::Error::other).flatten().map_err(failed),
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-    };
     drop(echo);
-    eprintln!();
-    let line = line?;
+    prompt("\n");
+    let line = read?.map_err(failed)?;
     Ok(Zeroizing::new(
         line.trim_end_matches(['\r', '\n']).to_owned(),
     ))
@@ -221,6 +233,13 @@ mod tests {
             clean("a\u{1b}[31mb\rc\u{9b}d\u{202e}e"),
             "a\\u{1b}[31mb\\u{d}c\\u{9b}d\\u{202e}e"
         );
+        for letter in [
+            '\u{61c}', '\u{200b}', '\u{200d}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}',
+            '\u{2066}', '\u{2069}', '\u{feff}',
+        ] {
+            let shown = clean(&format!("a{letter}b"));
+            assert_eq!(shown, format!("a{}b", letter.escape_unicode()));
+        }
         assert_eq!(clean("Zürich · ok"), "Zürich · ok");
     }
 }

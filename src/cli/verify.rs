@@ -113,7 +113,7 @@ impl Run for Verify {
             client_address,
             min_revision,
         } = self;
-        let bytes = secret.one(presented.prompt()).await?;
+        let bytes = secret.one(presented.prompt())?;
         let request = v1::VerifyRequest {
             presented: Some(v1::Presented {
                 credential: Some(presented.presented(&bytes)?),

@@ -8,6 +8,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::change::revision;
 use super::failure::{Done, Failure, note};
+use super::interrupt;
 use super::output::{self, Format, Rows};
 use super::session::{Run, Session};
 use super::show::{Listed, state, word};
@@ -63,10 +64,7 @@ impl Run for Watch {
             },
             has_begun: false,
         };
-        let ended = tokio::select! {
-            ended = following.follow() => ended,
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-        };
+        let ended = following.follow().await;
         let token = &following.request.resume_token;
         if matches!(ended, Err(Failure::Interrupted)) && !token.is_empty() {
             note(&format!("it goes on from here with --resume-token {token}"));
@@ -111,7 +109,7 @@ impl Following<'_> {
                 "the stream was lost, and is taken up again: {}",
                 status.message()
             ));
-            sleep(jittered(pause)).await;
+            interrupt::or(sleep(jittered(pause))).await?;
             pause = PAUSE.1.min(pause * 2);
         }
     }
@@ -119,7 +117,8 @@ impl Following<'_> {
     async fn begin(&self) -> Result<Result<Streaming<v1::WatchResponse>, Status>, Failure> {
         let requests = tokio_stream::once(self.request.clone());
         let request = self.session.caller.long_request(requests)?;
-        let begun = self.session.verification().watch(request).await;
+        let mut client = self.session.verification();
+        let begun = interrupt::or(client.watch(request)).await?;
         Ok(begun.map(tonic::Response::into_inner))
     }
 
@@ -130,7 +129,7 @@ impl Following<'_> {
         pause: &mut Duration,
     ) -> Result<Option<Status>, Failure> {
         loop {
-            let message = match stream.message().await {
+            let message = match interrupt::or(stream.message()).await? {
                 Ok(Some(message)) => message,
                 Ok(None) => return Ok(Some(Status::unavailable("it ended"))),
                 Err(status) => return Ok(Some(status)),

@@ -7,13 +7,18 @@ mod connecting;
 mod directory;
 mod errors;
 mod forms;
+mod interrupted;
+mod leaks;
 mod operations;
+#[path = "../support/pki.rs"]
+mod pki;
 mod readme;
 mod screen;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod unheard;
 mod watching;
 
 use std::io::Write as _;
@@ -99,6 +104,22 @@ impl World {
             text(&issued["credential"]["id"]),
             text(&issued["secret"]["token"]),
         )
+    }
+}
+
+/// How a command ends that nobody listens to.
+fn unheard(mut command: Command) -> Ran {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::new(),
+        err: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::support::Server;
-use crate::support::program::credd;
+use crate::support::program::{Program, credd, wait_for};
 use crate::{World, ran};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,7 @@ async fn a_backup_is_a_file_that_is_restored() {
     );
     let bytes = fs::read(&path).unwrap();
     let again = world.run(&backup);
-    assert_eq!(again.code, 1);
+    assert_eq!(again.code, 2);
     assert!(again.err.contains("nothing is written over"), "{again:?}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
     // To a pipe.
@@ -144,7 +144,7 @@ async fn a_backup_that_fails_leaves_nothing() {
     });
     assert_eq!(left.count(), 0);
     let nowhere = world.file("no/such/directory/backup");
-    assert_eq!(world.run(&["backup", nowhere.to_str().unwrap()]).code, 1);
+    assert_eq!(world.run(&["backup", nowhere.to_str().unwrap()]).code, 2);
 }
 
 #[test]
@@ -161,6 +161,45 @@ fn completions_are_scripts_that_their_shells_can_read() {
         let checked = Command::new(shell).arg("-n").arg(file.path()).status();
         assert!(checked.is_err() || checked.unwrap().success(), "{shell}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_says_that_it_is_one() {
+    let world = World::start().await;
+    let token = world.file("gate.token");
+    world.ok(&["binding", "put", "credd:gate", "verifier", "--tenant", "*"]);
+    let token = token.to_str().unwrap();
+    world.ok(&[
+        "issue",
+        "--tenant",
+        "credd",
+        "--owner",
+        "gate",
+        "--label",
+        "x",
+        "--secret-file",
+        token,
+    ]);
+    let socket = world.file("sidecar.sock");
+    let mut sidecar = credd(&[]);
+    sidecar
+        .args(["sidecar", "--authority-token-file", token])
+        .args(["--authority", &format!("http://{}", world.server.address)])
+        .arg("--socket")
+        .arg(&socket);
+    let sidecar = Program::start(sidecar);
+    wait_for("the sidecar to listen", || socket.exists().then_some(()));
+    let server = format!("unix:{}", socket.display());
+    for command in [&["list"][..], &["status"], &["tenant", "list"]] {
+        let ran = world.run(&[command, &["--server", &server]].concat());
+        assert_eq!(ran.code, 1, "{command:?}: {ran:?}");
+        assert!(
+            ran.err
+                .contains("hint: the server is of an earlier version, or a sidecar"),
+            "{ran:?}"
+        );
+    }
+    assert!(sidecar.terminate().status.success());
 }
 
 #[test]

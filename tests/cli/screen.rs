@@ -82,6 +82,11 @@ impl Terminal {
         });
     }
 
+    /// The process id of the command.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }

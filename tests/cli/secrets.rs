@@ -57,6 +57,9 @@ async fn a_secret_alone_is_for_a_variable_of_a_shell_and_a_header_for_curl() {
         .concat(),
     );
     assert_eq!((dry.code, dry.out.as_str()), (0, ""));
+    let told = world.ok(&[&ISSUE[..], &["--label", "nightly", "--dry-run"]].concat());
+    let line = "would issue nightly to jo of acme by the profile api-token; nothing was changed";
+    assert_eq!(told.lines().next(), Some(line));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +87,7 @@ async fn a_secret_for_a_file_is_printed_nowhere_and_is_nobody_elses() {
     };
     assert_eq!(count(), 1);
     let again = world.run(&[&ISSUE[..], &file].concat());
-    assert_eq!(again.code, 1, "{again:?}");
+    assert_eq!(again.code, 2, "{again:?}");
     assert_eq!(count(), 1);
     assert_eq!(fs::read_to_string(&path).unwrap(), secret);
     // And a file for what was refused is not left behind.
@@ -161,8 +164,8 @@ async fn what_was_found_is_locked_line_by_line() {
     assert!(tried.out.contains("would lock 2 credentials"), "{tried:?}");
     let reported = fed(world.command(&report), &found);
     let expected = format!(
-        "LINE  OUTCOME   CREDENTIAL\n1     locked    {first}\n2     not ours\n\
-         3     locked    {second}\nlocked 2 credentials\n"
+        "LINE  OUTCOME   CREDENTIAL\n1     locked    {first}\n3     not ours\n\
+         4     locked    {second}\nlocked 2 credentials\n"
     );
     assert_eq!(reported.out, expected, "{reported:?}");
     let unlock = world.run(&["unlock", &first]);

@@ -165,6 +165,21 @@ async fn the_audit_log_is_listed_exported_checked_and_erased() {
             "{page}"
         );
     }
+    // Larger than what is read of other files, and its last line is cut.
+    let line = exported.lines().next().unwrap();
+    let count = (20 << 20) / line.len();
+    let many = format!("{line}\n").repeat(count);
+    std::fs::write(&lines, format!("{many}{}", &line[..40])).unwrap();
+    let heads = ["audit", "verify", "--heads-file", lines.to_str().unwrap()];
+    let verified = world.run(&heads);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert!(verified.err.contains("its end is cut"), "{verified:?}");
+    for none in ["", &line[..40]] {
+        std::fs::write(&lines, none).unwrap();
+        let verified = world.run(&heads);
+        assert_eq!(verified.code, 2, "{verified:?}");
+        assert!(verified.err.contains("has no heads"), "{verified:?}");
+    }
     let other = format!("1:{}", "0".repeat(64));
     let broken = world.run(&["audit", "verify", "--head", &other]);
     assert_eq!(broken.code, 3, "{broken:?}");

@@ -1,5 +1,7 @@
 //! `credd audit verify`.
 
+use std::collections::VecDeque;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -7,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::change::count;
-use crate::cli::failure::{Done, Failure};
+use crate::cli::failure::{Done, Failure, note};
 use crate::cli::secret;
 use crate::cli::session::Session;
 use crate::cli::show::word;
@@ -24,7 +26,8 @@ pub struct VerifyChain {
     #[arg(long = "head", value_name = "HEAD")]
     heads: Vec<Head>,
     /// Heads that were kept, in a file of JSON: an earlier answer of this command, or lines
-    /// of `--audit-file` or of `credd audit export`; of more than a hundred, the last.
+    /// of `--audit-file` or of `credd audit export`; of more than a hundred, the last. The
+    /// end of it may be cut.
     #[arg(long, value_name = "FILE")]
     heads_file: Option<PathBuf>,
 }
@@ -100,25 +103,60 @@ fn shown(head: &v1::AuditHead) -> String {
     format!("{sequence}:{hash}")
 }
 
-/// The heads in a file: values of JSON, one after the other.
-fn heads(path: &Path) -> Result<Vec<v1::AuditHead>, Failure> {
-    let wrong = |what: String| Failure::Usage(format!("{}: {what}", path.display()));
-    let bytes = secret::read(Some(path))?;
-    let values = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
-    let mut heads = Vec::new();
-    for value in values {
-        let value = value.map_err(|error| wrong(error.to_string()))?;
-        let value = value.get("head").unwrap_or(&value);
-        let read = || {
-            Some(v1::AuditHead {
-                chain: value.get("chain").and_then(number).unwrap_or(0),
-                sequence: number(value.get("sequence")?)?,
-                hash: value.get("hash")?.as_str()?.to_owned(),
-            })
-        };
-        heads.push(read().ok_or_else(|| wrong("has no `sequence` and `hash`".to_owned()))?);
+/// The last heads in a file.
+fn heads(path: &Path) -> Result<VecDeque<v1::AuditHead>, Failure> {
+    let wrong = |what: &str| Failure::Usage(format!("{}: {what}", path.display()));
+    let read = secret::read_with(Some(path), |input| Ok(last_heads(input)))?;
+    let Read { heads, is_cut } = read.map_err(|error| wrong(&error))?;
+    if heads.is_empty() {
+        return Err(wrong("has no heads: nothing would be compared"));
+    }
+    if is_cut {
+        note(&format!(
+            "{}: its end is cut, and passed over",
+            path.display()
+        ));
     }
     Ok(heads)
+}
+
+/// What a file has.
+struct Read {
+    heads: VecDeque<v1::AuditHead>,
+    /// Whether it ends in the middle of something.
+    is_cut: bool,
+}
+
+/// Reads values of JSON, one after the other, and keeps the last of them.
+fn last_heads(input: &mut dyn io::Read) -> Result<Read, String> {
+    let values = serde_json::Deserializer::from_reader(BufReader::new(input)).into_iter::<Value>();
+    let mut heads = VecDeque::new();
+    for value in values {
+        let value = match value {
+            Ok(value) => value,
+            Err(error) if error.is_eof() => {
+                let is_cut = true;
+                return Ok(Read { heads, is_cut });
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        if heads.len() == MOST_HEADS {
+            heads.pop_front();
+        }
+        heads.push_back(head(&value).ok_or("has no `sequence` and `hash`")?);
+    }
+    let is_cut = false;
+    Ok(Read { heads, is_cut })
+}
+
+/// The head that a value says.
+fn head(value: &Value) -> Option<v1::AuditHead> {
+    let value = value.get("head").unwrap_or(value);
+    Some(v1::AuditHead {
+        chain: value.get("chain").and_then(number).unwrap_or(0),
+        sequence: number(value.get("sequence")?)?,
+        hash: value.get("hash")?.as_str()?.to_owned(),
+    })
 }
 
 /// A number, which stands in quotes in JSON of messages.
@@ -141,8 +179,12 @@ mod tests {
         std::fs::write(&path, lines).unwrap();
         let read: Vec<_> = heads(&path).unwrap().iter().map(shown).collect();
         assert_eq!(read, ["7:ab", "8:cd"]);
-        std::fs::write(&path, "{}").unwrap();
-        assert!(heads(&path).is_err());
+        std::fs::write(&path, format!("{lines}{{\"chain\": 1, \"sequ")).unwrap();
+        assert_eq!(heads(&path).unwrap().len(), 2);
+        for wrong in ["{}", "", "{\"sequence\": 8", "no JSON"] {
+            std::fs::write(&path, wrong).unwrap();
+            assert!(heads(&path).is_err(), "{wrong}");
+        }
         let head: Head = "7:ab".parse().unwrap();
         assert_eq!(shown(&head.0), "7:ab");
         assert!("7".parse::<Head>().is_err());
