@@ -215,3 +215,13 @@ fn the_exit_codes_are_in_the_help() {
         assert!(help.contains(line), "{help}");
     }
 }
+
+#[test]
+fn what_a_timeout_does_not_end_is_in_the_help() {
+    for arguments in [&["watch", "--help"][..], &["audit", "list", "--help"]] {
+        let mut command = credd(&[]);
+        command.args(arguments);
+        let help = ran(command).out;
+        assert!(help.contains("goes on after that, too"), "{help}");
+    }
+}
