@@ -87,6 +87,7 @@ async fn copy(
 struct Partial {
     path: PathBuf,
     file: File,
+    has_name: bool,
 }
 
 impl Partial {
@@ -96,19 +97,24 @@ impl Partial {
         Ok(Self {
             path: partial,
             file,
+            has_name: false,
         })
     }
 
     /// Gives it its name, durably.
-    fn publish(self, path: &Path) -> Result<(), Failure> {
+    fn publish(mut self, path: &Path) -> Result<(), Failure> {
         let synced = self.file.sync_all();
         let given = synced.and_then(|()| export::publish(&self.path, path));
+        self.has_name = given.is_ok();
         given.map_err(Failure::of_file(path))
     }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        // Under the other name there may be somebody else's by now.
+        if !self.has_name {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
