@@ -19,7 +19,6 @@ mod support;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +31,7 @@ use credd::server::data_dir::DataDir;
 use credd::server::process;
 use credd::server::restore::Given;
 use support::serving::{Bearer, Credd, channel, connect, runtime, settings, verify_presented};
-use support::{Budget, Pairs, Table, kinds, preamble, seconds, setting};
+use support::{Budget, Pairs, Table, kinds, preamble, seconds, setting, while_changed};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -182,16 +181,12 @@ fn given(backup: &Path) -> Given {
     }
 }
 
-/// Changes a byte in the middle, sees that the file is refused, and changes it back.
+/// Sees that the file is refused with a byte of it changed.
 fn refuse(settings: &Settings, path: &Path) {
-    let file = File::options().read(true).write(true).open(path).unwrap();
-    let at = file.metadata().unwrap().len() / 2;
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
-    let refused = process::restore(settings, &given(path)).unwrap_err();
+    let refused = while_changed(path, || {
+        process::restore(settings, &given(path)).unwrap_err()
+    });
     println!("refused: {}", credd::server::telemetry::chain(&*refused));
-    file.write_all_at(&byte, at).unwrap();
 }
 
 /// Serves what was restored, and verifies some of all.

@@ -16,8 +16,7 @@
 mod etcd;
 mod support;
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use credd::server::config::Settings;
@@ -25,7 +24,7 @@ use credd::server::export::Wanted;
 use credd::server::process;
 use etcd::Cluster;
 use support::serving::{Credd, connect, in_etcd, runtime, settings};
-use support::{Table, kinds, preamble, seconds, setting};
+use support::{Table, kinds, preamble, seconds, setting, while_changed};
 use tempfile::TempDir;
 
 fn main() {
@@ -94,16 +93,10 @@ fn export(settings: &Settings, file: &Path) {
     process::export(settings, &wanted).unwrap();
 }
 
-/// Changes a byte in the middle, sees that the file is refused, and changes it back.
+/// Sees that the file is refused with a byte of it changed.
 fn refuse(settings: &Settings, path: &Path) {
-    let file = File::options().read(true).write(true).open(path).unwrap();
-    let at = file.metadata().unwrap().len() / 2;
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
-    let refused = process::import(settings, path).unwrap_err();
+    let refused = while_changed(path, || process::import(settings, path).unwrap_err());
     println!("refused: {}", credd::server::telemetry::chain(&*refused));
-    file.write_all_at(&byte, at).unwrap();
 }
 
 /// Serves, and verifies some of all. Returns the administrator's token.

@@ -10,6 +10,9 @@
     reason = "each benchmark uses a part of it, and a benchmark may panic"
 )]
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -209,6 +212,18 @@ pub fn seconds<T>(run: impl FnOnce() -> T) -> (f64, T) {
     let begin = Instant::now();
     let value = run();
     (begin.elapsed().as_secs_f64(), value)
+}
+
+/// Does something while a byte in the middle of a file is another.
+pub fn while_changed<T>(path: &Path, run: impl FnOnce() -> T) -> T {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let at = file.metadata().unwrap().len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    let value = run();
+    file.write_all_at(&byte, at).unwrap();
+    value
 }
 
 pub fn median(mut values: Vec<f64>) -> f64 {

@@ -355,35 +355,54 @@ async fn nobody_is_answered_until_the_revocations_were_given_which_deny_what_was
     server.stop();
 }
 
+/// What is told of a credential that was locked, unlocked and revoked after a backup.
+struct Told {
+    token: String,
+    /// The backup.
+    file: String,
+    /// The lines of the audit log.
+    text: String,
+}
+
+impl Told {
+    async fn after_a_backup(place: &Place) -> Self {
+        let server = place.serve().await;
+        let (id, token) = server.admin.issue_token("acme").await;
+        let bytes = server.backup().await;
+        server.admin.lock(&id).await.unwrap();
+        server.admin.unlock(&id).await.unwrap();
+        server.admin.revoke(&id).await.unwrap();
+        server.stop();
+        let file = place.path("backup");
+        fs::write(&file, bytes).unwrap();
+        Self {
+            token,
+            file: file.to_str().unwrap().to_owned(),
+            text: fs::read_to_string(place.lines()).unwrap(),
+        }
+    }
+}
+
+/// Which line tells of an RPC.
+fn line_of(text: &str, rpc: &str) -> usize {
+    let is_it = |line: &str| line.contains(&format!("{rpc}\""));
+    text.lines().position(is_it).unwrap()
+}
+
+/// All lines but one.
+fn without(text: &str, left_out: usize) -> String {
+    let kept = text.lines().enumerate().filter(|(at, _)| *at != left_out);
+    kept.flat_map(|(_, line)| [line, "\n"]).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
     let place = Place::new();
-    let server = place.serve().await;
-    let (id, token) = server.admin.issue_token("acme").await;
-    let bytes = server.backup().await;
-    server.admin.lock(&id).await.unwrap();
-    server.admin.unlock(&id).await.unwrap();
-    server.admin.revoke(&id).await.unwrap();
-    server.stop();
-    let file = place.path("backup");
-    fs::write(&file, bytes).unwrap();
-    let file = file.to_str().unwrap();
-    let text = fs::read_to_string(place.lines()).unwrap();
+    let Told { file, text, .. } = Told::after_a_backup(&place).await;
     let lines: Vec<&str> = text.lines().collect();
-    let at = |action: &str| {
-        let is_it = |line: &&str| line.contains(&format!("CredentialService/{action}\""));
-        lines.iter().position(is_it).unwrap()
-    };
-    let (locked, revoked) = (at("Lock"), at("Revoke"));
-    let without = |left_out: usize| {
-        let kept = lines.iter().enumerate().filter(|(at, _)| *at != left_out);
-        kept.map(|(_, line)| [*line, "\n"].concat())
-            .collect::<Vec<_>>()
-            .concat()
-    };
+    let locked = line_of(&text, "CredentialService/Lock");
     let before = {
-        let is_backup = |line: &&str| line.contains("OperationsService/Backup\"");
-        let backup = lines.iter().position(is_backup).unwrap();
+        let backup = line_of(&text, "OperationsService/Backup");
         lines[..backup].join("\n") + "\n"
     };
     let changed = |from: &str, to: &str| {
@@ -401,9 +420,9 @@ async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
     let directory = place.fresh("restored");
     let given = place.path("given");
     let given = given.to_str().unwrap();
-    let arguments = ["--from", file, "--revocations", given];
+    let arguments = ["--from", &file, "--revocations", given];
     for (bad, said) in [
-        (without(locked), "are missing"),
+        (without(&text, locked), "are missing"),
         (
             changed("\"previous_hash\":\"", "\"previous_hash\":\"0"),
             "it has no hashes",
@@ -430,8 +449,17 @@ async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
         assert!(output.contains(said), "{said}: {output}");
         assert!(!directory.join("store").exists(), "{said}");
     }
-    // One may go without what is missing, and has the rest.
-    fs::write(given, without(locked)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_of_lines_is_taken_where_one_goes_without_the_rest() {
+    let place = Place::new();
+    let Told { token, file, text } = Told::after_a_backup(&place).await;
+    let given = place.path("given");
+    let given = given.to_str().unwrap();
+    let arguments = ["--from", &file, "--revocations", given];
+    let locked = line_of(&text, "CredentialService/Lock");
+    fs::write(given, without(&text, locked)).unwrap();
     let directory = place.fresh("with-gaps");
     let output = restored(
         &directory,
@@ -452,14 +480,16 @@ async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
 
     // A file may end within a line, and go on in another.
     let directory = place.fresh("in-parts");
-    let (first, second) = text.split_at(text.find(lines[revoked]).unwrap());
+    let revoked = text.lines().nth(line_of(&text, "CredentialService/Revoke"));
+    let revoked = revoked.unwrap();
+    let (first, second) = text.split_at(text.find(revoked).unwrap());
     let parts = [place.path("first"), place.path("second")];
-    fs::write(&parts[0], format!("{first}{}", &lines[revoked][..20])).unwrap();
+    fs::write(&parts[0], format!("{first}{}", &revoked[..20])).unwrap();
     fs::write(&parts[1], second).unwrap();
     let parts = parts.map(|part| part.to_str().unwrap().to_owned());
     let arguments = [
         "--from",
-        file,
+        &file,
         "--revocations",
         &parts[0],
         "--revocations",
