@@ -58,20 +58,20 @@ pub(super) async fn begin(reporter: &HealthReporter) {
 }
 
 /// Says whether the server can answer.
-pub(super) async fn report(reporter: &HealthReporter, status: ServingStatus) {
+async fn report(reporter: &HealthReporter, status: ServingStatus) {
     for service in SERVICES {
         reporter.set_service_status(service, status).await;
     }
 }
 
-/// Says of a server that can answer when it can't: as long as it could not write to its
-/// store for a lease it says ACTIVE of nothing. At the end it says that it can't.
+/// Says of a server that has its store when it can answer, and when it can't: as long as it
+/// could not write to its store for a lease it says ACTIVE of nothing. At the end it can't.
 pub(super) async fn follow(
     authority: Arc<Authority>,
     reporter: HealthReporter,
     stopping: CancellationToken,
 ) -> Result<(), Failure> {
-    let mut is_ready = true;
+    let mut is_ready = false;
     let look = async {
         let mut ticks = interval(LOOK);
         loop {

@@ -11,7 +11,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
@@ -147,7 +146,6 @@ pub async fn run(
         () = stop => Ok(()),
     };
 
-    health::report(&health, ServingStatus::NotServing).await;
     tracing::info!("stopping");
     shared.stopping.cancel();
     closing.cancel();
@@ -298,7 +296,6 @@ async fn serve_authority(
         supervisor.task("metrics", serve);
     }
     shared.set_authority(Arc::clone(&authority));
-    health::report(health, ServingStatus::Serving).await;
     supervisor.task(
         "health",
         health::follow(authority, health.clone(), shared.stopping.clone()),
