@@ -27,10 +27,11 @@ use std::time::Instant;
 use credd::proto::v1::IssueRequest;
 use credd::proto::v1::credential_service_client::CredentialServiceClient;
 use credd::server::config::Settings;
-use credd::server::data_dir::DataDir;
 use credd::server::process;
 use credd::server::restore::Given;
-use support::serving::{Bearer, Credd, channel, connect, runtime, settings, verify_presented};
+use support::serving::{
+    Bearer, Credd, channel, connect, database, runtime, settings, verify_presented,
+};
 use support::{Budget, Pairs, Table, kinds, preamble, seconds, setting, while_changed};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -197,15 +198,6 @@ fn verify(runtime: &Runtime, settings: &Settings, directory: TempDir, (count, sa
         kinds::verify(&mut client, count, sample).await;
         credd.stop().await;
     });
-}
-
-/// Where sled's files are in a data directory.
-fn database(directory: &Path) -> PathBuf {
-    let store = DataDir::new(directory.to_owned()).store();
-    let mut entries = fs::read_dir(store)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries.find(|path| path.join("db").exists()).unwrap()
 }
 
 fn open_with_sled(path: &Path) -> sled::Db {

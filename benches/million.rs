@@ -23,9 +23,8 @@ use credd::authority::list::{Filter, Order, Place, Whose};
 use credd::domain::credential::ShownState;
 use credd::domain::id::CredentialId;
 use credd::domain::time::Timestamp;
-use credd::server::data_dir::DataDir;
 use credd::server::open::{IfMissing, open};
-use support::serving::settings;
+use support::serving::{database, settings};
 use support::typical::{Population, id};
 use support::{Budget, Pairs, Table, median, preamble, seconds, setting};
 
@@ -47,7 +46,7 @@ fn main() {
         let keyring = Arc::clone(&opened.parts.keyring);
         Population { count, keyring }.fill(&*opened.parts.store, 1000, TAIL);
     });
-    let database = database(&DataDir::new(directory.path().to_owned()).store());
+    let database = database(directory.path());
     let bytes = std::fs::metadata(database.join("db")).unwrap().len();
     println!(
         "filled in {filling:.0} s; sled's file has {} MB",
@@ -183,13 +182,4 @@ fn start_of_last_page(authority: &Authority, filter: &Filter, count: u64) -> Cre
         }
         back *= 2;
     }
-}
-
-/// Where sled's files are in a store.
-fn database(store: &Path) -> PathBuf {
-    let entries = std::fs::read_dir(store)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut databases = entries.filter(|path| path.join("db").exists());
-    databases.next().unwrap()
 }

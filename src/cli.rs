@@ -48,7 +48,6 @@ mod table;
 mod tenant;
 mod terminal;
 mod time;
-mod tls;
 mod token_pattern;
 mod verify;
 mod watch;

@@ -2,7 +2,7 @@
 //! this process and on one runtime.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use credd::proto::v1::{
 use credd::server::config::etcd_values::{Engine, KeyPrefix};
 use credd::server::config::values::Scalar as _;
 use credd::server::config::{self, EtcdSettings, Settings};
+use credd::server::data_dir::DataDir;
 use credd::server::supervise::Failure;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixStream};
@@ -259,4 +260,13 @@ pub fn verify_presented(credential: v1::presented::Credential) -> VerifyRequest 
         any_tenant: true,
         ..VerifyRequest::default()
     }
+}
+
+/// Where sled's files are in a data directory.
+pub fn database(directory: &Path) -> PathBuf {
+    let store = DataDir::new(directory.to_owned()).store();
+    let mut entries = std::fs::read_dir(store)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries.find(|path| path.join("db").exists()).unwrap()
 }

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use super::{time, tls};
+use super::time;
 use crate::client::{Address, Config, TlsFiles, connect, token};
 
 /// A token, in the environment.
@@ -108,7 +108,10 @@ impl Connection {
             }
         };
         let tls = TlsFiles { ca, identity };
-        tls::check(&server, &tls)?;
+        if matches!(server, Address::Tcp { tls: true, .. }) {
+            // What is wrong with them is no fault of the connection.
+            connect::check(&tls).map_err(|error| Failure::Usage(error.to_string()))?;
+        }
         let mut config = Config::new([server.clone()]);
         config.allow_plaintext = allow_plaintext;
         config.check().map_err(|_| {

@@ -89,6 +89,11 @@ async fn connect(address: &Address, tls: &TlsFiles) -> io::Result<Connection> {
     }
 }
 
+/// Whether the files are now what a connection in TLS needs.
+pub(crate) fn check(files: &TlsFiles) -> io::Result<()> {
+    client_config(files).map(drop)
+}
+
 /// What the files make now.
 fn client_config(files: &TlsFiles) -> io::Result<ClientConfig> {
     let TlsFiles { ca, identity } = files;
@@ -109,9 +114,12 @@ fn client_config(files: &TlsFiles) -> io::Result<ClientConfig> {
         Some((certificate, key)) => {
             let chain = certificates(certificate)?;
             let pem = Zeroizing::new(read(key)?);
-            let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| unusable(key))?;
-            let built = builder.with_client_auth_cert(chain, key);
-            built.map_err(io::Error::other)?
+            let read = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| unusable(key))?;
+            let built = builder.with_client_auth_cert(chain, read);
+            built.map_err(|error| {
+                let path = key.display();
+                io::Error::other(format!("{path} is not the key of the certificate: {error}"))
+            })?
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -137,7 +145,8 @@ fn system_roots() -> RootCertStore {
 fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let pem = read(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    certificates.map_err(|_| unusable(path))
+    let certificates = certificates.ok().filter(|found| !found.is_empty());
+    certificates.ok_or_else(|| unusable(path))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

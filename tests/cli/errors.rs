@@ -220,15 +220,14 @@ async fn a_file_that_is_not_what_it_should_be_is_a_mistake_of_the_command() {
     ] {
         let ran = world.run(&[&list[..], flags].concat());
         assert_eq!(ran.code, 2, "{flags:?}: {ran:?}");
-        let flag = format!(
-            "error: {}",
-            if flags[1] == certificate {
-                flags[2]
-            } else {
-                flags[0]
-            }
+        let at_fault = match flags {
+            [_, first, _, key] if *first == certificate => key,
+            _ => flags[1],
+        };
+        assert!(
+            ran.err.starts_with(&format!("error: {at_fault} ")),
+            "{ran:?}"
         );
-        assert!(ran.err.starts_with(&flag), "{ran:?}");
     }
     for file in [&missing, &directory] {
         for arguments in [
