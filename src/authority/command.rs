@@ -54,7 +54,7 @@ pub use known::{Known, KnownOwner, KnownRecord};
 pub use life::{Changes, ReportLeak, Rotate, SetState, Update, sealing_context};
 pub use quota::Quotas;
 pub use request::{REFUSED_FOR, REPLAYED_FOR, Request};
-pub(crate) use restore::TAKEN_BACK;
+pub(crate) use restore::{IMPORT, IMPORTED_FROM, RESTORE, RESTORED_FROM, TAKEN_BACK};
 pub use restore::{Lost, Restore};
 pub use reveal::{NotRevealed, Reveal};
 

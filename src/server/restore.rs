@@ -32,7 +32,7 @@ mod target;
 
 use content::Content;
 pub use lines::LinesError;
-use lines::Since;
+use lines::{Since, Through};
 use target::Target;
 
 /// What to restore.
@@ -65,7 +65,9 @@ pub enum RestoreError {
     #[error("{0} is there: the data directory must be empty, or have nothing but the keyring")]
     NotEmpty(PathBuf),
     /// The same, in etcd.
-    #[error("there is a store in etcd under {0} already")]
+    #[error(
+        "there is a store in etcd under {0} already; if it was restored and is not settled, give the revocations without `--from`"
+    )]
     NotEmptyInEtcd(String),
     /// The store can't be written.
     #[error("the store can't be written")]
@@ -227,11 +229,10 @@ async fn settle(authority: &Authority, since: Since) -> Result<(), CommandError>
         through,
         erasures,
         missing,
-        is_moved: _,
     } = since;
     let denied = authority.deny_lost(lost).await?;
     let details = match &through {
-        Some((sequence, at)) => {
+        Some(Through { sequence, at, .. }) => {
             format!(
                 "the revocations up to event {sequence} of {at} were given: {denied} denied; {missing} events are missing"
             )

@@ -5,6 +5,7 @@
 #[path = "../support/calls.rs"]
 mod calls;
 mod damage;
+mod kin;
 mod leases;
 mod load;
 mod place;

@@ -401,10 +401,8 @@ async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
     let Told { file, text, .. } = Told::after_a_backup(&place).await;
     let lines: Vec<&str> = text.lines().collect();
     let locked = line_of(&text, "CredentialService/Lock");
-    let before = {
-        let backup = line_of(&text, "OperationsService/Backup");
-        lines[..backup].join("\n") + "\n"
-    };
+    let backup = line_of(&text, "OperationsService/Backup");
+    let up_to = |line: usize| lines[..line].join("\n") + "\n";
     let changed = |from: &str, to: &str| {
         let line = lines[locked].replacen(from, to, 1);
         assert_ne!(line, lines[locked]);
@@ -440,7 +438,8 @@ async fn lines_that_are_missing_changed_or_of_another_log_are_refused() {
             "was erased",
         ),
         (format!("{text}no line\n"), "is no event"),
-        (before, "the lines end with event"),
+        (up_to(backup), "end with event"),
+        (up_to(backup + 1), "end with event"),
         (text[..text.len() - 20].to_owned(), "it is cut off"),
         (other, "there is no event of store"),
     ] {

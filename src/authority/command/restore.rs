@@ -75,6 +75,14 @@ pub enum Lost {
 
 /// What is told of an export that was given up.
 pub(crate) const TAKEN_BACK: &str = "the export was given up";
+/// What a restore is called in the audit log.
+pub(crate) const RESTORE: &str = "credd.restore";
+/// What an import is called there.
+pub(crate) const IMPORT: &str = "credd.import";
+/// What stands there before the store that this one was restored from.
+pub(crate) const RESTORED_FROM: &str = "restored from a backup of store ";
+/// What stands there before the store that this one was imported from.
+pub(crate) const IMPORTED_FROM: &str = "imported from store ";
 
 const REASON: &str = "changed after the backup that the store was restored from";
 
@@ -106,9 +114,9 @@ impl Restore {
     /// What it is called in the audit log.
     pub(in crate::authority) const fn action(&self) -> &'static str {
         match self {
-            Self::Mark(_) | Self::Deny(_) | Self::Settle(_) => "credd.restore",
+            Self::Mark(_) | Self::Deny(_) | Self::Settle(_) => RESTORE,
             Self::Export | Self::TakeBack => "credd.export",
-            Self::Import(_) => "credd.import",
+            Self::Import(_) => IMPORT,
         }
     }
 
@@ -157,7 +165,7 @@ impl Restore {
                     ..
                 } = restored;
                 return format!(
-                    "restored from a backup of store {from} as of revision {revision} and event {}, made at {} ms",
+                    "{RESTORED_FROM}{from} as of revision {revision} and event {}, made at {} ms",
                     audit.sequence,
                     backed_up_at.as_millis()
                 );
@@ -172,7 +180,7 @@ impl Restore {
                 ..
             }) => {
                 return format!(
-                    "imported from store {from} as of revision {revision} and event {}",
+                    "{IMPORTED_FROM}{from} as of revision {revision} and event {}",
                     audit.sequence
                 );
             }

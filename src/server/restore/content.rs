@@ -117,7 +117,12 @@ impl Content {
 
 fn open(path: &Path) -> Result<(Reader<BufReader<File>>, u64), BackupError> {
     let file = File::open(path)?;
-    let length = file.metadata()?.len();
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        let no_file = "this is no regular file, and all of it is read before anything is written";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, no_file).into());
+    }
+    let length = metadata.len();
     let reader = Reader::open(BufReader::with_capacity(1 << 20, file))?;
     Ok((reader, length))
 }

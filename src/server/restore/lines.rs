@@ -3,8 +3,13 @@
 //! Each line has the hash of the record before it, so that one that is missing shows,
 //! but for the last ones, and so do lines of another history. What a line *says* is
 //! taken as it stands: the salt with which its hash was made is not copied.
+//!
+//! The lines may be of several stores. Those of a store that was made of the one in
+//! question, or of this very backup, tell of what was denied there as well: its log goes
+//! on where the other's was left. Those of a store that has nothing to do with it are
+//! passed over.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -20,14 +25,22 @@ use crate::domain::time::Timestamp;
 pub(super) struct Since {
     /// What may have been denied, in order, nothing twice.
     pub(super) lost: Vec<Lost>,
-    /// The last event, and when it was.
-    pub(super) through: Option<(u64, String)>,
+    /// The latest event.
+    pub(super) through: Option<Through>,
     /// How many erasures there were.
     pub(super) erasures: u64,
     /// How much of what there was is not known.
     pub(super) missing: u64,
-    /// Whether the store was exported, and that not given up.
-    pub(super) is_moved: bool,
+}
+
+/// Up to where something is known.
+#[derive(Debug)]
+pub(super) struct Through {
+    /// The event.
+    pub(super) sequence: u64,
+    /// When it was.
+    pub(super) at: String,
+    at_ms: i64,
 }
 
 /// Why lines are not taken.
@@ -65,6 +78,20 @@ pub enum LinesError {
         /// The last.
         through: u64,
     },
+    /// Whether lines tell of what came after the backup can't be said.
+    #[error(
+        "{path}, line {line}: event {sequence} of store {store}: that store may have been made of this backup, which its earlier lines would tell: give them too, or leave out all lines of that store, or go without them with `--accept-lost-revocations`"
+    )]
+    Doubtful {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// The store that it is of.
+        store: String,
+        /// The event that it tells of.
+        sequence: u64,
+    },
     /// What came last stands elsewhere.
     #[error(
         "the store was exported after the backup: what was revoked since it was imported stands in the lines of that store, and a backup of that one is to be restored"
@@ -80,11 +107,13 @@ pub enum LinesError {
         /// The line, counted from 1.
         line: u64,
     },
-    /// The lines are of a time before the backup.
+    /// No line tells of what came after the backup.
     #[error(
-        "the lines end with event {last}, and the backup has all up to event {backup}: give the lines since, or go without them with `--accept-lost-revocations`"
+        "the lines of store {store} end with event {last}, and the backup has all up to event {backup}: give the lines since, or say that there are none with `--accept-lost-revocations`"
     )]
     Before {
+        /// The store.
+        store: StoreId,
         /// The last event of which there is a line.
         last: u64,
         /// The last event that the backup has.
@@ -106,9 +135,8 @@ pub(super) fn read(
     let mut reading = Reading {
         store: store.to_string(),
         accept,
-        reached: after,
-        is_linked: true,
-        last: None,
+        backup: after,
+        chains: HashMap::new(),
         cut: None,
         seen: HashSet::new(),
         since: Since::default(),
@@ -116,34 +144,95 @@ pub(super) fn read(
     for path in files {
         reading.file(path)?;
     }
-    match (reading.last, reading.cut.take()) {
+    let own = reading.chains.get(&reading.store);
+    match (own.map(|chain| chain.last), reading.cut.take()) {
         (_, cut) if accept => reading.since.missing += u64::from(cut.is_some()),
-        (_, Some((path, line))) => return Err(LinesError::Cut { path, line }),
+        (_, Some(Cut { path, line, .. })) => return Err(LinesError::Cut { path, line }),
         (None, None) => return Err(LinesError::OtherStore(store)),
-        (Some(last), None) if last < after.sequence => {
-            let backup = after.sequence;
-            return Err(LinesError::Before { last, backup });
+        (Some(last), None) if last <= after.sequence => {
+            return Err(LinesError::Before {
+                store,
+                last,
+                backup: after.sequence,
+            });
         }
         (Some(_), None) => (),
     }
-    if reading.since.is_moved {
+    if !accept && reading.chains.values().any(|chain| chain.is_moved) {
         return Err(LinesError::Moved);
     }
     Ok(reading.since)
 }
 
 struct Reading {
+    /// The store that the backup is of.
     store: String,
     accept: bool,
+    /// The last event that the backup has.
+    backup: Head,
+    /// What there were lines of, by its store.
+    chains: HashMap<String, Chain>,
+    /// A line that is cut off, and after which none told of a later event.
+    cut: Option<Cut>,
+    seen: HashSet<Lost>,
+    since: Since,
+}
+
+/// The lines of one store.
+struct Chain {
+    kin: Kin,
+    /// Up to where it is known.
     reached: Head,
     /// Whether `reached` is what comes before the next line.
     is_linked: bool,
-    /// The last event of the store that there was a line of.
-    last: Option<u64>,
-    /// A line that is cut off, and after which none told of a later event.
-    cut: Option<(PathBuf, u64)>,
-    seen: HashSet<Lost>,
-    since: Since,
+    /// The last event that there was a line of.
+    last: u64,
+    /// Whether the store was exported, and that not given up.
+    is_moved: bool,
+}
+
+/// Whether what a store tells is about what the backup has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kin {
+    /// It is the store, or was made of it.
+    Same,
+    /// Nothing tells yet.
+    Unknown,
+    /// It is not.
+    Other,
+}
+
+/// Where a line is cut off.
+struct Cut {
+    path: PathBuf,
+    line: u64,
+    text: Vec<u8>,
+}
+
+impl Cut {
+    /// Whether it may be a line of this store.
+    fn may_be_of(&self, store: &str) -> bool {
+        let begin = format!("{{\"store\":\"{store}\"");
+        let length = begin.len().min(self.text.len());
+        self.text[..length] == begin.as_bytes()[..length]
+    }
+}
+
+/// Where a line stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    path: &'a Path,
+    line: u64,
+}
+
+impl Place<'_> {
+    fn wrong(self, what: impl Into<String>) -> LinesError {
+        LinesError::Line {
+            path: self.path.to_owned(),
+            line: self.line,
+            what: what.into(),
+        }
+    }
 }
 
 impl Reading {
@@ -159,79 +248,148 @@ impl Reading {
             if input.read_until(b'\n', &mut text).map_err(io)? == 0 {
                 break;
             }
+            let place = Place { path, line };
             let is_cut = !text.ends_with(b"\n");
             let text = text.strip_suffix(b"\n").unwrap_or(&text);
             if text.is_empty() {
                 continue;
             }
-            if is_cut && serde_json::from_slice::<Line>(text).is_err() {
-                self.cut = Some((path.to_owned(), line));
-                break;
-            }
-            let wrong = |what: String| LinesError::Line {
-                path: path.to_owned(),
-                line,
-                what,
-            };
-            let read: Line = serde_json::from_slice(text)
-                .map_err(|error| wrong(format!("this is no event of an audit log: {error}")))?;
-            if read.store == self.store {
-                self.last = self.last.max(Some(read.sequence));
-                self.line(&read, (path, line))?;
+            match serde_json::from_slice(text) {
+                Ok(read) => self.line(&read, place)?,
+                Err(_) if is_cut => {
+                    self.cut = Some(Cut {
+                        path: path.to_owned(),
+                        line,
+                        text: text.to_owned(),
+                    });
+                }
+                Err(_) if self.accept => self.since.missing += 1,
+                Err(error) => {
+                    return Err(place.wrong(format!(
+                        "this is no event of an audit log: {error}: give the event's line in its place, or go without it with `--accept-lost-revocations`"
+                    )));
+                }
             }
         }
         Ok(())
     }
 
-    fn line(&mut self, read: &Line, (path, line): (&Path, u64)) -> Result<(), LinesError> {
-        let wrong = |what: &str| LinesError::Line {
-            path: path.to_owned(),
-            line,
-            what: what.to_owned(),
-        };
-        if read.sequence < self.reached.sequence {
+    fn line(&mut self, read: &Line, place: Place<'_>) -> Result<(), LinesError> {
+        if !self.is_kin(read, place)? {
             return Ok(());
         }
-        if read.sequence == self.reached.sequence {
-            let is_known = read.hash == self.reached.hash.to_string();
+        let Some(chain) = self.chains.get_mut(&read.store) else {
+            return Ok(());
+        };
+        if read.sequence < chain.reached.sequence {
+            return Ok(());
+        }
+        if read.sequence == chain.reached.sequence {
+            let is_known = read.hash == chain.reached.hash.to_string();
             return if is_known {
                 Ok(())
             } else {
-                Err(wrong(
+                Err(place.wrong(
                     "it is another event than the backup has there: the lines are of another history",
                 ))
             };
         }
-        let entry = header(read).ok_or_else(|| wrong("it has no hashes"))?;
-        if !entry.header_holds(ChainNumber::FIRST) {
-            return Err(wrong(
-                "it was changed: its hash is not that of what it says",
-            ));
-        }
-        let expected = self.reached.sequence + 1;
+        let entry = entry(read, place)?;
+        let expected = chain.reached.sequence + 1;
         if read.sequence > expected {
             if !self.accept {
                 return Err(LinesError::Missing {
-                    path: path.to_owned(),
-                    line,
+                    path: place.path.to_owned(),
+                    line: place.line,
                     from: expected,
                     through: read.sequence - 1,
                 });
             }
             self.since.missing += read.sequence - expected;
-            self.is_linked = false;
+            chain.is_linked = false;
         }
-        if self.is_linked && entry.previous != self.reached.hash {
-            return Err(wrong(
+        if chain.is_linked && entry.previous != chain.reached.hash {
+            return Err(place.wrong(
                 "it does not follow from the event before it: the lines are of another history",
             ));
         }
-        self.is_linked = true;
-        self.cut = None;
-        self.reached = entry.head();
-        self.since.through = Some((read.sequence, read.recorded_at.clone()));
-        let is_moved = &mut self.since.is_moved;
-        *is_moved = read.is_move().unwrap_or(*is_moved);
+        chain.is_linked = true;
+        chain.reached = entry.head();
+        chain.is_moved = read.is_move().unwrap_or(chain.is_moved);
+        self.take(read, place)
+    }
+
+    /// Whether a line is of the store that the backup is of, or of one that was made of
+    /// that.
+    fn is_kin(&mut self, read: &Line, place: Place<'_>) -> Result<bool, LinesError> {
+        let backup = self.backup;
+        let is_same = |store: &str, chains: &HashMap<String, Chain>| {
+            store == self.store || chains.get(store).is_some_and(|it| it.kin == Kin::Same)
+        };
+        let is_made_of_kin = read
+            .made_of()
+            .is_some_and(|from| is_same(from, &self.chains));
+        let is_own = read.store == self.store;
+        let chain = self
+            .chains
+            .entry(read.store.clone())
+            .or_insert_with(|| Chain {
+                kin: if is_own { Kin::Same } else { Kin::Unknown },
+                reached: backup,
+                is_linked: true,
+                last: 0,
+                is_moved: false,
+            });
+        chain.last = chain.last.max(read.sequence);
+        if chain.kin != Kin::Unknown {
+            return Ok(chain.kin == Kin::Same);
+        }
+        if is_made_of_kin {
+            chain.kin = Kin::Same;
+            chain.reached = entry(read, place)?.head();
+        } else if read.sequence == backup.sequence {
+            let is_same = read.hash == backup.hash.to_string();
+            chain.kin = if is_same { Kin::Same } else { Kin::Other };
+        } else if read.sequence > backup.sequence {
+            let follows =
+                read.sequence == backup.sequence + 1 && entry(read, place)?.previous == backup.hash;
+            chain.kin = match (follows, self.accept) {
+                (true, _) => Kin::Same,
+                (false, true) => {
+                    self.since.missing += 1;
+                    Kin::Other
+                }
+                (false, false) => {
+                    return Err(LinesError::Doubtful {
+                        path: place.path.to_owned(),
+                        line: place.line,
+                        store: read.store.clone(),
+                        sequence: read.sequence,
+                    });
+                }
+            };
+        }
+        if chain.kin == Kin::Same {
+            let (of, from) = (&read.store, read.sequence);
+            tracing::info!(%of, from, "these lines are of a store that was made of the one that the backup is of");
+        }
+        Ok(chain.kin == Kin::Same)
+    }
+
+    /// Takes what a line says that nothing is missing before.
+    fn take(&mut self, read: &Line, place: Place<'_>) -> Result<(), LinesError> {
+        self.cut.take_if(|cut| cut.may_be_of(&read.store));
+        let through = &mut self.since.through;
+        if through
+            .as_ref()
+            .is_none_or(|through| through.at_ms <= read.recorded_at_ms)
+        {
+            *through = Some(Through {
+                sequence: read.sequence,
+                at: read.recorded_at.clone(),
+                at_ms: read.recorded_at_ms,
+            });
+        }
         self.since.erasures += u64::from(read.is_erasure());
         match read.lost() {
             Ok(lost) => {
@@ -246,10 +404,20 @@ impl Reading {
                 self.since.missing += 1;
                 Ok(())
             }
-            Err(error) => Err(wrong(&format!(
+            Err(error) => Err(place.wrong(format!(
                 "{error}: go without it with `--accept-lost-revocations`"
             ))),
         }
+    }
+}
+
+/// The record of a line, if it was not changed.
+fn entry(read: &Line, place: Place<'_>) -> Result<Entry, LinesError> {
+    let entry = header(read).ok_or_else(|| place.wrong("it has no hashes"))?;
+    if entry.header_holds(ChainNumber::FIRST) {
+        Ok(entry)
+    } else {
+        Err(place.wrong("it was changed: its hash is not that of what it says"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::authority::command::{Lost, TAKEN_BACK};
+use crate::authority::command::{IMPORT, IMPORTED_FROM, Lost, RESTORE, RESTORED_FROM, TAKEN_BACK};
 use crate::domain::audit::OK;
 use crate::domain::directory::{OwnerRef, RoleRef};
 use crate::domain::id::CredentialId;
@@ -76,6 +76,17 @@ impl Line {
         is_export.then(|| self.details != TAKEN_BACK)
     }
 
+    /// The store that it says this one was made of, by a restore or an import.
+    pub(super) fn made_of(&self) -> Option<&str> {
+        let before = match self.action.as_str() {
+            RESTORE => RESTORED_FROM,
+            IMPORT => IMPORTED_FROM,
+            _ => return None,
+        };
+        let rest = self.details.strip_prefix(before)?;
+        self.is_change().then(|| rest.split(' ').next()).flatten()
+    }
+
     /// Whether it tells of a change. What changed nothing was counted, and written
     /// later than it was.
     fn is_change(&self) -> bool {
@@ -98,9 +109,9 @@ impl Line {
                 | "credd.audit-retention"
                 | "credd.others"
                 | "credd.unknown-rpc"
-                | "credd.restore"
+                | RESTORE
                 | "credd.export"
-                | "credd.import"
+                | IMPORT
                 | "credd.upgrade" => Ok(Vec::new()),
                 other => Err(NotUnderstood::Action(other.to_owned())),
             };
