@@ -210,6 +210,45 @@ fn a_rewrite_that_fails_leaves_the_store_as_it_was() {
 }
 
 #[test]
+fn a_rewrite_keeps_the_reserve_unless_the_store_can_t_be_opened_without_it() {
+    const RESERVE: u64 = 1 << 30;
+
+    let directory = filled();
+    // More than what is copied at once.
+    let store = open(directory.path());
+    for commit in 0..6 {
+        let writes = (0..100).map(|key| put(&format!("more {commit} {key}"), "value"));
+        store.commit(batch([], writes.collect::<Vec<_>>())).unwrap();
+    }
+    drop(store);
+    let disk = Arc::new(TestDisk::default());
+    disk.has_free(RESERVE - 1);
+    let reserved = Options {
+        reserve_bytes: RESERVE,
+        ..with_disk(disk.clone())
+    };
+    let refused = SledStore::rewrite(directory.path(), &reserved);
+    let Err(OpenError::NoRoom { bytes, source, .. }) = &refused else {
+        panic!("{refused:?}");
+    };
+    assert!(*bytes > 0);
+    assert!(source.to_string().contains("kept in reserve"), "{source}");
+    // Nothing of it takes the room that is missing.
+    let databases = fs::read_dir(directory.path()).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_str().unwrap().starts_with("store-")
+    });
+    assert_eq!(databases.count(), 1);
+
+    fs::write(directory.path().join("POISONED"), "a test\n").unwrap();
+    let store = SledStore::open(directory.path(), &reserved).unwrap();
+    assert!(value(&store, "more 5 99").is_some());
+    drop(store);
+    disk.has_free(RESERVE);
+    SledStore::rewrite(directory.path(), &reserved).unwrap();
+}
+
+#[test]
 fn a_full_disk_refuses_writes_and_nothing_else_until_there_is_room() {
     const RESERVE: u64 = 1 << 30;
 

@@ -139,7 +139,8 @@ impl SledStore {
         home.keep_only(Some(live))?;
         let failed_at = home.poisoned_at()?;
         if failed_at.is_some() {
-            rewrite::run(&home, live, options)?;
+            // Without it there is no store: the reserve is for that, too.
+            rewrite::run(&home, live, options, 0)?;
             live = home.current()?;
             home.clear_poison()?;
         }
@@ -149,7 +150,8 @@ impl SledStore {
     }
 
     /// Copies a store that is not open into a fresh database, which takes less
-    /// room, and checks all of it on the way. It needs room for both at once.
+    /// room, and checks all of it on the way. It needs room for both at once, and the
+    /// reserve beside that.
     ///
     /// # Errors
     ///
@@ -158,7 +160,7 @@ impl SledStore {
         let home = Home::open(directory)?;
         let live = home.current()?;
         home.keep_only(Some(live))?;
-        let verified = rewrite::run(&home, live, options)?;
+        let verified = rewrite::run(&home, live, options, options.reserve_bytes)?;
         if home.poisoned_at()?.is_some() {
             home.clear_poison()?;
         }

@@ -124,7 +124,7 @@ section! {
         cache_mib: u64 = 256, flag("store-cache-mib"), range(1..=1_048_576);
         /// Copies a store in the data directory into a fresh database before it is
         /// opened, at each start: for one that takes much more room than what it holds
-        /// needs. It checks all of it, and needs room for both at once.
+        /// needs. It checks all of it, and needs room for both at once beside the reserve.
         rewrite_at_start: bool = false, flag("rewrite-store");
     }
 }

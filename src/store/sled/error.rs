@@ -45,8 +45,20 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// There is too little room to write the store anew. Nothing of the attempt is left.
+    #[error(
+        "there is too little room in {path}: the store is written anew beside what it is now, and that has {bytes} bytes"
+    )]
+    NoRoom {
+        /// The store.
+        path: PathBuf,
+        /// How large its database is.
+        bytes: u64,
+        /// What there is.
+        source: io::Error,
+    },
     /// The operating system refused something.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -90,7 +102,7 @@ pub(super) enum Fault {
 
 impl From<::sled::Error> for Fault {
     fn from(error: ::sled::Error) -> Self {
-        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        use io::ErrorKind::{InvalidData, InvalidInput, StorageFull, UnexpectedEof};
 
         match error {
             // What sled answers when a file ends too early or a length in it
@@ -99,6 +111,10 @@ impl From<::sled::Error> for Fault {
                 if matches!(source.kind(), UnexpectedEof | InvalidData | InvalidInput) =>
             {
                 Self::Damaged(format!("sled: {source}"))
+            }
+            // sled gives the kind and, as a text, what it looks like in a debugger.
+            ::sled::Error::Io(source) if source.kind() == StorageFull => {
+                Self::Io(StorageFull.into())
             }
             ::sled::Error::Io(source) => Self::Io(source),
             other => Self::Damaged(format!("sled: {other}")),

@@ -1,6 +1,5 @@
 //! Filling a fresh database with the keys of another store.
 
-use std::io;
 use std::ops::ControlFlow;
 
 use super::Options;
@@ -17,7 +16,6 @@ use crate::store::{Contents, KeyRange, Write};
 pub struct Import<'a> {
     database: &'a Database,
     pending: Pending<'a>,
-    reserve: u64,
 }
 
 impl Import<'_> {
@@ -38,30 +36,7 @@ impl Import<'_> {
             None => self.pending.batch.remove(key),
         }
         let path = self.database.path();
-        let was_written = self
-            .pending
-            .added(1, bytes)
-            .map_err(OpenError::fault(path))?;
-        if was_written {
-            self.check_room()?;
-        }
-        Ok(())
-    }
-
-    fn check_room(&self) -> Result<(), OpenError> {
-        let path = self.database.path();
-        let free = self.database.free().map_err(OpenError::fault(path))?;
-        if free < self.reserve {
-            let full = io::Error::new(
-                io::ErrorKind::StorageFull,
-                format!(
-                    "{free} bytes are free, and {} are kept in reserve",
-                    self.reserve
-                ),
-            );
-            return Err(OpenError::io(path)(full));
-        }
-        Ok(())
+        self.pending.added(1, bytes).map_err(OpenError::fault(path))
     }
 }
 
@@ -77,8 +52,7 @@ pub(super) fn run<E: From<OpenError>>(
     let database = Database::create(&path, options)?;
     let mut import = Import {
         database: &database,
-        pending: Pending::new(&database),
-        reserve: options.reserve_bytes,
+        pending: Pending::new(&database, options.reserve_bytes),
     };
     fill(&mut import)?;
     let fault = || OpenError::fault(&path);
@@ -210,7 +184,9 @@ mod tests {
             }
             Ok::<_, OpenError>(())
         });
-        let refused = refused.unwrap_err().to_string();
-        assert!(refused.contains("kept in reserve"), "{refused}");
+        let Err(OpenError::Io { source, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(source.to_string().contains("kept in reserve"), "{source}");
     }
 }

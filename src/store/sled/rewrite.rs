@@ -9,7 +9,9 @@
 //! Nothing of what the store means changes: id, revisions, chain and floor stay.
 //! A crash on the way leaves the old database the live one.
 
+use std::error::Error;
 use std::fs;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -46,17 +48,45 @@ pub(super) fn create(
 }
 
 /// Copies the live database into a fresh one, checking everything on the way,
-/// makes that the live one and removes the other.
-pub(super) fn run(home: &Home, live: Generation, options: &Options) -> Result<Verified, OpenError> {
+/// makes that the live one and removes the other. So much is left free on the disk.
+pub(super) fn run(
+    home: &Home,
+    live: Generation,
+    options: &Options,
+    reserve: u64,
+) -> Result<Verified, OpenError> {
     let opened = check::open(home, live, options)?;
     let next = live.next();
     let path = home.database(next);
     let bytes = size(opened.database.path());
     tracing::info!(path = %path.display(), bytes, "rewriting the store");
-    let fresh = Database::create(&path, options)?;
-    let verified = copy(&opened, &fresh)?;
-    close(fresh, &path)?;
+    let copied = Database::create(&path, options).and_then(|fresh| {
+        let verified = copy(&opened, &fresh, reserve)?;
+        close(fresh, &path)?;
+        Ok(verified)
+    });
     drop(opened);
+    let verified = match copied {
+        Ok(verified) => verified,
+        Err(error) => {
+            // What is left of it may be what the room is missing for.
+            if let Err(error) = home.keep_only(Some(live)) {
+                tracing::warn!(error = &error as &dyn Error, "what was written is left");
+            }
+            return Err(match error {
+                OpenError::Io { path: at, source }
+                    if at == path && source.kind() == io::ErrorKind::StorageFull =>
+                {
+                    OpenError::NoRoom {
+                        path: home.path().to_owned(),
+                        bytes,
+                        source,
+                    }
+                }
+                other => other,
+            });
+        }
+    };
     tracing::info!(path = %path.display(), bytes = size(&path), "rewrote the store");
     home.set_current(next)?;
     home.keep_only(Some(next))?;
@@ -69,11 +99,15 @@ fn size(path: &Path) -> u64 {
 }
 
 /// An error while reading names the old database, one while writing the new.
-fn copy(old: &Opened, fresh: &Database) -> Result<Verified, OpenError> {
-    let source = old.database.path();
-    let mut pending = Pending::new(fresh);
-    let found = copy_data(old, &mut pending).map_err(OpenError::fault(source))?;
-    let commits = copy_log(old, &mut pending).map_err(OpenError::fault(source))?;
+fn copy(old: &Opened, fresh: &Database, reserve: u64) -> Result<Verified, OpenError> {
+    let mut pending = Pending::new(fresh, reserve);
+    let copied =
+        copy_data(old, &mut pending).and_then(|found| Ok((found, copy_log(old, &mut pending)?)));
+    let (found, commits) = copied.map_err(|fault| {
+        let is_of_fresh = pending.has_failed;
+        let path = if is_of_fresh { fresh } else { &old.database }.path();
+        OpenError::fault(path)(fault)
+    })?;
     pending
         .finish()
         .and_then(|()| finish(fresh, old.id, &old.head, old.floor))
@@ -141,29 +175,48 @@ pub(super) struct Pending<'a> {
     pub(super) batch: Batch,
     pairs: usize,
     bytes: usize,
+    /// What is left free on the disk.
+    reserve: u64,
+    /// Whether a batch could not be written.
+    has_failed: bool,
 }
 
 impl<'a> Pending<'a> {
-    pub(super) fn new(database: &'a Database) -> Self {
+    pub(super) fn new(database: &'a Database, reserve: u64) -> Self {
         Self {
             database,
             batch: Batch::default(),
             pairs: 0,
             bytes: 0,
+            reserve,
+            has_failed: false,
         }
     }
 
-    /// Counts what was added to the batch, and writes it if that is enough; whether it
-    /// did.
-    pub(super) fn added(&mut self, pairs: usize, bytes: usize) -> Result<bool, Fault> {
+    /// Counts what was added to the batch, and writes it if that is enough.
+    pub(super) fn added(&mut self, pairs: usize, bytes: usize) -> Result<(), Fault> {
         self.pairs += pairs;
         self.bytes += bytes;
         if self.pairs < BATCH_PAIRS && self.bytes < BATCH_BYTES {
-            return Ok(false);
+            return Ok(());
         }
         (self.pairs, self.bytes) = (0, 0);
-        self.database.apply(std::mem::take(&mut self.batch))?;
-        Ok(true)
+        let batch = std::mem::take(&mut self.batch);
+        let applied = self.database.apply(batch).and_then(|()| self.check_room());
+        self.has_failed = applied.is_err();
+        applied
+    }
+
+    fn check_room(&self) -> Result<(), Fault> {
+        let free = self.database.free()?;
+        if free < self.reserve {
+            let full = format!(
+                "{free} bytes are free, and {} are kept in reserve",
+                self.reserve
+            );
+            return Err(io::Error::new(io::ErrorKind::StorageFull, full).into());
+        }
+        Ok(())
     }
 
     pub(super) fn finish(self) -> Result<(), Fault> {
