@@ -83,53 +83,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{- /* What a schema can't tell, since it is about several values at once. */ -}}
-{{- define "credd.check" -}}
-{{- $fullname := include "credd.fullname" . }}
-{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) }}
-{{- fail (printf "%s: is no name that a Service may have, with a letter first and without dots: take another release name, or set fullnameOverride" $fullname) }}
-{{- end }}
-{{- if .Values.store.createUntil }}{{ $_ := mustToDate "2006-01-02T15:04:05Z" .Values.store.createUntil }}{{ end }}
-{{- with .Values.maintenance.args }}
-{{- if and (has "admin" .) (has "recover" .) }}
-{{- fail "maintenance.args: nobody could read the token that `admin recover` makes: change administrators instead" }}
-{{- end }}
-{{- end }}
-{{- $shutdown := int .Values.config.server.shutdown_seconds }}
-{{- if lt (int (include "credd.gracePeriod" .)) $shutdown }}
-{{- fail (printf "terminationGracePeriodSeconds: %v is less than config.server.shutdown_seconds, %d: calls would be cut off" .Values.terminationGracePeriodSeconds $shutdown) }}
-{{- end }}
-{{- $given := list }}
-{{- if .Values.tls.existingSecret }}{{ $given = append $given "tls.existingSecret" }}{{ end }}
-{{- if .Values.tls.certManager.issuerRef.name }}{{ $given = append $given "tls.certManager.issuerRef.name" }}{{ end }}
-{{- if .Values.tls.allowPlaintext }}{{ $given = append $given "tls.allowPlaintext" }}{{ end }}
-{{- if ne (len $given) 1 }}
-{{- fail (printf "tls: give one of existingSecret, certManager.issuerRef.name and allowPlaintext; there is %s" (default "none" (join " and " $given))) }}
-{{- end }}
-{{- if and .Values.tls.clientCa.enabled .Values.tls.allowPlaintext }}
-{{- fail "tls.clientCa: there are no certificates of clients with tls.allowPlaintext" }}
-{{- end }}
-{{- if and .Values.tls.requireClientCertificate (not .Values.tls.clientCa.enabled) }}
-{{- fail "tls.requireClientCertificate: needs tls.clientCa.enabled" }}
-{{- end }}
-{{- if not .Values.kubernetesIssuer.enabled }}
-{{- range $key := list "administrators" "bindings" }}
-{{- range index $.Values $key }}
-{{- if .serviceAccount }}
-{{- fail (printf "%s: a service account is known by its token alone: enable kubernetesIssuer" $key) }}
-{{- end }}
-{{- end }}
-{{- end }}
-{{- end }}
-{{- if eq .Values.store.engine "etcd" }}
-{{- with .Values.store.etcd }}
-{{- $secret := or .user .clientCertificate }}
-{{- if and $secret (not .existingSecret) }}
-{{- fail "store.etcd.existingSecret: is needed for user and clientCertificate" }}
-{{- end }}
-{{- if and (contains "http://" (join "," .endpoints)) (not .allowPlaintext) }}
-{{- fail "store.etcd.endpoints: http:// needs store.etcd.allowPlaintext" }}
-{{- end }}
-{{- end }}
-{{- end }}
+{{- /* The port of a URL, or the one that it has without saying. */ -}}
+{{- define "credd.port" -}}
+{{- regexFind "^https?://[^/]*:[0-9]+" (index . 0) | regexFind "[0-9]+$" | default (index . 1) }}
 {{- end }}
