@@ -48,8 +48,11 @@ def without_checks(suite):
     """The charts, with neither schemas nor checks of their own."""
     charts = suite.directory / "unchecked"
     shutil.copytree(suite.charts, charts)
-    (charts / "credd/values.schema.json").unlink()
-    (charts / "credd/templates/_check.tpl").write_text('{{- define "credd.check" }}{{ end }}')
+    for chart in ("credd", "credd-sidecar"):
+        (charts / chart / "values.schema.json").unlink()
+        (charts / chart / "templates/_check.tpl").write_text('{{- define "%s.check" }}{{ end }}' % chart)
+    code, _, error = run(suite.helm, "dependency", "build", charts / "examples/envoy")
+    check(code == 0, "the example has the charts without checks", error)
     return charts
 
 
@@ -62,7 +65,10 @@ def checked(suite, chart, file):
     for document in loaded(text):
         if document["kind"] == "ConfigMap" and "credd.toml" in document["data"]:
             configuration.write_text(document["data"]["credd.toml"])
-    code, out, error = run(suite.credd, "config", "check", "--config", configuration)
+            arguments = ["--config", configuration]
+        if document["kind"] == "Deployment" and chart.name == "envoy":
+            arguments = document["spec"]["template"]["spec"]["initContainers"][0]["args"][1:]
+    code, out, error = run(suite.credd, "config", "check", *arguments)
     return code, out + error
 
 

@@ -1,9 +1,10 @@
 {{- /* An item of `initContainers`. */ -}}
 {{- define "credd-sidecar.container" -}}
-{{- $values := index .Values "credd-sidecar" -}}
-{{- with $values -}}
+{{- include "credd-sidecar.check" . -}}
+{{- $version := (index .Subcharts "credd-sidecar").Chart.AppVersion -}}
+{{- with index .Values "credd-sidecar" -}}
 - name: credd
-  image: "{{ .image.repository }}{{ if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag }}{{ end }}"
+  image: "{{ .image.repository }}{{ if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default $version .image.tag }}{{ end }}"
   imagePullPolicy: {{ .image.pullPolicy }}
   # A native sidecar.
   restartPolicy: Always
@@ -35,6 +36,9 @@
     - --sidecar-cache-mib={{ .cacheMib }}
     - --sidecar-check-ms={{ .checkMs }}
     - --sidecar-shutdown-seconds={{ .shutdownSeconds }}
+    {{- with .tracesEndpoint }}
+    - "--traces-endpoint={{ . }}"
+    {{- end }}
   {{- if .configMap }}
   env:
     - {name: CREDD_CONFIG, value: /etc/credd/config/credd.toml}
@@ -83,8 +87,8 @@
 
 {{- /* Items of `volumes`. */ -}}
 {{- define "credd-sidecar.volumes" -}}
-{{- $values := index .Values "credd-sidecar" -}}
-{{- with $values -}}
+{{- include "credd-sidecar.check" . -}}
+{{- with index .Values "credd-sidecar" -}}
 - name: credd-socket
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
 {{- with .authority.ca }}
