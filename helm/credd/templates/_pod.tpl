@@ -34,8 +34,10 @@ containers:
       - {name: metrics, containerPort: 7421}
       - {name: health, containerPort: 7422}
     {{- range $probe := list "startup" "readiness" "liveness" }}
+    {{- /* To end a server that waits, for leases, for etcd or for an operator, is of no use:
+    whether it can answer is asked for readiness alone. */}}
     {{ $probe }}Probe:
-      grpc: {port: 7422 {{- if eq $probe "liveness" }}, service: started {{- end }}}
+      grpc: {port: 7422 {{- if ne $probe "readiness" }}, service: started {{- end }}}
       {{- toYaml (index $.Values.probes $probe) | nindent 6 }}
     {{- end }}
 volumes:
