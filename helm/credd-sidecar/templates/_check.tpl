@@ -18,6 +18,9 @@ that has this one as a part. */ -}}
 {{- fail "credd-sidecar.authority.address: http:// needs credd-sidecar.authority.allowPlaintext" }}
 {{- end }}
 {{- end }}
+{{- if gt (int (include "credd-sidecar.tracesPort" $)) 65535 }}
+{{- fail (printf "credd-sidecar.tracesEndpoint: %s has no port that there is" .tracesEndpoint) }}
+{{- end }}
 {{- if and .authority.ca.configMap .authority.ca.secret }}
 {{- fail "credd-sidecar.authority.ca: give one of configMap and secret" }}
 {{- end }}

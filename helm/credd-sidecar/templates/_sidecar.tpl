@@ -119,3 +119,10 @@
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{- /* The port that spans are sent to, for a NetworkPolicy; nothing: none are sent. */ -}}
+{{- define "credd-sidecar.tracesPort" -}}
+{{- with (index .Values "credd-sidecar").tracesEndpoint -}}
+{{- regexFind ":[0-9]+/?$" . | trimAll ":/" | default "4317" }}
+{{- end }}
+{{- end }}

@@ -85,5 +85,5 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* The port of a URL, or the one that it has without saying. */ -}}
 {{- define "credd.port" -}}
-{{- regexFind "^https?://[^/]*:[0-9]+" (index . 0) | regexFind "[0-9]+$" | default (index . 1) }}
+{{- regexFind "^https?://[^/]*:[0-9]+(/|$)" (index . 0) | regexFind ":[0-9]+/?$" | trimAll ":/" | default (index . 1) }}
 {{- end }}
