@@ -1,5 +1,6 @@
 //! Asking etcd: one member after the other, until one answers.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
@@ -70,12 +71,16 @@ pub(super) struct Connection {
     token: Mutex<Option<MetadataValue<Ascii>>>,
     /// Whether etcd has ever done what was asked: who this is was right then.
     was_let_in: AtomicBool,
+    /// What was told of what failed, and when last.
+    told: Mutex<HashMap<&'static str, Instant>>,
 }
 
 /// How long a member may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long it is waited before another is asked.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often it is told of the same thing that it fails and is tried again.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// The most bytes of an answer: a page of the largest values, and more.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -91,6 +96,7 @@ impl Connection {
             credentials,
             token: Mutex::new(None),
             was_let_in: AtomicBool::new(false),
+            told: Mutex::new(HashMap::new()),
         }
     }
 
@@ -226,16 +232,35 @@ impl Connection {
     }
 
     /// Waits a moment, where it is of use to ask again.
-    pub(super) async fn again(&self, status: &Status, what: &str) -> Result<(), StoreError> {
-        let (code, error) = (status.code(), status.message());
+    pub(super) async fn again(
+        &self,
+        status: &Status,
+        what: &'static str,
+    ) -> Result<(), StoreError> {
         // A user who was let in may be again: passwords and roles are changed in steps.
         let may_pass = is_of_the_user(status) && self.was_let_in.load(Ordering::Relaxed);
         if is_refusal(status) && !may_pass {
-            return Err(StoreError::Invalid(error.to_owned()));
+            return Err(StoreError::Invalid(status.message().to_owned()));
         }
-        tracing::warn!(?code, error, "{what}");
+        self.tell(status, what);
         sleep(PAUSE).await;
         Ok(())
+    }
+
+    /// Logs what failed and is tried again, unless the same was told a short while ago: an
+    /// etcd that can't be reached may be so for hours, and is asked many times a second.
+    pub(super) fn tell(&self, status: &Status, what: &'static str) {
+        let now = Instant::now();
+        {
+            let mut told = self.told.lock();
+            let last = told.get(what);
+            if last.is_some_and(|last| now.duration_since(*last) < TOLD_EVERY) {
+                return;
+            }
+            told.insert(what, now);
+        }
+        let (code, error) = (status.code(), status.message());
+        tracing::warn!(?code, error, "{what}");
     }
 }
 
@@ -289,5 +314,52 @@ impl Events {
         let _ = self.requests.try_send(WatchRequest {
             request_union: Some(request),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// What is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_over_and_over_is_told_at_once_and_then_seldom() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let times = |text: &str| {
+            let log = String::from_utf8(log.0.lock().clone()).unwrap();
+            log.matches(text).count()
+        };
+        let connection = Connection::new(&[], None);
+        let status = Status::unavailable("nobody is there");
+        let begun = Instant::now();
+        for (until, told) in [(0, 1), (9, 1), (11, 2), (19, 2), (21, 3)] {
+            while begun.elapsed() <= Duration::from_secs(until) {
+                connection.again(&status, "can't read").await.unwrap();
+            }
+            assert_eq!(times("can't read"), told, "after {until} s");
+        }
+        connection.again(&status, "can't write").await.unwrap();
+        assert_eq!(times("can't write"), 1, "another thing is told at once");
     }
 }

@@ -42,10 +42,7 @@ pub(super) async fn follow(
             match follow_once(&connection, &layout, &log, history).await {
                 // What came before it is read again by who needs it.
                 End::Compacted(floor) => log.forget(floor),
-                End::Broken(status) => {
-                    let (code, error) = (status.code(), status.message());
-                    tracing::warn!(?code, error, "no longer follows etcd");
-                }
+                End::Broken(status) => connection.tell(&status, "no longer follows etcd"),
             }
             sleep(PAUSE).await;
         }
@@ -100,8 +97,7 @@ pub(super) async fn read(
                 });
             }
             Err(End::Broken(status)) => {
-                let (code, error) = (status.code(), status.message());
-                tracing::warn!(?code, error, "can't read the log from etcd");
+                connection.tell(&status, "can't read the log from etcd");
                 sleep(PAUSE).await;
             }
         }
