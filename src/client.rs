@@ -57,6 +57,7 @@ mod config;
 pub(crate) mod connect;
 mod counts;
 mod facts;
+pub(crate) mod first;
 mod flights;
 mod follow;
 mod headers;

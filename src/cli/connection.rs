@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::time;
+use crate::client::first::Beginning;
 use crate::client::{Address, Config, TlsFiles, connect, token};
 
 /// A token, in the environment.
@@ -70,7 +71,11 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) channel: Channel,
+    /// How the connection began.
+    pub(super) beginning: Beginning,
     pub(super) server: Address,
+    /// Whether there is a client's certificate to be known by.
+    pub(super) has_certificate: bool,
     token: Token,
     on_behalf_of: Option<MetadataValue<Ascii>>,
     timeout: Option<Duration>,
@@ -120,9 +125,12 @@ impl Connection {
                  --allow-plaintext"
             ))
         })?;
+        let (channel, beginning) = connect::observed(&server, &tls);
         let caller = Caller {
-            channel: connect::lazy(&server, &tls),
+            channel,
+            beginning,
             server,
+            has_certificate: tls.identity.is_some(),
             token: Token::find(token_file)?,
             on_behalf_of,
             timeout,

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::connection::Caller;
 use crate::client::Address;
+
+mod peer;
 
 /// How to learn what came of a request that has this id.
 pub(super) fn not_known(id: &str) -> String {
@@ -22,18 +25,24 @@ pub(super) struct Refused {
     status: Status,
     /// Who was asked.
     server: Address,
+    /// What is wrong with how the connection began.
+    fault: Option<String>,
     /// Whether a token was sent.
     had_token: bool,
+    /// Whether there was a client's certificate to be known by.
+    had_certificate: bool,
     /// The id by which the request can be sent again.
     request_id: Option<String>,
 }
 
 impl Refused {
-    pub(super) fn new(status: Status, server: &Address, had_token: bool) -> Self {
+    pub(super) fn new(status: Status, caller: &Caller) -> Self {
         Self {
             status,
-            server: server.clone(),
-            had_token,
+            server: caller.server.clone(),
+            fault: caller.beginning.fault(),
+            had_token: caller.has_token(),
+            had_certificate: caller.has_certificate,
             request_id: None,
         }
     }
@@ -65,16 +74,17 @@ impl Refused {
         self.status.details().is_empty() && self.status.source().is_some()
     }
 
-    /// Whether nothing was sent.
-    fn is_unconnected(&self) -> bool {
-        let mut cause = self.status.source();
-        while let Some(error) = cause {
-            if error.is::<tonic::ConnectError>() {
-                return true;
-            }
-            cause = error.source();
-        }
-        false
+    /// Whether the request was sent, and no answer of a server came: it may have been done.
+    fn is_unanswered(&self) -> bool {
+        let may_be_done = matches!(
+            self.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::Cancelled
+                | Code::Unknown
+                | Code::Internal
+        );
+        (may_be_done || self.is_of_the_connection()) && !peer::is_unconnected(&self.status)
     }
 
     /// What is said, in lines: what is wrong with the reason in brackets, each field at
@@ -100,15 +110,15 @@ impl Refused {
         text
     }
 
+    /// What is wrong with the connection.
+    fn cause(&self) -> String {
+        let fault = self.fault.clone();
+        fault.unwrap_or_else(|| peer::cause(&self.status))
+    }
+
     fn headline(&self) -> String {
         if self.is_of_the_connection() && self.code() != Code::DeadlineExceeded {
-            let mut cause = self.status.source();
-            let mut last = self.status.message().to_owned();
-            while let Some(error) = cause {
-                last = error.to_string();
-                cause = error.source();
-            }
-            return format!("{}: {last}", self.server);
+            return format!("{}: {}", self.server, self.cause());
         }
         let details = self.status.get_error_details();
         let has_fields = details
@@ -127,23 +137,34 @@ impl Refused {
         if let Some(hint) = reason.and_then(|reason| self.hint_of(reason)) {
             return Some(hint);
         }
-        if let (Some(id), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled) =
-            (&self.request_id, self.code())
-            && !self.is_unconnected()
-        {
-            return Some(not_known(id));
+        let (server, had_certificate) = (&self.server, self.had_certificate);
+        if self.is_of_the_connection() {
+            let hint = peer::not_understood(&self.status, &self.cause(), server, had_certificate);
+            if hint.is_some() {
+                return hint;
+            }
+        }
+        let is_lost = self.is_of_the_connection() && self.code() != Code::DeadlineExceeded;
+        let told = match &self.request_id {
+            Some(id) if self.is_unanswered() => Some(not_known(id)),
+            _ if is_lost && peer::is_unconnected(&self.status) => {
+                let hint =
+                    "is the server running there? Name another with --server or CREDD_SERVER";
+                Some(hint.to_owned())
+            }
+            _ if is_lost => {
+                let hint = "a change that was asked for may have been made: look before it is \
+                            asked for again";
+                Some(hint.to_owned())
+            }
+            _ => None,
+        };
+        if let Some(told) = told {
+            let more = peer::unanswered(&self.cause(), server, had_certificate);
+            return Some(more.map_or_else(|| told.clone(), |more| format!("{told}; {more}")));
         }
         if self.code() == Code::Unimplemented && reason.is_none() {
             return self.hint_of("RPC_UNKNOWN");
-        }
-        if self.is_of_the_connection() {
-            let text = self.headline();
-            let hint = if text.contains("certificate") {
-                "name the authority that signed the server's certificate with --ca-file"
-            } else {
-                "is the server running there? Name another with --server or CREDD_SERVER"
-            };
-            return Some(hint.to_owned());
         }
         let details = self.status.get_error_details();
         let delay = details.retry_info().and_then(|retry| retry.retry_delay);

@@ -116,8 +116,7 @@ impl Session {
     }
 
     pub(super) fn refused(&self, status: Status) -> Failure {
-        let Caller { server, .. } = &self.caller;
-        let refused = Refused::new(status, server, self.caller.has_token());
+        let refused = Refused::new(status, &self.caller);
         Failure::Refused(Box::new(refused))
     }
 

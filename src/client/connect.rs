@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::address::Address;
 use super::config::TlsFiles;
+use super::first::{Beginning, First};
 use super::machine::{Connecting, Connection, Network};
 
 /// How long it may take to connect, the handshake among it.
@@ -52,23 +53,37 @@ pub(super) fn channel(address: &Address, tls: &TlsFiles, network: &Arc<dyn Netwo
 
 /// The same, over the sockets of the system.
 pub(crate) fn lazy(address: &Address, tls: &TlsFiles) -> Channel {
-    let network: Arc<dyn Network> = Arc::new(Sockets);
-    channel(address, tls, &network)
+    observed(address, tls).0
 }
 
-/// The sockets of the system.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sockets;
+/// The same, and how it begins, once it is made.
+pub(crate) fn observed(address: &Address, tls: &TlsFiles) -> (Channel, Beginning) {
+    let sockets = Sockets::default();
+    let beginning = sockets.0.clone();
+    let network: Arc<dyn Network> = Arc::new(sockets);
+    (channel(address, tls, &network), beginning)
+}
+
+/// The sockets of the system, and how the latest connection began.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sockets(Beginning);
 
 impl Network for Sockets {
     fn connect<'a>(&'a self, address: &'a Address, tls: &'a TlsFiles) -> Connecting<'a> {
-        Box::pin(connect(address, tls))
+        Box::pin(connect(address, tls, &self.0))
     }
 }
 
-async fn connect(address: &Address, tls: &TlsFiles) -> io::Result<Connection> {
+async fn connect(
+    address: &Address,
+    tls: &TlsFiles,
+    beginning: &Beginning,
+) -> io::Result<Connection> {
     match address {
-        Address::Unix(path) => Ok(Box::pin(UnixStream::connect(path).await?)),
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path).await?;
+            Ok(Box::pin(First::new(stream, beginning)))
+        }
         Address::Tcp {
             host,
             port,
@@ -77,14 +92,15 @@ async fn connect(address: &Address, tls: &TlsFiles) -> io::Result<Connection> {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
             if !is_secure {
-                return Ok(Box::pin(stream));
+                return Ok(Box::pin(First::new(stream, beginning)));
             }
             let name = ServerName::try_from(host.clone())
                 .map_err(|_| io::Error::other("the host is none that a certificate can name"))?;
             let files = tls.clone();
             let config = tokio::task::spawn_blocking(move || client_config(&files)).await??;
             let connector = TlsConnector::from(Arc::new(config));
-            Ok(Box::pin(connector.connect(name, stream).await?))
+            let stream = connector.connect(name, stream).await?;
+            Ok(Box::pin(First::new(stream, beginning)))
         }
     }
 }

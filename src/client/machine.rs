@@ -64,7 +64,7 @@ impl Default for Machine {
             boot: Arc::new(SystemBootClock),
             wall: Arc::new(SystemClock),
             random: Arc::new(SystemRandom::new()),
-            network: Arc::new(Sockets),
+            network: Arc::new(Sockets::default()),
         }
     }
 }

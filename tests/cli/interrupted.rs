@@ -40,7 +40,7 @@ fn slow(server: SocketAddr, most: u64) -> String {
     address
 }
 
-fn piped(mut command: Command) -> Child {
+pub(crate) fn piped(mut command: Command) -> Child {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -60,7 +60,7 @@ fn interrupt(id: u32) {
     signal("INT", id);
 }
 
-fn ended(mut child: Child) -> Ran {
+pub(crate) fn ended(mut child: Child) -> Ran {
     let status = wait_for("the command to end", || child.try_wait().unwrap());
     let (mut out, mut err) = (Vec::new(), String::new());
     child.stdout.take().unwrap().read_to_end(&mut out).unwrap();

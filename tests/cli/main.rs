@@ -9,12 +9,16 @@ mod errors;
 mod forms;
 mod interrupted;
 mod leaks;
+mod lost;
 mod operations;
+mod peers;
 #[path = "../support/pki.rs"]
 mod pki;
 mod readme;
 mod screen;
 mod secrets;
+#[path = "../support/session.rs"]
+mod session;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
