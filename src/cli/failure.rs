@@ -15,16 +15,13 @@ pub(super) const EXIT_CODES: &str = "\
 Exit codes of what asks a server:
   0  done
   1  it failed for another reason
-  2  what was asked is not well put: flags, files, INVALID_ARGUMENT
+  2  what was asked is not well put: flags, files, lines of a file, INVALID_ARGUMENT
   3  the answer is no: a verdict other than ACTIVE, a broken audit log
   4  NOT_FOUND
   5  UNAUTHENTICATED, PERMISSION_DENIED
   6  nobody answered in time: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
   7  things are not so that it can be done: FAILED_PRECONDITION, ABORTED, ALREADY_EXISTS
-  130  it was interrupted";
-
-/// The exit code of what was interrupted.
-pub(super) const INTERRUPTED: u8 = 130;
+  129, 130, 131, 143  it was ended by SIGHUP, SIGINT (Ctrl-C), SIGQUIT or SIGTERM";
 
 /// How a command ended that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +59,8 @@ pub(super) enum Failure {
     Output(io::Error),
     /// The same, of the answer to what may have changed something.
     Untold(io::Error),
-    /// It was interrupted.
-    Interrupted,
+    /// It was ended by a signal: the exit code.
+    Interrupted(u8),
     /// Something else; the text says what.
     Other(String),
     /// What it asked for may have been done, and what came of it can be asked for again.
@@ -88,8 +85,8 @@ impl Failure {
     pub(super) fn with_request_id(self, id: &str) -> Self {
         match self {
             Self::Refused(refused) => Self::Refused(Box::new(refused.with_request_id(id))),
-            Self::Interrupted => Self::Again {
-                failure: Box::new(Self::Interrupted),
+            Self::Interrupted(code) => Self::Again {
+                failure: Box::new(Self::Interrupted(code)),
                 hint: hints::not_known(id),
             },
             other => other,
@@ -130,9 +127,8 @@ impl Failure {
             // Whoever reads it has read enough, as `head` does.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::File { .. } | Self::Output(_) | Self::Untold(_) | Self::Other(_) => 1,
-            Self::Interrupted => INTERRUPTED,
             Self::Again { failure, .. } => failure.code(),
-            Self::Told(code) => *code,
+            Self::Interrupted(code) | Self::Told(code) => *code,
         }
     }
 
@@ -174,7 +170,7 @@ impl Failure {
                 text if text.is_empty() => format!("it was interrupted\nhint: {hint}"),
                 text => format!("{text}\nhint: {hint}"),
             },
-            Self::Interrupted | Self::Told(_) => String::new(),
+            Self::Interrupted(_) | Self::Told(_) => String::new(),
         }
     }
 }

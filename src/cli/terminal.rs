@@ -1,8 +1,12 @@
 //! What a terminal can show, and asking whoever sits at it.
 
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use anstyle::{AnsiColor, Style};
+use parking_lot::Mutex;
+use rustix::fs::OFlags;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use zeroize::Zeroizing;
@@ -119,11 +123,13 @@ pub(super) fn clean(text: &str) -> String {
         letter.is_control()
             || matches!(
                 letter,
-                '\u{61c}'
+                '\u{ad}'
+                    | '\u{61c}'
                     | '\u{200b}'..='\u{200f}'
                     | '\u{2028}'..='\u{202e}'
-                    | '\u{2066}'..='\u{2069}'
+                    | '\u{2060}'..='\u{206f}'
                     | '\u{feff}'
+                    | '\u{e0000}'..='\u{e0fff}'
             )
     };
     if !text.chars().any(is_bad) {
@@ -176,40 +182,73 @@ fn prompt(text: &str) {
     let _ = write!(stream, "{text}").and_then(|()| stream.flush());
 }
 
-/// Reads a line that is not shown while it is typed. On an interrupt, what is typed is
-/// shown again as before.
+/// The same, on the terminal at standard input where standard error is none.
+fn prompt_on_terminal(text: &str) {
+    if io::stderr().is_terminal() {
+        return prompt(text);
+    }
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .custom_flags(OFlags::NOCTTY.bits().cast_signed());
+    // Whoever does not see it answers nothing.
+    let opened = options.open("/dev/stdin");
+    let _ = opened.and_then(|mut terminal| terminal.write_all(text.as_bytes()));
+}
+
+/// Whether what is read from standard input is typed.
+pub(super) fn is_typed() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Reads a line that is not shown while it is typed. On a signal, what is typed is shown
+/// again as before.
 pub(super) fn hidden_line(question: &str) -> Result<Zeroizing<String>, Failure> {
     let failed = |error: io::Error| Failure::Other(format!("can't read the terminal: {error}"));
     let echo = Echo::off().map_err(failed)?;
-    prompt(question);
+    prompt_on_terminal(question);
     let read = interrupt::wait(|| {
         let mut line = Zeroizing::new(String::new());
         io::stdin().read_line(&mut line).map(|_| line)
     });
     drop(echo);
-    prompt("\n");
+    prompt_on_terminal("\n");
     let line = read?.map_err(failed)?;
     Ok(Zeroizing::new(
         line.trim_end_matches(['\r', '\n']).to_owned(),
     ))
 }
 
-/// The terminal shows nothing of what is typed, until this is dropped.
-struct Echo(Termios);
+/// How the terminal was before it showed nothing of what is typed.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// The terminal shows what is typed as before.
+pub(super) fn restore() {
+    if let Some(before) = BEFORE.lock().take() {
+        // Nobody is left to be told.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+    }
+}
+
+/// The terminal shows nothing of what is typed, until this is dropped or the process ends.
+pub(super) struct Echo(());
 
 impl Echo {
-    fn off() -> io::Result<Self> {
+    /// Of a terminal at standard input.
+    pub(super) fn off() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
+        BEFORE.lock().get_or_insert(before);
+        let echo = Self(());
         tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
-        Ok(Self(before))
+        Ok(echo)
     }
 }
 
 impl Drop for Echo {
     fn drop(&mut self) {
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+        restore();
     }
 }
 
@@ -234,8 +273,21 @@ mod tests {
             "a\\u{1b}[31mb\\u{d}c\\u{9b}d\\u{202e}e"
         );
         for letter in [
-            '\u{61c}', '\u{200b}', '\u{200d}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}',
-            '\u{2066}', '\u{2069}', '\u{feff}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202a}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{feff}',
+            '\u{2060}',
+            '\u{ad}',
+            '\u{e0000}',
+            '\u{e0041}',
+            '\u{e007f}',
         ] {
             let shown = clean(&format!("a{letter}b"));
             assert_eq!(shown, format!("a{}b", letter.escape_unicode()));

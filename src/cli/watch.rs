@@ -66,7 +66,7 @@ impl Run for Watch {
         };
         let ended = following.follow().await;
         let token = &following.request.resume_token;
-        if matches!(ended, Err(Failure::Interrupted)) && !token.is_empty() {
+        if matches!(ended, Err(Failure::Interrupted(_))) && !token.is_empty() {
             note(&format!("it goes on from here with --resume-token {token}"));
         }
         ended

@@ -49,15 +49,23 @@ pub(crate) fn piped(mut command: Command) -> Child {
         .unwrap()
 }
 
+/// The signals that end a command, with their numbers.
+const SIGNALS: [(&str, u32); 4] = [("INT", 2), ("TERM", 15), ("HUP", 1), ("QUIT", 3)];
+
 /// Waits until a process hears interrupts, and sends it one.
 fn interrupt(id: u32) {
-    wait_for("interrupts to be heard", || {
+    send("INT", 2, id);
+}
+
+/// The same, of another signal.
+fn send(name: &str, number: u32, id: u32) {
+    wait_for("signals to be heard", || {
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let caught = u64::from_str_radix(caught?.trim(), 16).unwrap();
-        (caught & 2 != 0).then_some(())
+        (caught >> (number - 1) & 1 != 0).then_some(())
     });
-    signal("INT", id);
+    signal(name, id);
 }
 
 pub(crate) fn ended(mut child: Child) -> Ran {
@@ -80,8 +88,14 @@ pub(crate) fn ended(mut child: Child) -> Ran {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_secret_is_told_how_to_ask_again() {
     let world = World::start().await;
+    for (name, number) in SIGNALS {
+        told_how_to_ask_again(&world, name, number);
+    }
+}
+
+fn told_how_to_ask_again(world: &World, name: &str, number: u32) {
     let (listener, server) = silent();
-    let path = world.file("token");
+    let path = world.file(&format!("token-{name}"));
     let issue = [
         "issue",
         "--tenant",
@@ -96,14 +110,60 @@ async fn who_waits_for_a_secret_is_told_how_to_ask_again() {
     let child = piped(world.command(&[&issue[..], &["--server", &server]].concat()));
     let _connection = listener.accept().unwrap();
     assert!(path.exists());
-    interrupt(child.id());
+    send(name, number, child.id());
     let ran = ended(child);
-    assert_eq!(ran.code, 130, "{ran:?}");
+    assert_eq!(ran.code.cast_unsigned(), 128 + number, "{ran:?}");
     assert!(!path.exists());
     let (_, id) = ran.err.split_once("--request-id ").unwrap();
     let id = id.split('`').next().unwrap();
     world.ok(&[&issue[..], &["--request-id", id]].concat());
     assert_eq!(fs::read_to_string(&path).unwrap().len(), 86);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_takes_away_what_there_is_of_a_backup() {
+    let world = World::start().await;
+    let (listener, server) = silent();
+    let path = world.file("all");
+    let child = piped(world.command(&["backup", path.to_str().unwrap(), "--server", &server]));
+    let _connection = listener.accept().unwrap();
+    let partial = world.file("all.partial");
+    assert!(partial.exists());
+    send("TERM", 15, child.id());
+    assert_eq!(ended(child).code, 143);
+    assert!(!partial.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_is_ignored_ends_nothing() {
+    let world = World::start().await;
+    let (listener, server) = silent();
+    let command = world.command(&["list", "--server", &server]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+    shell.arg(command.get_program()).args(command.get_args());
+    let child = piped(shell);
+    let _connection = listener.accept().unwrap();
+    signal("HUP", child.id());
+    send("TERM", 15, child.id());
+    assert_eq!(ended(child).code, 143);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_typed_is_shown_again_after_any_signal() {
+    let world = World::start().await;
+    for (name, number) in SIGNALS {
+        let mut terminal = Terminal::start(world.command(&["verify", "--any-tenant"]), 100);
+        terminal.wait("Token:");
+        assert!(!terminal.has_echo());
+        send(name, number, terminal.id());
+        // The second comes before the first has ended it, or finds it gone.
+        let _ = Command::new("kill")
+            .args(["-s", name, &terminal.id().to_string()])
+            .status();
+        assert_eq!(terminal.end().cast_unsigned(), 128 + number);
+        assert!(terminal.has_echo(), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -210,7 +210,7 @@ fn the_exit_codes_are_in_the_help() {
     for line in [
         "Exit codes",
         "  3  the answer is no",
-        "  130  it was interrupted",
+        "  129, 130, 131, 143  it was ended by",
     ] {
         assert!(help.contains(line), "{help}");
     }
