@@ -266,7 +266,7 @@ impl Run for Rotate {
             fence,
         };
         let request = session.caller.request(request)?;
-        let mut place = destination.open(dry_run)?;
+        let mut place = destination.open(session, dry_run)?;
         let answer = session.ask(session.credentials().rotate(request)).await;
         let mut answer = answer.map_err(|failure| retried(failure, &request_id, dry_run))?;
         let lost = |failure: Failure| failure.of_secret(&request_id);
@@ -328,7 +328,7 @@ impl Run for Reveal {
             credential_id: id.clone(),
             reason: why.reason,
         })?;
-        let mut place = destination.open(false)?;
+        let mut place = destination.open(session, false)?;
         let answer = session.ask(session.credentials().reveal(request)).await;
         let mut answer = answer?;
         place.take(&mut answer.secret)?;

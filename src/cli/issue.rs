@@ -136,7 +136,7 @@ impl Run for Issue {
             fence,
         };
         let request = session.caller.request(request)?;
-        let mut place = destination.open(dry_run)?;
+        let mut place = destination.open(session, dry_run)?;
         let answer = session.ask(session.credentials().issue(request)).await;
         let mut answer = answer.map_err(|failure| retried(failure, &id, dry_run))?;
         let lost = |failure: Failure| failure.of_secret(&id);

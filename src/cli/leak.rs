@@ -8,7 +8,7 @@ use super::secret::{Line, Source};
 use super::session::{Run, Session};
 use super::show::word;
 use super::table::{Cell, Column};
-use super::terminal::{BAD, GOOD};
+use super::terminal::{BAD, GOOD, WARN};
 use crate::proto::v1;
 use crate::server::progress::Progress;
 
@@ -49,7 +49,10 @@ impl Run for ReportLeak {
             fence,
         } = self;
         let lines = found.lines("Token, password or secret key (none: that is all): ")?;
-        tell_of_unfit(&lines);
+        if lines.is_empty() {
+            return Err(Failure::Usage("there is nothing to report".to_owned()));
+        }
+        let has_unread = tell_of_unfit(&lines);
         let mut answer = v1::ReportLeakResponse::default();
         let mut progress = Progress::new("reporting", lines.len() as u64);
         let mut ended = Ok(Done::Yes);
@@ -88,7 +91,10 @@ impl Run for ReportLeak {
             page.impact(answer.impact.as_ref());
             page.fence(answer.fence.as_ref());
         })?;
-        ended
+        match ended {
+            Ok(_) if has_unread => Err(Failure::Told(2)),
+            ended => ended,
+        }
     }
 }
 
@@ -98,22 +104,34 @@ fn secret(line: &Line) -> Option<&str> {
     text.filter(|text| text.len() <= MOST_BYTES)
 }
 
-/// Says which lines can be no secrets, and are not reported.
-fn tell_of_unfit(lines: &[Line]) {
+/// Says which lines are not reported; returns whether some of them can't be read.
+fn tell_of_unfit(lines: &[Line]) -> bool {
+    let too_long = lines.iter().filter(|line| {
+        let text = line.text.as_ref();
+        text.is_some_and(|text| text.len() > MOST_BYTES)
+    });
+    let why = format!("not ours, as no secret is longer than {MOST_BYTES} bytes");
+    tell_of(&why, too_long);
+    let unread = lines.iter().filter(|line| line.text.is_none());
+    tell_of("not looked at, as they are not text in UTF-8", unread)
+}
+
+/// Says of which lines that is so; returns whether there are some.
+fn tell_of<'a>(why: &str, lines: impl Iterator<Item = &'a Line>) -> bool {
     /// The most that are named.
     const NAMED: usize = 10;
-    let unfit = lines.iter().filter(|line| secret(line).is_none());
-    let numbers: Vec<_> = unfit.map(|line| line.number.to_string()).collect();
+    let numbers: Vec<_> = lines.map(|line| line.number.to_string()).collect();
     if numbers.is_empty() {
-        return;
+        return false;
     }
     let more = if numbers.len() > NAMED { "..." } else { "" };
     let named = numbers.iter().take(NAMED).map(String::as_str);
     note(&format!(
-        "not ours, as no secret is longer than {MOST_BYTES} bytes, or not UTF-8: {} ({}{more})",
+        "{why}: {} ({}{more})",
         count(numbers.len() as u64, "line", "lines"),
         named.collect::<Vec<_>>().join(", "),
     ));
+    true
 }
 
 /// The lines in parts, each of which a request can hold.
@@ -157,7 +175,12 @@ fn add(all: &mut v1::ReportLeakResponse, lines: &[Line], part: v1::ReportLeakRes
     let mut results = results.into_iter();
     for line in lines {
         let answered = secret(line).and_then(|_| results.next());
-        all.results.push(answered.unwrap_or_else(not_ours));
+        let outcome = match line.text {
+            Some(_) => v1::LeakOutcome::NotOurs,
+            None => v1::LeakOutcome::Unspecified,
+        };
+        all.results
+            .push(answered.unwrap_or_else(|| unasked(outcome)));
     }
     if revision.is_none() {
         return;
@@ -175,9 +198,10 @@ fn add(all: &mut v1::ReportLeakResponse, lines: &[Line], part: v1::ReportLeakRes
     sum.services.extend(services);
 }
 
-fn not_ours() -> v1::LeakResult {
+/// Of a line that was not sent.
+fn unasked(outcome: v1::LeakOutcome) -> v1::LeakResult {
     v1::LeakResult {
-        outcome: v1::LeakOutcome::NotOurs.into(),
+        outcome: outcome.into(),
         ..v1::LeakResult::default()
     }
 }
@@ -187,13 +211,17 @@ fn rows(lines: &[Line], results: &[v1::LeakResult]) -> Vec<Vec<Cell>> {
     for (line, result) in lines.iter().zip(results) {
         for result in std::iter::once(result).chain(&result.others) {
             let outcome = result.outcome();
-            let style = match outcome {
-                v1::LeakOutcome::NotOurs => GOOD,
-                _ => BAD,
+            let (shown, style) = match outcome {
+                v1::LeakOutcome::Unspecified => ("not looked at".to_owned(), WARN),
+                _ => {
+                    let is_good = outcome == v1::LeakOutcome::NotOurs;
+                    let shown = word(outcome.as_str_name(), "LEAK_OUTCOME_");
+                    (shown, if is_good { GOOD } else { BAD })
+                }
             };
             rows.push(vec![
                 Cell::from(line.number.to_string()),
-                Cell::new(word(outcome.as_str_name(), "LEAK_OUTCOME_"), style),
+                Cell::new(shown, style),
                 Cell::from(&result.credential_id),
             ]);
         }

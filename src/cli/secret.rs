@@ -50,8 +50,16 @@ impl Drop for NewFile {
 }
 
 impl Destination {
-    pub(super) fn open(self, dry_run: bool) -> Result<Place, Failure> {
-        let Some(path) = self.secret_file.filter(|_| !dry_run) else {
+    pub(super) fn open(self, session: &Session, dry_run: bool) -> Result<Place, Failure> {
+        if dry_run {
+            return Ok(Place(None));
+        }
+        let Some(path) = self.secret_file else {
+            if session.out.format == Format::Name {
+                let text = "with --output name the secret would be shown nowhere\nhint: say with \
+                            --secret-file where it goes, or print it with another --output";
+                return Err(Failure::Usage(text.to_owned()));
+            }
             return Ok(Place(None));
         };
         let mut options = OpenOptions::new();
@@ -134,8 +142,8 @@ fn bare(secret: &v1::IssuedSecret) -> &str {
 /// Where a secret comes from.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Source {
-    /// Reads what is secret from this file, `-`: from standard input. Unset: it is asked for
-    /// on a terminal, unseen, or read from standard input.
+    /// Reads what is secret from this file. Unset or `-`: from standard input; on a terminal
+    /// it is asked for, unseen.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }
@@ -147,7 +155,7 @@ impl Source {
             let line = terminal::hidden_line(prompt)?;
             return Ok(Zeroizing::new(line.as_bytes().to_vec()));
         }
-        let mut bytes = read(self.secret_file.as_deref())?;
+        let mut bytes = readable(read(self.secret_file.as_deref())?)?;
         while matches!(bytes.last(), Some(b'\n' | b'\r')) {
             bytes.pop();
         }
@@ -166,7 +174,7 @@ impl Source {
                 lines.push(Line::new(lines.len(), line.as_bytes()));
             }
         }
-        let bytes = read(self.secret_file.as_deref())?;
+        let bytes = readable(read(self.secret_file.as_deref())?)?;
         let found = bytes.split(|it| *it == b'\n').enumerate();
         let found = found.map(|(at, line)| Line::new(at, line));
         lines.extend(found.filter(|line| !line.is_empty()));
@@ -174,7 +182,7 @@ impl Source {
     }
 
     fn is_asked_for(&self) -> bool {
-        self.secret_file.is_none() && terminal::can_ask()
+        file(self.secret_file.as_deref()).is_none() && terminal::is_typed()
     }
 }
 
@@ -183,13 +191,14 @@ impl Source {
 pub(super) struct Line {
     /// From 1.
     pub(super) number: usize,
-    /// `None`: it is not UTF-8.
+    /// `None`: it is not UTF-8, or has a character NUL.
     pub(super) text: Option<Zeroizing<String>>,
 }
 
 impl Line {
     fn new(at: usize, bytes: &[u8]) -> Self {
         let text = std::str::from_utf8(bytes).ok();
+        let text = text.filter(|text| !text.contains('\0'));
         Self {
             number: at + 1,
             text: text.map(|text| Zeroizing::new(text.trim().to_owned())),
@@ -199,6 +208,19 @@ impl Line {
     fn is_empty(&self) -> bool {
         self.text.as_ref().is_some_and(|text| text.is_empty())
     }
+}
+
+/// What was read, without the mark of UTF-8 with which some editors begin a file.
+fn readable(mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        let text = "what was read is UTF-16\nhint: make UTF-8 of it, as `iconv -f UTF-16 -t UTF-8` \
+                    does";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
+    Ok(bytes)
 }
 
 /// Reads a file, or standard input.
@@ -213,6 +235,14 @@ pub(super) fn read(path: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, Failure> {
         return Err(Failure::Usage(format!("{name} is too long")));
     }
     Ok(bytes)
+}
+
+/// The same, of what has secrets in it: nothing of what is typed is shown.
+pub(super) fn read_unseen(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let is_typed = file(Some(path)).is_none() && terminal::is_typed();
+    let echo = is_typed.then(terminal::Echo::off).transpose();
+    let _echo = echo.map_err(|error| Failure::Other(error.to_string()))?;
+    read(Some(path))
 }
 
 /// Reads a file, or standard input, in some way.

@@ -27,29 +27,81 @@ async fn what_can_be_no_secret_keeps_nothing_from_being_locked() {
     fs::write(&path, found).unwrap();
     let report = ["report-leak", "--secret-file", path.to_str().unwrap()];
     let reported = world.run(&[&report[..], &["--output", "json"]].concat());
-    assert_eq!(reported.code, 0, "{reported:?}");
-    assert!(reported.err.contains("2 lines (2, 3)"), "{reported:?}");
+    assert_eq!(reported.code, 2, "{reported:?}");
+    assert!(reported.err.contains("UTF-8: 1 line (2)"), "{reported:?}");
+    assert!(
+        reported.err.contains("1024 bytes: 1 line (3)"),
+        "{reported:?}"
+    );
     let json: Value = serde_json::from_str(&reported.out).unwrap();
     let outcomes = json["results"].as_array().unwrap().iter();
-    let outcomes: Vec<_> = outcomes.map(|it| it["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<_> = outcomes
+        .map(|it| it["outcome"].as_str().unwrap_or(""))
+        .collect();
     assert_eq!(
         outcomes,
         [
             "LEAK_OUTCOME_LOCKED",
-            "LEAK_OUTCOME_NOT_OURS",
+            "",
             "LEAK_OUTCOME_NOT_OURS",
             "LEAK_OUTCOME_LOCKED",
         ]
     );
-    let again = world.ok(&report);
+    let again = world.run(&report).out;
+    assert!(again.contains("\n2     not looked at"), "{again}");
     assert!(
-        again.contains(&format!("\n5     locked    {second}\n")),
+        again.contains(&format!("\n5     locked         {second}\n")),
         "{again}"
     );
     assert!(
-        again.contains(&format!("\n1     locked    {first}\n")),
+        again.contains(&format!("\n1     locked         {first}\n")),
         "{again}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_of_an_encoding_hides_no_secret() {
+    let world = World::start().await;
+    let (id, token) = world.issue("a");
+    let path = world.file("found");
+    let file = ["--secret-file", path.to_str().unwrap()];
+    let report = [&["report-leak"][..], &file].concat();
+    fs::write(&path, format!("\u{feff}{token}\r\n")).unwrap();
+    let verified = world.run(&[&["verify", "--any-tenant"][..], &file].concat());
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let locked = world.ok(&[&report[..], &["--output", "name"]].concat());
+    assert_eq!(locked, format!("{id}\n"));
+    for order in [u16::to_le_bytes, u16::to_be_bytes] {
+        let text = format!("\u{feff}{token}\n");
+        fs::write(
+            &path,
+            text.encode_utf16().flat_map(order).collect::<Vec<_>>(),
+        )
+        .unwrap();
+        for command in [
+            &report[..],
+            &[&["verify", "--any-tenant"][..], &file].concat(),
+        ] {
+            let refused = world.run(command);
+            assert_eq!(refused.code, 2, "{refused:?}");
+            assert!(refused.err.contains("iconv -f UTF-16"), "{refused:?}");
+        }
+    }
+    fs::write(
+        &path,
+        token
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect::<Vec<_>>(),
+    )
+    .unwrap();
+    let unread = world.run(&report);
+    assert_eq!(unread.code, 2, "{unread:?}");
+    assert!(unread.err.contains("not looked at"), "{unread:?}");
+    fs::write(&path, "\n \n").unwrap();
+    let none = world.run(&report);
+    assert_eq!(none.code, 2, "{none:?}");
+    assert!(none.err.contains("nothing to report"), "{none:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -174,6 +174,56 @@ async fn what_was_found_is_locked_line_by_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_would_be_shown_nowhere_is_not_made() {
+    let world = World::start().await;
+    let (id, _) = world.issue("a");
+    let rotate = ["rotate", &id];
+    let issue = [&ISSUE[..], &["--label", "x"]].concat();
+    for arguments in [&issue[..], &rotate] {
+        let by_flag = world.command(&[arguments, &["--output", "name"]].concat());
+        let mut by_variable = world.command(arguments);
+        by_variable.env("CREDD_OUTPUT", "name");
+        for command in [by_flag, by_variable] {
+            let refused = ran(command);
+            assert_eq!(refused.code, 2, "{refused:?}");
+            assert!(refused.err.contains("--secret-file"), "{refused:?}");
+        }
+    }
+    let list = ["list", "--tenant", "acme", "--output", "name"];
+    assert_eq!(world.ok(&list).lines().count(), 1);
+    assert!(world.ok(&["get", &id]).contains("generation 1,"));
+    let path = world.file("token");
+    let file = ["--output", "name", "--secret-file", path.to_str().unwrap()];
+    assert_eq!(world.ok(&[&rotate[..], &file].concat()), format!("{id}\n"));
+    assert_eq!(fs::read_to_string(&path).unwrap().len(), 86);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_not_meant_is_not_quoted() {
+    let world = World::start().await;
+    let token = fs::read_to_string(world.token_file()).unwrap();
+    let token = token.trim_end();
+    let path = world.file("wrong");
+    for text in [
+        token.to_owned(),
+        format!("- {token}"),
+        format!("\"{token}"),
+        format!("name: [{token}"),
+        format!("versions: {token}"),
+        format!("kind: {token}"),
+        format!("{{\"versions\": [\"{token}\"]}}"),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let ran = world.run(&["profile", "put", "--file", path.to_str().unwrap()]);
+        assert_eq!(ran.code, 2, "{text}: {ran:?}");
+        assert!(!ran.err.contains(token), "{text}: {ran:?}");
+    }
+    fs::write(&path, "naem: x\n").unwrap();
+    let ran = world.run(&["profile", "put", "--file", path.to_str().unwrap()]);
+    assert!(ran.err.contains("naem"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_about_a_file_of_secrets_quote_nothing_of_it() {
     let world = World::start().await;
     let path = world.file("import.yaml");

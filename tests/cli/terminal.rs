@@ -218,6 +218,41 @@ async fn a_secret_is_asked_for_unseen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_typed_unseen_wherever_errors_go_and_whatever_asks_for_it() {
+    let world = World::start().await;
+    let (_, token) = world.issue("a");
+    for arguments in [
+        &["verify", "--any-tenant"][..],
+        &["verify", "--any-tenant", "--secret-file", "-"],
+    ] {
+        let command = world.command(arguments);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$0\" \"$@\" 2>/dev/null"]);
+        shell.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)))
+        {
+            shell.env(name, value);
+        }
+        let mut terminal = Terminal::start(shell, 100);
+        terminal.wait("Token:");
+        terminal.press(&format!("{token}\n"));
+        assert_eq!(terminal.end(), 0);
+        let screen = terminal.screen();
+        assert!(screen.contains("ACTIVE"), "{screen}");
+        assert!(!screen.contains(&token), "{screen}");
+    }
+    let import = ["import-credentials", "--tenant", "acme", "--file", "-"];
+    let mut terminal = Terminal::start(world.command(&import), 100);
+    terminal.wait("end with Ctrl-D");
+    terminal.press("- plain: a-secret-of-elsewhere\n\u{4}");
+    assert_eq!(terminal.end(), 2);
+    let screen = terminal.screen();
+    assert!(!screen.contains("elsewhere"), "{screen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_are_denied_only_after_a_yes() {
     let world = World::start().await;
     let (id, _) = world.issue("a");
