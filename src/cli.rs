@@ -12,7 +12,8 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::server::config::{self, Flags, OfLog};
 
@@ -123,6 +124,10 @@ pub enum Ask {
     /// Prints every change as it is made, until it is interrupted.
     Watch(Asked<Watch>),
     /// Locks the credentials whose secrets were found where they should not be.
+    ///
+    /// What is read has one bare secret in a line, in UTF-8, with nothing beside it. Lines
+    /// that are not text in UTF-8 are not looked at; if there are some, or no line at all,
+    /// the command ends with 2.
     ReportLeak(Asked<ReportLeak>),
     /// Brings credentials from elsewhere.
     ImportCredentials(Asked<Import>),
@@ -151,6 +156,30 @@ pub enum Ask {
         /// Of which shell.
         shell: clap_complete::Shell,
     },
+}
+
+impl Cli {
+    /// What this process was called with. A variable that is empty counts as one that is not
+    /// set. Ends the process where it is not well put, or help was asked for.
+    #[must_use]
+    pub fn read() -> Self {
+        let mut matches = without_empty(Self::command()).get_matches();
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// A command that reads no variable of the command line which is empty.
+fn without_empty(command: clap::Command) -> clap::Command {
+    let is_empty = |argument: &clap::Arg| {
+        let name = argument.get_env()?.to_str()?;
+        let is_ours = config::OF_THE_COMMAND_LINE.contains(&name);
+        Some(is_ours && std::env::var_os(name)?.is_empty())
+    };
+    let command = command.mut_args(|argument| match is_empty(&argument) {
+        Some(true) => argument.env(Resettable::Reset),
+        _ => argument,
+    });
+    command.mut_subcommands(without_empty)
 }
 
 impl Ask {

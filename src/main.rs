@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use credd::cli::{self, Cli};
 use credd::server::config::{Admin, Command, Problems, Settings, StoreCommand};
 use credd::server::supervise::Failure;
@@ -10,7 +9,7 @@ use credd::server::{panics, process, telemetry};
 use credd::sidecar;
 
 fn main() -> ExitCode {
-    let Cli { log, command } = Cli::parse();
+    let Cli { log, command } = Cli::read();
     let command = match command {
         cli::Command::Ask(ask) => return ask.run(),
         cli::Command::Run(command) => command,

@@ -1,7 +1,7 @@
 //! Which server is asked, and as whom.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::interrupt;
 use super::time;
 use crate::client::first::Beginning;
 use crate::client::{Address, Config, TlsFiles, connect, token};
@@ -87,7 +88,7 @@ enum Token {
     None,
     /// Shows nothing of itself.
     Given(MetadataValue<Ascii>),
-    /// Read for each request: it may be replaced.
+    /// A file, which is read for each request: it may be replaced.
     InFile(PathBuf),
 }
 
@@ -113,9 +114,12 @@ impl Connection {
             }
         };
         let tls = TlsFiles { ca, identity };
+        let mut read = None;
         if matches!(server, Address::Tcp { tls: true, .. }) {
+            let files = tls.clone();
             // What is wrong with them is no fault of the connection.
-            connect::check(&tls).map_err(|error| Failure::Usage(error.to_string()))?;
+            let checked = interrupt::wait(move || connect::check(&files))?;
+            read = checked.map_err(|error| Failure::Usage(error.to_string()))?;
         }
         let mut config = Config::new([server.clone()]);
         config.allow_plaintext = allow_plaintext;
@@ -125,7 +129,7 @@ impl Connection {
                  --allow-plaintext"
             ))
         })?;
-        let (channel, beginning) = connect::observed(&server, &tls);
+        let (channel, beginning) = connect::observed(&server, &tls, read);
         let caller = Caller {
             channel,
             beginning,
@@ -144,7 +148,11 @@ impl Connection {
 impl Token {
     fn find(file: Option<PathBuf>) -> Result<Self, Failure> {
         if let Some(file) = file {
-            return Ok(Self::InFile(file));
+            // A pipe or the like can't be read again.
+            return match file.is_file() {
+                true => Ok(Self::InFile(file)),
+                false => read(&file).map(Self::Given),
+            };
         }
         let Some(text) = env::var_os(TOKEN).filter(|text| !text.is_empty()) else {
             return Ok(Self::None);
@@ -159,18 +167,21 @@ impl Token {
         match self {
             Self::None => Ok(None),
             Self::Given(value) => Ok(Some(value.clone())),
-            Self::InFile(file) => {
-                let read = token::read(file);
-                let read = read.map_err(|error| {
-                    Failure::Usage(format!(
-                        "the token can't be read from {}: {error}",
-                        file.display()
-                    ))
-                });
-                read.map(Some)
-            }
+            Self::InFile(file) => read(file).map(Some),
         }
     }
+}
+
+/// The token in a file.
+fn read(file: &Path) -> Result<MetadataValue<Ascii>, Failure> {
+    let path = file.to_owned();
+    let read = interrupt::wait(move || token::read(&path))?;
+    read.map_err(|error| {
+        Failure::Usage(format!(
+            "the token can't be read from {}: {error}",
+            file.display()
+        ))
+    })
 }
 
 impl Caller {

@@ -33,8 +33,8 @@ impl FromStr for Expiry {
                 nanos: at.subsec_nanosecond(),
             }));
         }
-        if time::date(text)?.is_some() {
-            return Ok(Self::On(text.to_owned()));
+        if let Some(date) = time::date(text)? {
+            return Ok(Self::On(date.to_string()));
         }
         // As it is: what it means is for the server to say.
         if text.starts_with('P') {
@@ -81,6 +81,7 @@ mod tests {
             ("1y 6mo", Expiry::After("P1Y6M".to_owned())),
             ("12h", Expiry::After("PT12H".to_owned())),
             ("2026-12-31", Expiry::On("2026-12-31".to_owned())),
+            ("20261231", Expiry::On("2026-12-31".to_owned())),
         ] {
             assert_eq!(text.parse(), Ok(read), "{text}");
         }

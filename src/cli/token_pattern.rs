@@ -15,6 +15,7 @@ pub struct TokenPattern {
         short,
         value_enum,
         value_name = "FORMAT",
+        env = "CREDD_OUTPUT",
         default_value = "table"
     )]
     output: Format,

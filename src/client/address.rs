@@ -39,7 +39,9 @@ impl Address {
                 host, tls: false, ..
             } => {
                 let address = host.parse::<IpAddr>();
-                !address.map_or(host == "localhost", |address| address.is_loopback())
+                !address.map_or(host.eq_ignore_ascii_case("localhost"), |address| {
+                    address.is_loopback()
+                })
             }
             Self::Tcp { tls: true, .. } | Self::Unix(_) => false,
         }
@@ -114,6 +116,7 @@ mod tests {
             ),
             ("http://127.0.0.1:1", None, false),
             ("http://localhost:1", None, false),
+            ("http://LOCALHOST:1", None, false),
             ("http://[::1]:1", None, false),
             ("http://credd/", Some("http://credd:7420"), true),
             ("http://10.0.0.1:1", None, true),

@@ -53,61 +53,81 @@ pub(super) fn channel(address: &Address, tls: &TlsFiles, network: &Arc<dyn Netwo
 
 /// The same, over the sockets of the system.
 pub(crate) fn lazy(address: &Address, tls: &TlsFiles) -> Channel {
-    observed(address, tls).0
+    observed(address, tls, None).0
 }
 
-/// The same, and how it begins, once it is made.
-pub(crate) fn observed(address: &Address, tls: &TlsFiles) -> (Channel, Beginning) {
-    let sockets = Sockets::default();
-    let beginning = sockets.0.clone();
+/// The same, with what [`check`] read, and how it begins, once it is made.
+pub(crate) fn observed(
+    address: &Address,
+    tls: &TlsFiles,
+    read: Option<Arc<ClientConfig>>,
+) -> (Channel, Beginning) {
+    let sockets = Sockets {
+        beginning: Beginning::default(),
+        read,
+    };
+    let beginning = sockets.beginning.clone();
     let network: Arc<dyn Network> = Arc::new(sockets);
     (channel(address, tls, &network), beginning)
 }
 
-/// The sockets of the system, and how the latest connection began.
+/// The sockets of the system.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sockets(Beginning);
+pub(super) struct Sockets {
+    /// How the latest connection began.
+    beginning: Beginning,
+    /// What the files of TLS made, where they can't be read again.
+    read: Option<Arc<ClientConfig>>,
+}
 
 impl Network for Sockets {
     fn connect<'a>(&'a self, address: &'a Address, tls: &'a TlsFiles) -> Connecting<'a> {
-        Box::pin(connect(address, tls, &self.0))
+        Box::pin(self.connection(address, tls))
     }
 }
 
-async fn connect(
-    address: &Address,
-    tls: &TlsFiles,
-    beginning: &Beginning,
-) -> io::Result<Connection> {
-    match address {
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(path).await?;
-            Ok(Box::pin(First::new(stream, beginning)))
-        }
-        Address::Tcp {
-            host,
-            port,
-            tls: is_secure,
-        } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            if !is_secure {
-                return Ok(Box::pin(First::new(stream, beginning)));
+impl Sockets {
+    async fn connection(&self, address: &Address, tls: &TlsFiles) -> io::Result<Connection> {
+        let Self { beginning, read } = self;
+        match address {
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).await?;
+                Ok(Box::pin(First::new(stream, beginning)))
             }
-            let name = ServerName::try_from(host.clone())
-                .map_err(|_| io::Error::other("the host is none that a certificate can name"))?;
-            let files = tls.clone();
-            let config = tokio::task::spawn_blocking(move || client_config(&files)).await??;
-            let connector = TlsConnector::from(Arc::new(config));
-            let stream = connector.connect(name, stream).await?;
-            Ok(Box::pin(First::new(stream, beginning)))
+            Address::Tcp {
+                host,
+                port,
+                tls: is_secure,
+            } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                if !is_secure {
+                    return Ok(Box::pin(First::new(stream, beginning)));
+                }
+                let name = ServerName::try_from(host.clone()).map_err(|_| {
+                    io::Error::other("the host is none that a certificate can name")
+                })?;
+                let config = if let Some(read) = read {
+                    Arc::clone(read)
+                } else {
+                    let files = tls.clone();
+                    Arc::new(tokio::task::spawn_blocking(move || client_config(&files)).await??)
+                };
+                let stream = TlsConnector::from(config).connect(name, stream).await?;
+                Ok(Box::pin(First::new(stream, beginning)))
+            }
         }
     }
 }
 
-/// Whether the files are now what a connection in TLS needs.
-pub(crate) fn check(files: &TlsFiles) -> io::Result<()> {
-    client_config(files).map(drop)
+/// Whether the files are now what a connection in TLS needs; what they make, if one of them
+/// is a pipe or the like, which can't be read again.
+pub(crate) fn check(files: &TlsFiles) -> io::Result<Option<Arc<ClientConfig>>> {
+    let config = client_config(files)?;
+    let TlsFiles { ca, identity } = files;
+    let pair = identity.iter().flat_map(|(first, second)| [first, second]);
+    let can_be_read_again = ca.iter().chain(pair).all(|path| path.is_file());
+    Ok((!can_be_read_again).then(|| Arc::new(config)))
 }
 
 /// What the files make now.

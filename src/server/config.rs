@@ -24,7 +24,6 @@ pub mod traces_values;
 pub mod values;
 
 pub use check::Settings;
-#[cfg(test)]
 pub(crate) use environment::OF_THE_COMMAND_LINE;
 
 pub use cli::{Admin, Command, Flags, Layers, OfLog, OfPlace, StoreCommand};

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::program::{Program, credd, serve};
-use crate::{World, ran};
+use crate::{World, fed, ran};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_not_sent_to_another_machine_in_plaintext() {
@@ -36,6 +36,37 @@ async fn a_token_is_in_a_file_or_in_the_environment_and_the_file_is_stronger() {
         missing.err.contains("the token can't be read from"),
         "{missing:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_may_come_out_of_a_pipe() {
+    let world = World::start().await;
+    let token = fs::read_to_string(world.token_file()).unwrap();
+    let piped = world.stranger(&["list", "--token-file", "/dev/stdin"]);
+    let ran = fed(piped, &token);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_variable_is_one_that_is_not_set() {
+    let world = World::start().await;
+    let mut list = world.stranger(&["list"]);
+    let token = fs::read_to_string(world.token_file()).unwrap();
+    for name in [
+        "CA_FILE",
+        "CERTIFICATE_FILE",
+        "KEY_FILE",
+        "TOKEN_FILE",
+        "OUTPUT",
+    ] {
+        list.env(format!("CREDD_{name}"), "");
+    }
+    list.env("CREDD_TOKEN", token.trim_end());
+    let listed = ran(list);
+    assert_eq!(listed.code, 0, "{listed:?}");
+    let mut nowhere = world.stranger(&["list", "--timeout", "1ms"]);
+    nowhere.env("CREDD_SERVER", "");
+    assert_eq!(ran(nowhere).code, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

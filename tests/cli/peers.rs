@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::pki::{Authority, Pair, Wanted, dns, uri};
 use crate::support::program::{Program, credd, serve_everything};
-use crate::{Ran, ran};
+use crate::{Ran, fed, ran};
 
 /// A server in TLS on this machine, and its port.
 struct Secure {
@@ -93,6 +93,20 @@ fn a_certificate_that_is_not_trusted_says_what_to_do() {
     fs::write(&other, Authority::new("another's").pem()).unwrap();
     told(&secure.list(&server, &other, &[]), "with --ca-file");
     assert_eq!(secure.list(&server, &secure.file("ca.crt"), &[]).code, 0);
+}
+
+#[test]
+fn an_authority_may_come_out_of_a_pipe() {
+    let authority = Authority::new("credd's");
+    let pair = authority.issue(localhost());
+    let secure = Secure::start(&authority, &pair, &[]);
+    let mut list = credd(&[]);
+    list.args(["list", "--server"])
+        .arg(format!("https://localhost:{}", secure.port))
+        .args(["--ca-file", "/dev/stdin", "--token-file"])
+        .arg(secure.file("admin.token"));
+    let ran = fed(list, &authority.pem());
+    assert_eq!(ran.code, 0, "{ran:?}");
 }
 
 #[test]
