@@ -1,12 +1,14 @@
 //! `credd audit`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use super::failure::{Done, Failure, note};
+use super::interrupt;
 use super::output::{Format, Printer, Rows};
 use super::session::{Run, Session};
 use super::time;
+use super::watch;
 use crate::proto::v1;
 
 mod chain;
@@ -169,8 +171,7 @@ impl List {
             ..Default::default()
         };
         if follow {
-            let rows = session.out.stream();
-            read(session, request, rows, u64::MAX).await
+            follow_on(session, request).await
         } else {
             read(session, request, session.out.list(), limit).await
         }
@@ -189,6 +190,40 @@ impl Export {
             ..session.out
         };
         read(session, request, lines.stream(), u64::MAX).await
+    }
+}
+
+/// Prints events as they are committed, over as many streams as it takes.
+async fn follow_on(session: &Session, mut request: v1::ListEventsRequest) -> Result<Done, Failure> {
+    let mut rows = session.out.stream::<v1::AuditEvent>();
+    let mut pause = watch::PAUSE.0;
+    request.page_size = i32::try_from(PAGE).unwrap_or(i32::MAX);
+    loop {
+        let call = session.caller.long_request(request.clone())?;
+        let mut client = session.audit();
+        let status = match interrupt::or(client.list_events(call)).await? {
+            Ok(pages) => {
+                let mut pages = pages.into_inner();
+                loop {
+                    match interrupt::or(pages.message()).await? {
+                        Ok(Some(page)) => {
+                            pause = watch::PAUSE.0;
+                            rows.push(&page.events)?;
+                            if !page.next_page_token.is_empty() {
+                                request.page_token = page.next_page_token;
+                            }
+                        }
+                        Ok(None) => break Status::unavailable("it ended"),
+                        Err(status) => break status,
+                    }
+                }
+            }
+            Err(status) => status,
+        };
+        if request.page_token.is_empty() || !watch::is_passing(&status) {
+            return Err(session.refused(status));
+        }
+        watch::wait(&status, &mut pause).await?;
     }
 }
 

@@ -20,7 +20,8 @@ use crate::proto::v1::event::Subject;
 use crate::proto::v1::watch_response::Message;
 
 /// How long after a stream was lost the next is begun, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+pub(super) const PAUSE: (Duration, Duration) =
+    (Duration::from_millis(200), Duration::from_secs(10));
 
 /// What to watch.
 #[derive(Debug, Args)]
@@ -39,7 +40,8 @@ pub struct Watch {
     /// Begins with all that is denied now.
     #[arg(long)]
     snapshot: bool,
-    /// Ends after so many changes. Unset: when it is interrupted.
+    /// Ends after so many changes; as JSON or YAML with the commit that has the last of them.
+    /// Unset: when it is interrupted.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
@@ -73,6 +75,27 @@ impl Run for Watch {
     }
 }
 
+/// Whether a stream that ended so can be taken up again.
+pub(super) fn is_passing(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable | Code::ResourceExhausted => true,
+        // Of the connection: a server says why.
+        Code::Unknown | Code::Internal | Code::Cancelled => status.details().is_empty(),
+        _ => false,
+    }
+}
+
+/// Waits until a stream that ended so is taken up again, and longer the next time.
+pub(super) async fn wait(status: &Status, pause: &mut Duration) -> Result<(), Failure> {
+    note(&format!(
+        "the stream was lost, and is taken up again: {}",
+        status.message()
+    ));
+    interrupt::or(sleep(jittered(*pause))).await?;
+    *pause = PAUSE.1.min(*pause * 2);
+    Ok(())
+}
+
 /// A watch, over as many streams as it takes.
 struct Following<'a> {
     session: &'a Session,
@@ -96,21 +119,10 @@ impl Following<'_> {
             let Some(status) = ended else {
                 return Ok(Done::Yes);
             };
-            let is_passing = match status.code() {
-                Code::Unavailable | Code::ResourceExhausted => true,
-                // Of the connection: a server says why.
-                Code::Unknown | Code::Internal | Code::Cancelled => status.details().is_empty(),
-                _ => false,
-            };
-            if !self.has_begun || !is_passing {
+            if !self.has_begun || !is_passing(&status) {
                 return Err(self.session.refused(status));
             }
-            note(&format!(
-                "the stream was lost, and is taken up again: {}",
-                status.message()
-            ));
-            interrupt::or(sleep(jittered(pause))).await?;
-            pause = PAUSE.1.min(pause * 2);
+            wait(&status, &mut pause).await?;
         }
     }
 
@@ -140,7 +152,7 @@ impl Following<'_> {
                 Some(Message::Commit(commit)) => commit.events.len() as u64,
                 _ => 0,
             };
-            self.shown.push(&message)?;
+            self.shown.push(&message, self.left)?;
             if !message.resume_token.is_empty() {
                 self.request.resume_token = message.resume_token;
             }
@@ -179,7 +191,8 @@ impl<'a> Shown<'a> {
         }
     }
 
-    fn push(&mut self, message: &v1::WatchResponse) -> Result<(), Failure> {
+    /// Prints a message, with so many changes of it at most.
+    fn push(&mut self, message: &v1::WatchResponse, most: u64) -> Result<(), Failure> {
         let out = &self.session.out;
         if matches!(out.format, Format::Json | Format::Yaml) {
             return self.messages.push(std::slice::from_ref(message));
@@ -190,12 +203,19 @@ impl<'a> Shown<'a> {
                 "changes may be missing here ({why}): what was kept is out of date"
             ));
         }
-        let rows = rows(message);
+        // What is denied at the beginning is no change.
+        let most = match &message.message {
+            Some(Message::Commit(_)) => usize::try_from(most).unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        };
+        if out.format == Format::Name {
+            let names = names(message).into_iter().take(most);
+            return output::print(&names.map(|name| name + "\n").collect::<String>());
+        }
+        let mut rows = rows(message);
+        rows.truncate(most);
         if rows.is_empty() {
             return Ok(());
-        }
-        if out.format == Format::Name {
-            return output::print(&names(message));
         }
         let text = self.table.rows(&rows);
         output::print(&text)
@@ -221,32 +241,35 @@ fn rows(message: &v1::WatchResponse) -> Vec<Vec<Cell>> {
     }
 }
 
-/// The ids or names of what was changed.
-fn names(message: &v1::WatchResponse) -> String {
-    let Some(Message::Commit(commit)) = &message.message else {
-        return String::new();
-    };
-    let subjects = commit
-        .events
-        .iter()
-        .filter_map(|event| event.subject.as_ref());
-    let names = subjects.map(|subject| {
-        let name = match subject {
-            Subject::Credential(event) => &event.credential_id,
-            Subject::Owner(event) => &event.owner,
-            Subject::Role(event) => &event.role,
-            Subject::Tenant(event) => &event.tenant,
-            Subject::Profile(event) => {
-                return event
-                    .profile
-                    .as_ref()
-                    .map_or_else(String::new, Listed::name)
-                    + "\n";
-            }
-        };
-        format!("{name}\n")
-    });
-    names.collect()
+/// The ids or names of what was changed, or is denied.
+fn names(message: &v1::WatchResponse) -> Vec<String> {
+    match &message.message {
+        Some(Message::Commit(commit)) => {
+            let subjects = commit.events.iter();
+            let subjects = subjects.filter_map(|event| event.subject.as_ref());
+            subjects.map(name).collect()
+        }
+        Some(Message::SnapshotPart(part)) => {
+            let credentials = part.denied.iter().map(|it| it.credential_id.clone());
+            let owners = part.disabled_owners.iter().map(|it| it.owner.clone());
+            let tenants = part.disabled_tenants.iter().cloned();
+            credentials.chain(owners).chain(tenants).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn name(subject: &Subject) -> String {
+    match subject {
+        Subject::Credential(event) => event.credential_id.clone(),
+        Subject::Owner(event) => event.owner.clone(),
+        Subject::Role(event) => event.role.clone(),
+        Subject::Tenant(event) => event.tenant.clone(),
+        Subject::Profile(event) => {
+            let profile = event.profile.as_ref();
+            profile.map_or_else(String::new, Listed::name)
+        }
+    }
 }
 
 fn row(number: &str, subject: &Subject) -> Vec<Cell> {

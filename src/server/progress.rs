@@ -2,8 +2,12 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-/// How many characters the bar has.
-const BAR: u64 = 24;
+use rustix::termios::tcgetwinsize;
+
+/// How many characters the bar has at most.
+const BAR: usize = 24;
+/// The columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
 
 /// A bar on standard error that says how much is done; nothing, if that is no
 /// terminal.
@@ -44,7 +48,7 @@ impl Progress {
         if !self.is_terminal {
             return;
         }
-        let shown = line(self.what, done, self.total);
+        let shown = line(self.what, done, self.total, columns());
         if self.shown != shown {
             // That nobody sees it is no failure.
             let _ = write!(io::stderr(), "\r{shown}");
@@ -61,16 +65,29 @@ impl Drop for Progress {
     }
 }
 
-fn line(what: &str, done: u64, total: Option<u64>) -> String {
-    let Some(total) = total else {
+/// How many columns the terminal has now.
+fn columns() -> usize {
+    match tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+        _ => COLUMNS,
+    }
+}
+
+/// What is shown, in so many columns at most: a line that is wrapped is not written over.
+fn line(what: &str, done: u64, total: Option<u64>, columns: usize) -> String {
+    let shown = if let Some(total) = total {
+        let part = |of: u64| done.min(total).saturating_mul(of) / total.max(1);
+        // Beside it are two spaces and the share.
+        let length = BAR.min(columns.saturating_sub(what.len() + 7)) as u64;
+        let bar: String = (0..length)
+            .map(|at| if at < part(length) { '█' } else { '░' })
+            .collect();
+        format!("{what} {bar} {:>3} %", part(100))
+    } else {
         // Wide enough to hide what was there before.
-        return format!("{what} {:<12}", bytes(done));
+        format!("{what} {:<12}", bytes(done))
     };
-    let part = |of: u64| done.min(total).saturating_mul(of) / total.max(1);
-    let bar: String = (0..BAR)
-        .map(|at| if at < part(BAR) { '█' } else { '░' })
-        .collect();
-    format!("{what} {bar} {:>3} %", part(100))
+    shown.chars().take(columns).collect()
 }
 
 fn bytes(count: u64) -> String {
@@ -95,9 +112,24 @@ mod tests {
             (250, "working ████████████████████████ 100 %"),
             (251, "working ████████████████████████ 100 %"),
         ] {
-            assert_eq!(line("working", done, Some(250)), shown);
+            assert_eq!(line("working", done, Some(250), 80), shown);
         }
-        assert_eq!(line("working", 0, Some(0)), line("working", 0, Some(250)));
+        let none = |total| line("working", 0, Some(total), 80);
+        assert_eq!(none(0), none(250));
+    }
+
+    #[test]
+    fn a_bar_is_no_wider_than_the_terminal() {
+        for columns in 0..60 {
+            for total in [None, Some(250)] {
+                let shown = line("writing the backup", 250, total, columns);
+                assert!(shown.chars().count() <= columns, "{columns}: {shown}");
+            }
+        }
+        assert_eq!(
+            line("working", 125, Some(250), 24),
+            "working █████░░░░░  50 %"
+        );
     }
 
     #[test]

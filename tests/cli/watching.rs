@@ -79,11 +79,11 @@ async fn what_is_denied_now_comes_first_if_it_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_goes_on_after_the_server_was_restarted() {
-    use crate::support::program::{Program, credd, serve};
+async fn what_is_followed_goes_on_after_the_server_was_restarted() {
+    use crate::support::program::{Program, credd, serve_everything};
 
     let directory = tempfile::tempdir().unwrap();
-    let (server, address) = Program::serve(serve(&[], directory.path()));
+    let (server, address) = Program::serve(serve_everything(&[], directory.path()));
     let listen = address.to_string();
     let command = |arguments: &[&str]| {
         let mut command = credd(&[]);
@@ -100,6 +100,13 @@ async fn a_watch_goes_on_after_the_server_was_restarted() {
         .unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     lines.next().unwrap().unwrap();
+    let mut follow = command(&["audit", "list", "--follow", "--output", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let start = events.next().unwrap().unwrap();
     assert!(server.terminate().status.success());
     let mut again = credd(&[]);
     again
@@ -111,7 +118,9 @@ async fn a_watch_goes_on_after_the_server_was_restarted() {
             "16",
             "--data-dir",
         ])
-        .arg(directory.path());
+        .arg(directory.path())
+        .arg("--config")
+        .arg(directory.path().join("credd.toml"));
     let (server, _) = Program::serve(again);
     let issued = ran(command(&[
         "issue", "--tenant", "acme", "--owner", "jo", "--label", "a",
@@ -122,7 +131,48 @@ async fn a_watch_goes_on_after_the_server_was_restarted() {
         .find(|line| line.contains("\"commit\""));
     assert!(commit.unwrap().contains("CHANGE_TYPE_ISSUED"));
     assert!(watch.wait().unwrap().success());
+    let mut events = events.map(Result::unwrap);
+    let issued = events.find(|line| *line == start || line.contains("CredentialService/Issue"));
+    // Nothing is told twice.
+    assert_ne!(issued.unwrap(), start);
+    follow.kill().unwrap();
+    follow.wait().unwrap();
     assert!(server.terminate().status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_names_are_printed_than_were_asked_for() {
+    let world = World::start().await;
+    let mut watch = world
+        .command(&["watch", "--output", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let token = text(&first["resumeToken"]);
+    let ids: Vec<_> = (0..3).map(|_| world.issue("a").0).collect();
+    // In one commit.
+    world.ok(&["revoke", "--tenant", "acme", "--yes"]);
+    let again = ["watch", "--resume-token", &token, "--limit", "4"];
+    let names = world.ok(&[&again[..], &["--output", "name"]].concat());
+    assert_eq!(names.lines().count(), 4, "{names}");
+    // Below the heading.
+    assert_eq!(world.ok(&again).lines().count(), 5);
+
+    let mut watch = world
+        .command(&["watch", "--snapshot", "--output", "name"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut denied: Vec<_> = lines.take(3).map(Result::unwrap).collect();
+    denied.sort();
+    assert_eq!(denied, ids);
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
