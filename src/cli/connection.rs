@@ -149,9 +149,10 @@ impl Token {
     fn find(file: Option<PathBuf>) -> Result<Self, Failure> {
         if let Some(file) = file {
             // A pipe or the like can't be read again.
-            return match file.is_file() {
-                true => Ok(Self::InFile(file)),
-                false => read(&file).map(Self::Given),
+            return if file.is_file() {
+                Ok(Self::InFile(file))
+            } else {
+                read(&file).map(Self::Given)
             };
         }
         let Some(text) = env::var_os(TOKEN).filter(|text| !text.is_empty()) else {

@@ -211,13 +211,11 @@ fn rows(lines: &[Line], results: &[v1::LeakResult]) -> Vec<Vec<Cell>> {
     for (line, result) in lines.iter().zip(results) {
         for result in std::iter::once(result).chain(&result.others) {
             let outcome = result.outcome();
+            let shown = word(outcome.as_str_name(), "LEAK_OUTCOME_");
             let (shown, style) = match outcome {
                 v1::LeakOutcome::Unspecified => ("not looked at".to_owned(), WARN),
-                _ => {
-                    let is_good = outcome == v1::LeakOutcome::NotOurs;
-                    let shown = word(outcome.as_str_name(), "LEAK_OUTCOME_");
-                    (shown, if is_good { GOOD } else { BAD })
-                }
+                v1::LeakOutcome::NotOurs => (shown, GOOD),
+                _ => (shown, BAD),
             };
             rows.push(vec![
                 Cell::from(line.number.to_string()),

@@ -23,7 +23,7 @@ fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
 
 /// Whether no connection was made.
 pub(super) fn is_unconnected(status: &Status) -> bool {
-    causes(status).any(|error| error.is::<tonic::ConnectError>())
+    causes(status).any(<dyn StdError>::is::<tonic::ConnectError>)
 }
 
 /// What it is, in few words: the last of the causes.
