@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::table::Setting;
 use crate::domain::names::{CellName, Description, InvalidText, PrincipalName, Role, Tenant};
@@ -356,17 +357,32 @@ impl Scalar for LogDirectives {
     const WHAT: &'static str = "a level, or directives";
 
     fn parse(text: &str) -> Result<Self, String> {
-        match EnvFilter::builder().parse(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(_) => Err(
-                "must be `error`, `warn`, `info`, `debug`, `trace` or `off`, or directives such as `info,credd::store=debug`"
-                    .to_owned(),
-            ),
+        let is_read = EnvFilter::builder().parse(text).is_ok();
+        if is_read && text.split(',').all(is_level_or_names_one) {
+            return Ok(Self(text.to_owned()));
         }
+        Err(
+            "must be `error`, `warn`, `info`, `debug`, `trace` or `off`, or directives such as `info,credd::store=debug`"
+                .to_owned(),
+        )
     }
 
     fn text(&self) -> String {
         self.0.clone()
+    }
+}
+
+/// Whether a directive is a level, or gives one to a target or a span. `EnvFilter` takes
+/// any other text for the name of a target, and lets through nothing of all others.
+fn is_level_or_names_one(directive: &str) -> bool {
+    match directive.split_once('=') {
+        None => directive.is_empty() || directive.parse::<LevelFilter>().is_ok(),
+        // What is in brackets are a span and its fields.
+        Some((target, _)) => {
+            let (target, _) = target.split_once('[').unwrap_or((target, ""));
+            let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '-');
+            target.chars().all(is_of_name)
+        }
     }
 }
 
@@ -394,6 +410,47 @@ impl Scalar for AuditFile {
         match self {
             Self::Path(path) => path.text(),
             Self::StandardOutput => "-".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_logged_is_a_level_or_gives_levels_to_targets() {
+        for text in [
+            "warn",
+            "WARN",
+            "off",
+            "3",
+            "info,credd::calls=debug",
+            "credd=trace,info",
+            "warn,credd-x_y=off,",
+            "info,credd[call{method=Issue}]=debug",
+            "info,[call]=debug",
+        ] {
+            assert_eq!(LogDirectives::parse(text).unwrap().as_str(), text);
+        }
+        for text in [
+            "warning",
+            "verbose",
+            "inf",
+            "err",
+            "7",
+            "info;credd::calls=debug",
+            "info debug=warn",
+            "info, debug",
+            "info,credd::store",
+            "info,credd::store=loud",
+            "[call]",
+        ] {
+            let wrong = LogDirectives::parse(text).unwrap_err();
+            assert!(
+                wrong.starts_with("must be `error`, `warn`"),
+                "{text}: {wrong}"
+            );
         }
     }
 }
