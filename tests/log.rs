@@ -155,6 +155,8 @@ async fn each_call_that_manages_and_each_that_is_refused_is_a_line() {
         Some(line.get("request_id")?.as_str()?.to_owned())
     });
     let ids: Vec<_> = ids.collect();
+    // Nobody refused it.
+    assert_eq!(line.get("reason"), None);
     let distinct: BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "{ids:?}");
     for hidden in [&secret, &world.token] {

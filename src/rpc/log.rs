@@ -47,7 +47,7 @@ pub(super) fn ended_with(trace: &Trace, caller: Option<&Caller>, status: Option<
     let on_behalf_of = caller.and_then(|caller| caller.on_behalf_of.as_ref());
     let on_behalf_of = on_behalf_of.map(|party| redacted(party.principal.to_string()));
     let caller = caller.map(|caller| caller.party.principal.as_str());
-    let reason = status.map(reason);
+    let reason = status.and_then(reason);
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(

@@ -12,6 +12,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::calls::code_name;
 use super::ending::{Ending, UntilEnd};
 use super::identify::bearer_of;
 use super::limits::Load;
@@ -76,7 +77,7 @@ pub(super) fn refused(
     let event = Event {
         address: trace.address(),
         request_id: trace.request_id().to_owned(),
-        ..Event::new(trace.rpc(), &reason(status), authority.now())
+        ..Event::new(trace.rpc(), &outcome(status), authority.now())
     };
     let token = bearer_of(request.headers()).ok().flatten();
     let token = token.filter(|_| status.code() == Code::Unauthenticated);
@@ -150,7 +151,7 @@ fn refusal(response: &Response<Body>) -> Option<Status> {
 }
 
 fn note(shared: &Shared, call: &Call, refusal: Option<&Status>) {
-    let refusal = refusal.map(reason);
+    let refusal = refusal.map(outcome);
     let is_told = call.trace.is_told() || VERIFY.contains(&call.trace.rpc());
     if refusal.is_none() && is_told {
         return;
@@ -185,15 +186,20 @@ fn is_stream(call: &Call) -> bool {
 /// The end of a stream whose caller is no longer good, which is noted.
 pub(super) fn cut_off(authority: &Authority, call: &Call) -> Status {
     let status = status::unauthenticated();
-    authority.note_call(call, &reason(&status));
+    authority.note_call(call, &outcome(&status));
     status
 }
 
-/// The stable reason of a refusal.
-pub(super) fn reason(status: &Status) -> String {
+/// The stable reason of a refusal; `None`: it was not credd that refused.
+pub(super) fn reason(status: &Status) -> Option<String> {
     let details = status.get_error_details();
-    let reason = details.error_info().map(|info| info.reason.clone());
-    bounded(reason.unwrap_or_else(|| format!("{:?}", status.code())), 64)
+    let info = details.error_info()?;
+    Some(bounded(info.reason.clone(), 64))
+}
+
+/// What a refusal is in the audit log: its reason, or else its code.
+pub(super) fn outcome(status: &Status) -> String {
+    reason(status).unwrap_or_else(|| code_name(status.code()).to_owned())
 }
 
 #[cfg(test)]
@@ -203,7 +209,10 @@ mod tests {
     #[test]
     fn a_refusal_has_the_reason_that_it_was_answered_with() {
         let status = status::permission_denied("credd.audit.read");
-        assert_eq!(reason(&status), "PERMISSION_MISSING");
-        assert_eq!(reason(&Status::internal("else")), "Internal");
+        assert_eq!(reason(&status).unwrap(), "PERMISSION_MISSING");
+        assert_eq!(outcome(&status), "PERMISSION_MISSING");
+        let of_the_library = Status::internal("else");
+        assert_eq!(reason(&of_the_library), None);
+        assert_eq!(outcome(&of_the_library), "INTERNAL");
     }
 }

@@ -371,10 +371,10 @@ pub fn wire(status: &Status) -> tonic_types::Status {
 }
 
 /// What credd answers where tonic would answer in its own way: an oversized
-/// message, and one that is not what the contract says.
+/// message, and one that is missing, cut, or not what the contract says.
 ///
 /// tonic calls the first `OUT_OF_RANGE`, where gRPC's own libraries say
-/// `RESOURCE_EXHAUSTED`, and the second INTERNAL, although the caller erred.
+/// `RESOURCE_EXHAUSTED`, and the others INTERNAL, although the caller erred.
 #[must_use]
 pub fn refined(status: Status) -> Status {
     const UNDECODABLE: &str = "failed to decode Protobuf message: ";
@@ -396,7 +396,14 @@ pub fn refined(status: Status) -> Status {
                 };
                 invalid(&field, format!("can't be read: {what}"))
             }
-            None => status,
+            None => match status.message() {
+                "Missing request message." => invalid("request", "is required"),
+                "Unexpected EOF decoding stream." => invalid("request", "ends within a message"),
+                of_the_frame if of_the_frame.starts_with("protocol error: ") => {
+                    invalid("request", "is marked as compressed, which is not supported")
+                }
+                _ => status,
+            },
         },
         _ => status,
     }
@@ -567,6 +574,16 @@ mod tests {
         let garbage = "failed to decode Protobuf message: invalid wire type value: 7";
         let garbage = refined(Status::internal(garbage));
         assert_eq!(garbage.code(), Code::InvalidArgument);
+
+        for frame in [
+            "Missing request message.",
+            "Unexpected EOF decoding stream.",
+            "protocol error: received message with invalid compression flag: 7 (valid flags are 0 and 1), while sending request",
+        ] {
+            let refused = refined(Status::internal(frame));
+            assert_eq!(refused.code(), Code::InvalidArgument, "{frame}");
+            assert_eq!(field_of(&refused), "request");
+        }
 
         assert_eq!(refined(Status::internal("else")).code(), Code::Internal);
         assert_eq!(refined(Status::not_found("else")).code(), Code::NotFound);

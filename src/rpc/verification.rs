@@ -407,7 +407,7 @@ impl VerifyStream {
             })
             .inspect_err(|status| {
                 self.authority
-                    .note_call(&self.call, &noting::reason(status));
+                    .note_call(&self.call, &noting::outcome(status));
             });
         Ok(VerifyStreamResponse {
             correlation,

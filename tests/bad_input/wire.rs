@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use credd::proto::v1;
 use http::{HeaderMap, HeaderValue};
+use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
+use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
+use tower::{Service as _, ServiceExt as _};
 
 use crate::support::raw::{self, rpcs};
 use crate::support::{
@@ -343,6 +346,56 @@ async fn a_message_that_cannot_be_read_is_the_callers_fault() {
             assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status}");
             assert_eq!(reason_of(&status), "INVALID_FIELDS");
             assert!(!fields_of(&status).is_empty());
+        }
+    }
+    unchanged.assert_unchanged("all of it").await;
+    unchanged.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_holds_no_whole_message_is_the_callers_fault() {
+    let unchanged = Unchanged::start().await;
+    let headers = unchanged.as_root(Bytes::new()).metadata().clone();
+    // A flag, a length in four bytes, and as many more (the gRPC protocol over HTTP/2,
+    // "Length-Prefixed-Message").
+    for (what, body) in [
+        ("no message", &b""[..]),
+        ("a part of a length", b"\0\0\0"),
+        ("a part of a message", b"\0\0\0\0\x09x"),
+        ("a message that says that it is compressed", b"\x01\0\0\0\0"),
+        ("a flag that is none", b"\x07\0\0\0\0"),
+    ] {
+        for rpc in &rpcs() {
+            let is_stream = rpc.ends_with("/VerifyStream");
+            if is_stream && body.is_empty() {
+                // Nothing is asked.
+                continue;
+            }
+            let mut request = http::Request::post(format!("/credd.v1.{rpc}"))
+                .version(http::Version::HTTP_2)
+                .header("te", "trailers")
+                .header("content-type", "application/grpc")
+                .body(Body::new(Full::new(Bytes::from_static(body))))
+                .unwrap();
+            request.headers_mut().extend(headers.clone().into_headers());
+            let mut channel = unchanged.channel.clone();
+            let answer = channel.ready().await.unwrap().call(request);
+            let answer = soon(what, answer).await.unwrap();
+            let (head, body) = answer.into_parts();
+            let mut status = Status::from_header_map(&head.headers);
+            if status.is_none() {
+                let body = soon(what, body.collect()).await.unwrap();
+                status = Status::from_header_map(body.trailers().unwrap());
+            }
+            let status = status.unwrap();
+            assert_eq!(
+                status.code(),
+                Code::InvalidArgument,
+                "{rpc}: {what}: {status}"
+            );
+            assert_eq!(reason_of(&status), "INVALID_FIELDS", "{rpc}: {what}");
+            let named = BTreeSet::from(["request".to_owned()]);
+            assert_eq!(fields_of(&status), named, "{rpc}: {what}");
         }
     }
     unchanged.assert_unchanged("all of it").await;
