@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use credd::cli::{self, Cli};
 use credd::server::config::{Admin, Command, Problems, Settings, StoreCommand};
 use credd::server::supervise::Failure;
-use credd::server::{panics, process, telemetry};
+use credd::server::telemetry::{self, Writing};
+use credd::server::{panics, process};
 use credd::sidecar;
 
 fn main() -> ExitCode {
@@ -15,10 +16,10 @@ fn main() -> ExitCode {
         cli::Command::Run(command) => command,
     };
     match &command {
-        Command::Serve(layers) => end(layers.settings(&log), |settings| {
+        Command::Serve(layers) => run(layers.settings(&log), Writing::Apart, |settings| {
             process::serve(settings, &|| Ok(layers.settings(&log)?.server.log))
         }),
-        Command::Sidecar(layers) => end(layers.settings(&log), |settings| {
+        Command::Sidecar(layers) => run(layers.settings(&log), Writing::Apart, |settings| {
             sidecar::process(settings, &|| Ok(layers.settings(&log)?.server.log))
         }),
         Command::Init { until, layers } => end(layers.settings(&log), |settings| {
@@ -46,6 +47,14 @@ fn end(
     settings: Result<Settings, Problems>,
     task: impl FnOnce(&Settings) -> Result<(), Failure>,
 ) -> ExitCode {
+    run(settings, Writing::Here, task)
+}
+
+fn run(
+    settings: Result<Settings, Problems>,
+    writing: Writing,
+    task: impl FnOnce(&Settings) -> Result<(), Failure>,
+) -> ExitCode {
     let settings = match settings {
         Ok(settings) => settings,
         Err(problems) => {
@@ -53,13 +62,16 @@ fn end(
             return ExitCode::FAILURE;
         }
     };
-    telemetry::start(settings.server.log.as_str());
+    telemetry::start(settings.server.log.as_str(), writing);
     panics::end_the_process();
-    match task(&settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = telemetry::chain(&*error), "credd ends");
-            ExitCode::FAILURE
-        }
+    let ended = task(&settings);
+    if let Err(error) = &ended {
+        tracing::error!(error = telemetry::chain(&**error), "credd ends");
+    }
+    telemetry::end();
+    if ended.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }

@@ -6,16 +6,23 @@ mod calls;
 mod support;
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use calls::refused;
 use credd::proto::v1;
 use serde_json::Value;
+use support::metrics::{Scraped, free_address};
 use support::program::{EVERYTHING, Program, serve, signal, wait_for};
-use support::{Client, read_token, token_request};
+use support::{Client, read_token, soon, token_request};
 use tempfile::TempDir;
 use tonic::Request;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// A server whose configuration can be changed.
 struct World {
@@ -148,6 +155,8 @@ async fn each_call_that_manages_and_each_that_is_refused_is_a_line() {
     let line = world.line("VerificationService/Watch");
     assert_eq!(line["outcome"], "CANCELLED");
     assert_eq!(line["caller"], "credd:admin");
+    // Nobody refused it.
+    assert_eq!(line.get("reason"), None);
 
     let lines = world.program.output();
     let ids = lines.lines().filter_map(|line| {
@@ -155,8 +164,6 @@ async fn each_call_that_manages_and_each_that_is_refused_is_a_line() {
         Some(line.get("request_id")?.as_str()?.to_owned())
     });
     let ids: Vec<_> = ids.collect();
-    // Nobody refused it.
-    assert_eq!(line.get("reason"), None);
     let distinct: BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "{ids:?}");
     for hidden in [&secret, &world.token] {
@@ -185,7 +192,9 @@ async fn what_is_logged_follows_the_configuration_while_it_runs() {
     signal("HUP", world.program.id());
     world.said(UNREADABLE, 1);
     world.admin.verdict("nothing").await;
-    assert_eq!(world.lines(verify).len(), 2);
+    wait_for("another line", || {
+        (world.lines(verify).len() == 2).then_some(())
+    });
 
     // And by itself a moment later.
     change(&world.file, &with_log("info"));
@@ -221,4 +230,81 @@ async fn a_flag_is_stronger_than_a_file_that_changes() {
         program.output().contains("Verify").then_some(())
     });
     assert!(!program.output().contains(CHANGED));
+}
+
+/// A server whose log is read until it says that it is serving, and then by nobody.
+struct Unread {
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Unread {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self { child, log }
+    }
+
+    /// Where it serves, once it does.
+    fn served_at(&mut self) -> SocketAddr {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it has ended");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["message"] == "serving" {
+                return line["address"].as_str().unwrap().parse().unwrap();
+            }
+        }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_costs_lines_and_holds_up_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let metrics = free_address();
+    let mut command = serve(&[], directory.path());
+    command.args(["--metrics-listen", &metrics.to_string()]);
+    let audit = File::create(directory.path().join("audit")).unwrap();
+    command.args(["--audit-file", "-"]).stdout(audit);
+    let mut server = Unread::start(command);
+    let address = server.served_at();
+    let admin = Client::connect(address, &read_token(directory.path())).await;
+    let dropped = "credd_log_lines_dropped_total";
+    assert!(Scraped::of(metrics).await.has(dropped));
+
+    // Each refusal is a line.
+    let stranger = async || {
+        let stranger = Client::connect(address, "credd_nobody").await;
+        loop {
+            for _ in 0..100 {
+                refused(soon("a refusal", stranger.verify_token("nothing")).await);
+            }
+            if Scraped::of(metrics).await.value(dropped) > 0.0 {
+                return;
+            }
+        }
+    };
+    tokio::join!(stranger(), stranger(), stranger(), stranger());
+
+    let verdict = soon("a verdict", admin.verdict("nothing")).await;
+    assert_eq!(verdict, v1::Verdict::Invalid);
+    let mut health = HealthClient::new(support::channel(address).await);
+    let asked = health.check(HealthCheckRequest::default());
+    let answer = soon("health", asked).await.unwrap().into_inner();
+    assert_eq!(answer.status(), ServingStatus::Serving);
+    signal("TERM", server.child.id());
+    let status = wait_for("the end", || server.child.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+    // Nor is anything said of it where audit events go.
+    let events = std::fs::read_to_string(directory.path().join("audit")).unwrap();
+    for event in events.lines() {
+        serde_json::from_str::<Value>(event).unwrap();
+    }
 }

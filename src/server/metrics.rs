@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::incoming::{self, Acceptor, Place};
 use super::supervise::Failure;
+use super::telemetry;
 use super::tls::Tls;
 use crate::authority::keys::KeyStatus;
 use crate::authority::{Authority, background};
@@ -90,16 +91,18 @@ pub async fn serve(
     serve_registry(listener, registry, stopping).await
 }
 
-/// Answers with what a registry holds, until `stopping`.
+/// Answers with what a registry holds, and what there is to say of every process, until
+/// `stopping`.
 ///
 /// # Errors
 ///
 /// None: who can't be answered is not.
 pub async fn serve_registry(
     listener: TcpListener,
-    registry: Registry,
+    mut registry: Registry,
     stopping: CancellationToken,
 ) -> Result<(), Failure> {
+    registry.register_collector(Box::new(Log));
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .with_state(Arc::new(registry));
@@ -264,9 +267,22 @@ impl Collector for Fences {
     }
 }
 
+/// What there is to say of the log.
+#[derive(Debug)]
+struct Log;
+
+impl Collector for Log {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Lines of the log that were dropped, because too many waited to be written.";
+        let name = "log_lines_dropped";
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(telemetry::dropped_lines()).encode(metric)
+    }
+}
+
 /// What there is to say of the server's certificate.
 #[derive(Debug)]
-struct Certificate(Arc<Tls>);
+pub struct Certificate(pub Arc<Tls>);
 
 impl Collector for Certificate {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {

@@ -5,6 +5,7 @@ use std::panic;
 use std::process;
 
 use super::supervise::current_name;
+use super::telemetry;
 use crate::store::sled::is_guarded;
 
 /// The exit status after a panic: `EX_SOFTWARE` of sysexits.h.
@@ -21,6 +22,7 @@ pub fn end_the_process() {
         let message = info.payload_as_str().unwrap_or("without a message");
         tracing::error!(task = current_name(), place, message, "panic");
         if !is_guarded() {
+            telemetry::end();
             process::exit(EXIT_STATUS);
         }
     }));

@@ -3,16 +3,23 @@
 //!
 //! What is let through follows the configuration while the process runs: its file is
 //! read again every few seconds, and on SIGHUP at once.
+//!
+//! Whoever reads standard error may be slow, or stop. What serves others must not wait for
+//! it: its lines wait in a bounded queue for a thread of their own, and those that find no
+//! room are dropped and counted.
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::Subscriber;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Registry, reload};
@@ -22,6 +29,13 @@ use super::supervise::Failure;
 
 /// How often it is looked what is to be let through.
 const LOOK: Duration = Duration::from_secs(10);
+/// The most lines that wait to be written: those of a second of calls that are refused one
+/// after the other, and a few megabytes.
+const WAITING: usize = 8192;
+/// How long the end of the process waits for room in the queue.
+const ROOM: Duration = Duration::from_secs(1);
+/// How often it looks for it.
+const ROOM_LOOK: Duration = Duration::from_millis(10);
 
 /// What changes what is let through.
 type Filter = reload::Handle<EnvFilter, Registry>;
@@ -29,13 +43,87 @@ type Filter = reload::Handle<EnvFilter, Registry>;
 pub type Reread<'a> = dyn Fn() -> Result<LogDirectives, Problems> + Send + Sync + 'a;
 
 static FILTER: OnceLock<Filter> = OnceLock::new();
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Who writes the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// Whoever logs, and waits for whoever reads.
+    Here,
+    /// A thread, for which nobody waits.
+    Apart,
+}
+
+/// Lines that wait for the thread that writes them.
+struct Queue {
+    lines: NonBlocking,
+    /// While it is there, the thread goes on.
+    guard: Mutex<Option<WorkerGuard>>,
+}
 
 /// Starts logging what `directives` let through; directives that can't be read
 /// are left out, with a warning on standard error. The second call does nothing.
-pub fn start(directives: &str) {
-    let (log, filter) = log(directives, io::stderr().is_terminal(), io::stderr);
+pub fn start(directives: &str, writing: Writing) {
+    let is_terminal = io::stderr().is_terminal();
+    match writing {
+        Writing::Here => begin(log(directives, is_terminal, io::stderr)),
+        Writing::Apart => {
+            let (lines, guard) = NonBlockingBuilder::default()
+                .buffered_lines_limit(WAITING)
+                .thread_name("log")
+                .finish(io::stderr());
+            begin(log(directives, is_terminal, lines.clone()));
+            let guard = Mutex::new(Some(guard));
+            let _ = QUEUE.set(Queue { lines, guard });
+        }
+    }
+}
+
+fn begin((log, filter): (impl Subscriber + Send + Sync, Filter)) {
     if tracing::subscriber::set_global_default(log).is_ok() {
         let _ = FILTER.set(filter);
+    }
+}
+
+/// How many lines were dropped because too many waited to be written.
+#[must_use]
+pub fn dropped_lines() -> u64 {
+    QUEUE.get().map_or(0, Queue::dropped)
+}
+
+/// Has the lines written that wait, for about two seconds at most: the last ones say why
+/// the process ends. What is logged afterwards is lost.
+pub fn end() {
+    if let Some(queue) = QUEUE.get() {
+        queue.end();
+    }
+}
+
+impl Queue {
+    fn dropped(&self) -> u64 {
+        self.lines.error_counter().dropped_lines() as u64
+    }
+
+    /// Whether there is room for a line.
+    fn has_room(&self) -> bool {
+        let before = self.dropped();
+        // One that is nothing.
+        let _ = self.lines.clone().write(&[]);
+        self.dropped() == before
+    }
+
+    fn end(&self) {
+        let until = Instant::now() + ROOM;
+        // A guard that finds no room says so on standard output, where audit events may go.
+        while !self.has_room() {
+            if Instant::now() >= until {
+                return;
+            }
+            thread::sleep(ROOM_LOOK);
+        }
+        // It waits a second at most.
+        let guard = self.guard.lock().take();
+        drop(guard);
     }
 }
 
@@ -98,7 +186,7 @@ fn filter(directives: &str) -> EnvFilter {
 }
 
 /// What writes the lines that are let through, and what changes which those are.
-fn log<W>(directives: &str, is_terminal: bool, writer: W) -> (impl Subscriber, Filter)
+pub(super) fn log<W>(directives: &str, is_terminal: bool, writer: W) -> (impl Subscriber, Filter)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -126,15 +214,16 @@ pub fn chain(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use parking_lot::Mutex;
 
     use super::*;
 
+    /// What was logged.
     #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
 
     impl io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -149,7 +238,7 @@ mod tests {
 
     impl Written {
         /// What was written since.
-        fn take(&self) -> String {
+        pub(crate) fn take(&self) -> String {
             String::from_utf8(std::mem::take(&mut *self.0.lock())).unwrap()
         }
     }

@@ -24,7 +24,7 @@ async fn a_server_that_panics() {
     let (Some(directory), Some(kept)) = (env::var_os(DIRECTORY), env::var_os(KEPT)) else {
         return;
     };
-    telemetry::start("trace");
+    telemetry::start("trace", telemetry::Writing::Here);
     panics::end_the_process();
     let directory = tempfile::TempDir::new_in(&directory).unwrap();
     let config = crate::support::config(directory.path());
