@@ -71,6 +71,9 @@ impl Parent {
     /// The one that these values of the headers name.
     #[must_use]
     pub fn read(traceparent: &str, tracestate: &str) -> Option<Self> {
+        if !is_traceparent(traceparent) {
+            return None;
+        }
         let mut carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
         let is_state = !tracestate.is_empty() && tracestate.len() <= STATE_BYTES;
         if is_state && !holds_secret(tracestate) {
@@ -80,6 +83,19 @@ impl Parent {
         let context = found.span().span_context().clone();
         context.is_valid().then_some(Self(context))
     }
+}
+
+/// Whether a text has the form of `traceparent` (section 3.2.2): numbers of certain
+/// lengths in lowercase hexadecimal, and nothing more in the version that is known.
+fn is_traceparent(text: &str) -> bool {
+    const DIGITS: [usize; 4] = [2, 32, 16, 2];
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let mut parts = text.split('-');
+    let are_numbers = DIGITS.iter().all(|digits| {
+        let part = parts.next();
+        part.is_some_and(|part| part.len() == *digits && part.bytes().all(is_digit))
+    });
+    are_numbers && (parts.next().is_none() || !text.starts_with("00"))
 }
 
 impl Tracer {
@@ -264,8 +280,27 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            // Numbers as Rust reads them, which nobody sent so.
+            "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-+0f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-+1",
+            "+0-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 ",
         ] {
             assert_eq!(Parent::of(&headers(&[(TRACEPARENT, text)])), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_may_say_more() {
+        for more in ["", "-", "-what comes"] {
+            let later = format!("cc{}{more}", &PARENT[2..]);
+            let Parent(parent) = Parent::of(&headers(&[(TRACEPARENT, &later)])).unwrap();
+            assert_eq!(parent.span_id().to_string(), "00f067aa0ba902b7");
         }
     }
 
