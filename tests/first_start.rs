@@ -228,9 +228,15 @@ fn an_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let directory = tempfile::tempdir().unwrap();
-    let output = refused(command(&["serve", "--listen", &address], directory.path()));
-    assert!(output.contains(&address), "{output}");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    for taken in ["--listen", "--health-listen", "--metrics-listen"] {
+        let mut serve = command(&["serve", taken, &address], directory.path());
+        if taken != "--listen" {
+            serve.args(["--listen", "127.0.0.1:0"]);
+        }
+        let output = refused(serve);
+        assert!(output.contains(&address), "{output}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
 }
 
 #[test]

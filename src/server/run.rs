@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -82,6 +83,11 @@ pub async fn run(
         health: health_listener,
     } = listeners.into();
     let address = listener.local_addr()?;
+    // Before anything is created.
+    let metrics_listener = match settings.server.metrics_listen {
+        Some(address) => Some(listeners::bind(address).await?),
+        None => None,
+    };
     let limits = &settings.limits;
     let mut calls = limits.calls();
     if settings.etcd.is_some() {
@@ -111,7 +117,7 @@ pub async fn run(
         let service = health_service.clone();
         health::serve(listener, service, &shared, &closing, &mut supervisor);
     }
-    if settings.server.metrics_listen.is_some() {
+    if metrics_listener.is_some() {
         most = most.saturating_sub(metrics::MAX_CONNECTIONS).max(1);
     }
     if limits.max_connections > 0 {
@@ -141,8 +147,13 @@ pub async fn run(
         Ok(())
     });
 
+    let reached = Reached {
+        address,
+        tls,
+        metrics: metrics_listener,
+    };
     let outcome = tokio::select! {
-        outcome = serve_authority(settings, address, tls, &shared, &health, &mut supervisor) => outcome,
+        outcome = serve_authority(settings, reached, &shared, &health, &mut supervisor) => outcome,
         () = stop => Ok(()),
     };
 
@@ -211,12 +222,23 @@ fn routes(
     Ok(routes)
 }
 
+/// Where a server is reached.
+struct Reached {
+    /// For the services.
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    metrics: Option<TcpListener>,
+}
+
 /// Loads the store, says that the server is ready, and waits until something
 /// ends that must not.
 async fn serve_authority(
     settings: &Settings,
-    address: SocketAddr,
-    tls: Option<Arc<Tls>>,
+    Reached {
+        address,
+        tls,
+        metrics: metrics_listener,
+    }: Reached,
     shared: &Shared,
     health: &HealthReporter,
     supervisor: &mut Supervisor,
@@ -282,8 +304,7 @@ async fn serve_authority(
         reseal::run(keys, stopping).await;
         Ok(())
     });
-    if let Some(address) = settings.server.metrics_listen {
-        let listener = listeners::bind(address).await?;
+    if let Some(listener) = metrics_listener {
         let address = listener.local_addr()?;
         tracing::info!(%address, "answering /metrics");
         let stopping = shared.stopping.clone();
@@ -319,7 +340,7 @@ fn trust_issuers(
 }
 
 /// TLS, with what keeps it up to date.
-async fn follow_certificate(
+pub(crate) async fn follow_certificate(
     settings: TlsSettings,
     shared: &Shared,
     supervisor: &mut Supervisor,
