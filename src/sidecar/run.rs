@@ -39,7 +39,7 @@ use crate::server::health::{self, STARTED};
 use crate::server::incoming::{self, Incoming};
 use crate::server::metrics;
 use crate::server::process::{block_on, stop_signal};
-use crate::server::run::http2;
+use crate::server::run::{follow_certificate, http2};
 use crate::server::supervise::{Failure, Supervisor};
 use crate::server::telemetry::{self, Reread};
 use crate::server::tls::Tls;
@@ -140,6 +140,10 @@ pub async fn run(
         health: health_listener,
         metrics: metrics_listener,
     } = listeners;
+    let tls = match settings.tls.clone().filter(|_| tcp.is_some()) {
+        Some(settings) => Some(follow_certificate(settings, &shared, &mut supervisor).await?),
+        None => None,
+    };
     let mut most = incoming::most_connections();
     if let Some(listener) = health_listener {
         most = most.saturating_sub(health::MAX_CONNECTIONS).max(1);
@@ -153,6 +157,9 @@ pub async fn run(
         registry.register_collector(Box::new(metrics::Rpcs(Arc::clone(&shared.calls))));
         let checks = outcomes;
         registry.register_collector(Box::new(Metrics { cells, checks }));
+        if let Some(tls) = tls.clone() {
+            registry.register_collector(Box::new(metrics::Certificate(tls)));
+        }
         let serve = metrics::serve_registry(listener, registry, stopping.clone());
         supervisor.task("metrics", serve);
     }
@@ -162,15 +169,6 @@ pub async fn run(
     }
     if let Some(listener) = tcp {
         tracing::info!(address = %listener.local_addr()?, "serving");
-        let tls = match settings.tls.clone() {
-            None => None,
-            Some(settings) => {
-                let loading = tokio::task::spawn_blocking(move || Tls::load(settings));
-                let (tls, reloader) = loading.await??;
-                supervisor.task("certificate", reloader.run(stopping.clone()));
-                Some(tls)
-            }
-        };
         let routes = (routes, observe);
         serve_tcp(listener, tls, routes, most, &closing, &mut supervisor);
     }

@@ -11,7 +11,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, I
 
 use crate::pki::{self, Pair, Wanted, dns};
 use crate::real::{Authority, Sidecar};
-use crate::support::metrics::free_address;
+use crate::support::metrics::{Scraped, free_address};
 use crate::support::{Client, until, verify_token_request};
 use crate::world::revoke_everywhere;
 
@@ -215,6 +215,8 @@ async fn a_sidecar_with_tls_answers_those_who_have_a_certificate_and_is_followed
     let arguments = [&listening[..], &following, &pki.serving()].concat();
     let relay = Sidecar::start(&url(authority.address), &arguments).await;
     relay.live().await;
+    let shown = Scraped::of(relay.metrics).await;
+    assert!(shown.value("credd_tls_certificate_not_after_seconds") > 0.0);
 
     let (_, token) = admin.issue_token("acme").await;
     let verdict = async |pair| {
