@@ -231,6 +231,7 @@ impl Client {
         };
         let found = kept.find(kept.hashes.question(&question), least).ok()?;
         self.counts.hits.add();
+        self.counts.verdicts.add(found.response.verdict());
         Some(found)
     }
 

@@ -51,6 +51,7 @@ pub(super) async fn verify(
     let miss = match kept.find(asker.key, least) {
         Ok(found) => {
             client.counts.hits.add();
+            client.counts.verdicts.add(found.response.verdict());
             return Ok(found);
         }
         Err(miss) => miss,
@@ -79,6 +80,7 @@ pub(super) async fn verify(
             Ok(Some(Landing::Answered)) => {
                 if let Ok(found) = kept.find(asker.key, least) {
                     client.counts.joins.add();
+                    client.counts.verdicts.add(found.response.verdict());
                     return Ok(found);
                 }
                 client.counts.refused_joins.add();
@@ -247,8 +249,11 @@ impl Asker<'_> {
         let stale = cache.find_stale(self.key, self.least, bound, now);
         drop(cache);
         if let Some(hit) = stale {
+            let found = verified(hit, Served::Stale);
             self.client.counts.served_stale.add();
-            return Ok(verified(hit, Served::Stale));
+            let verdicts = &self.client.counts.verdicts;
+            verdicts.add(found.response.verdict());
+            return Ok(found);
         }
         self.client.counts.refused_stale.add();
         // Not where it is what was applied here that the authority has not reached.

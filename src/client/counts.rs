@@ -2,6 +2,7 @@
 
 pub use crate::counts::Count;
 use crate::domain::cache::Miss;
+use crate::proto::v1::Verdict;
 
 /// What a client has done since it was made.
 #[derive(Debug, Default)]
@@ -10,6 +11,9 @@ pub struct Counts {
     pub hits: Count,
     /// Questions that could not be answered from it, by why.
     pub misses: Misses,
+    /// Verdicts that were given from it, to whomever, without a question that somebody
+    /// else would count.
+    pub verdicts: Verdicts,
     /// Answers that one who asked the same waited for and got.
     pub joins: Count,
     /// Such that could not be given to one who had waited, for something had changed
@@ -70,5 +74,36 @@ impl Misses {
             ("behind", Miss::Behind),
         ]
         .map(|(name, miss)| (name, self.of(miss).get()))
+    }
+}
+
+/// Verdicts, by which.
+#[derive(Debug, Default)]
+pub struct Verdicts([Count; NAMED.len()]);
+
+/// Those that there are, each by a name for it.
+const NAMED: [(&str, Verdict); 8] = [
+    ("active", Verdict::Active),
+    ("invalid", Verdict::Invalid),
+    ("locked", Verdict::Locked),
+    ("revoked", Verdict::Revoked),
+    ("expired", Verdict::Expired),
+    ("tenant_disabled", Verdict::TenantDisabled),
+    ("owner_disabled", Verdict::OwnerDisabled),
+    ("forbidden", Verdict::Forbidden),
+];
+
+impl Verdicts {
+    pub(super) fn add(&self, verdict: Verdict) {
+        let mut counts = NAMED.iter().zip(&self.0);
+        if let Some((_, count)) = counts.find(|((_, named), _)| *named == verdict) {
+            count.add();
+        }
+    }
+
+    /// Each by its name, with how many there were.
+    #[must_use]
+    pub fn by_name(&self) -> [(&'static str, u64); NAMED.len()] {
+        std::array::from_fn(|at| (NAMED[at].0, self.0[at].get()))
     }
 }

@@ -150,6 +150,13 @@ impl Collector for Sidecar {
             let by_reason = cell.client.counts().misses.by_reason();
             by_reason.map(|(reason, count)| (vec![("reason", reason)], Value::Counter(count)))
         })?;
+        let help = "Verdicts that were given from the cache: those asked for are counted by who was asked.";
+        let name = "sidecar_verdicts";
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        self.each(metric, |cell| {
+            let by_name = cell.client.counts().verdicts.by_name();
+            by_name.map(|(verdict, count)| (vec![("verdict", verdict)], Value::Counter(count)))
+        })?;
         let help = "Envoy's checks, by what they came to.";
         let name = "sidecar_checks";
         let mut checks = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;

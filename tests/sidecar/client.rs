@@ -34,6 +34,15 @@ async fn an_answer_is_given_again_without_asking() {
     assert_eq!(identity.tenant, "acme");
     assert!(message.valid_for.unwrap().seconds <= 60);
     assert!(client.cached(&verify_token_request("other")).is_none());
+    // The verdict that was asked for the authority has counted.
+    let [active, invalid, ..] = client.counts().verdicts.by_name();
+    assert_eq!((active, invalid), (("active", 11), ("invalid", 0)));
+    for served in [Served::Asked, Served::Cached, Served::Cached] {
+        let told = told(&client, "nothing").await;
+        assert_eq!(told, (Verdict::Invalid, served));
+    }
+    let [active, invalid, ..] = client.counts().verdicts.by_name();
+    assert_eq!((active, invalid), (("active", 11), ("invalid", 2)));
     world.server.stop().await;
 }
 
@@ -110,6 +119,7 @@ async fn without_an_authority_answers_are_given_until_the_lease_ends_and_again_w
     assert_eq!((verdict, served), (Verdict::Active, Served::Stale));
     assert!(lax.can_answer());
     assert_eq!(lax.counts().served_stale.get(), 1);
+    assert!(lax.counts().verdicts.by_name().contains(&("active", 1)));
     assert_eq!(strict.counts().served_stale.get(), 0);
     let unknown = ask(&lax, "nothing").await.unwrap_err();
     assert_eq!(unknown.code(), Code::Unavailable);
