@@ -311,4 +311,22 @@ mod tests {
         assert!(metadata.is_empty());
         assert_eq!(current_trace(), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_left_out(
+            parent in "(00|[0-9a-f]{2}|\\PC{0,3})-?[0-9a-fA-F+-]{0,60}(-\\PC{0,4})?",
+            state in "[ -~]{0,100}",
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(TRACEPARENT, parent), (TRACESTATE, state)] {
+                if let Ok(value) = value.parse() {
+                    headers.append(name, value);
+                }
+            }
+            if let Some(Parent(parent)) = Parent::of(&headers) {
+                proptest::prop_assert!(parent.is_valid());
+            }
+        }
+    }
 }

@@ -120,7 +120,7 @@ fn profile() -> v1::Profile {
 }
 
 /// Of each kind of record, the start of its key, the rest of a key, and a value.
-fn records() -> [(u8, Vec<u8>, Vec<u8>); 9] {
+fn records() -> [(u8, Vec<u8>, Vec<u8>); 15] {
     let name = |name: &[u8]| name.to_vec();
     let profile = store::ProfileRecord {
         profile: profile().encode_to_vec().into(),
@@ -169,6 +169,31 @@ fn records() -> [(u8, Vec<u8>, Vec<u8>); 9] {
         }),
         ..Default::default()
     };
+    let binding = store::BindingRecord {
+        last_change: Some(change()),
+    };
+    let restored = store::RestoredRecord {
+        origin: vec![1; 16].into(),
+        from: vec![2; 16].into(),
+        audit: Some(store::AuditAnchorRecord {
+            sequence: 1,
+            hash: vec![7; 32].into(),
+        }),
+        ..Default::default()
+    };
+    let closed = store::ClosedRecord {
+        why: Some(store::closed_record::Why::ExportedAtMs(1)),
+    };
+    let node = store::NodeRecord {
+        lease_ms: 10_000,
+        format: 1,
+        peppers: vec![store::LoadedKeyRecord {
+            version: 1,
+            check: vec![7; 32].into(),
+        }],
+        ..Default::default()
+    };
+    let format = store::FormatRecord { format: 1 };
     [
         (b'c', vec![1; 16], credential_record().encode_to_vec()),
         (b'u', vec![1; 16], uses.encode_to_vec()),
@@ -183,7 +208,27 @@ fn records() -> [(u8, Vec<u8>, Vec<u8>); 9] {
         (b'q', vec![7; 32], request.encode_to_vec()),
         (b'k', Vec::new(), keyring.encode_to_vec()),
         (b'm', vec![1; 16], rekeyed.encode_to_vec()),
+        (
+            b'b',
+            name(b"acme\0credd:jo\0reader"),
+            binding.encode_to_vec(),
+        ),
+        (b's', Vec::new(), restored.encode_to_vec()),
+        (b'x', Vec::new(), closed.encode_to_vec()),
+        (b'v', Vec::new(), format.encode_to_vec()),
+        (b'n', vec![1; 16], node.encode_to_vec()),
+        (b'f', Vec::new(), Vec::new()),
     ]
+}
+
+#[test]
+fn stored_records_to_begin_with_are_good() {
+    for (kind, rest, message) in records() {
+        let key = [&[kind][..], &rest].concat();
+        let value = [&[1][..], &message].concat();
+        let record = Record::decode(&key, Some(&value.into()), &Interner::new());
+        assert!(record.is_ok(), "{}: {record:?}", char::from(kind));
+    }
 }
 
 /// The rest of a key, a format, and a message of one of the kinds of records,

@@ -83,4 +83,15 @@ mod tests {
         headers.insert(TIMEOUT, "1n".parse().unwrap());
         assert!(answer_before(&headers).unwrap() <= Instant::now());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_left_out(text in "\\PC{0,12}|[0-9]{0,10}[HMSmuns]") {
+            if let Some(timeout) = parse(&text) {
+                let digits = text.trim_end_matches(char::is_alphabetic);
+                let number: u32 = digits.parse().unwrap();
+                proptest::prop_assert_eq!(timeout.is_zero(), number == 0);
+            }
+        }
+    }
 }

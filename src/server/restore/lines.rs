@@ -158,7 +158,7 @@ pub(super) fn read(
         }
         (Some(_), None) => (),
     }
-    if !accept && reading.chains.values().any(|chain| chain.is_moved) {
+    if reading.chains.values().any(|chain| chain.is_moved) {
         return Err(LinesError::Moved);
     }
     Ok(reading.since)
@@ -433,3 +433,6 @@ fn header(line: &Line) -> Option<Entry> {
         payload: None,
     })
 }
+
+#[cfg(test)]
+mod tests;
