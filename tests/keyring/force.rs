@@ -1,6 +1,7 @@
 //! Retiring a pepper on which something remains.
 
 use super::*;
+use crate::session::Session;
 use v1::Verdict::{Active, Invalid, Revoked};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,4 +165,39 @@ async fn the_last_administrator_is_never_ended_by_force() {
     running.until_remaining(1, 0).await;
     running.retire_pepper(retire_pepper(1)).await.unwrap();
     running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_fence_it_waits_for_a_session_to_apply_what_it_ends() {
+    let place = Place::new();
+    let running = Running::start(place.path()).await;
+    let held: Subject = calls::issue(&running.admin, "acme", "jo", "api-token")
+        .await
+        .into();
+    place.add("pepper");
+    running.rotate_pepper(2).await.unwrap();
+    // Whoever follows is on the new one.
+    let (_, sidecar) = running.admin.issue_verifier("sidecar").await;
+    let sidecar = Client::connect(running.address, &sidecar).await;
+    running.until_remaining(1, 1).await;
+    let mut session = Session::start(&sidecar).await;
+    assert!(session.renew().await.lease.is_some());
+
+    let request = v1::RetirePepperRequest {
+        force: true,
+        fence: true,
+        ..retire_pepper(1)
+    };
+    let mut operations = running.operations.clone();
+    let retiring = tokio::spawn(async move { operations.retire_pepper(request).await });
+    let told = session.until_fenced().await;
+    assert!(!retiring.is_finished());
+    session.renew_as_of(told.revision.unwrap()).await.unwrap();
+    let obeying = session.obey();
+    let done = retiring.await.unwrap().unwrap().into_inner();
+    let fence = done.fence.unwrap();
+    assert_eq!((fence.acknowledged, fence.expired), (1, 0));
+    assert!(fence.revision.unwrap().number >= done.revision.unwrap().number);
+    assert_eq!(verdict(&running.admin, &held).await, Revoked);
+    obeying.abort();
 }

@@ -9,6 +9,8 @@
 mod calls;
 #[path = "../support/clocked.rs"]
 mod clocked;
+#[path = "../support/session.rs"]
+mod session;
 #[path = "../support/mod.rs"]
 mod support;
 

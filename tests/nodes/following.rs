@@ -1,10 +1,14 @@
 //! What one node has done, at another.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use credd::authority::sweep::{Keep, Swept};
 use credd::proto::v1;
+use credd::proto::v1::issue_request::Expiry;
+use tokio::time::sleep;
 
-use crate::calls::{issue, number, reason, refused, verify};
+use crate::calls::{Watched, issue, issue_request, number, reason, refused, verify};
 use crate::session::Session;
 use crate::support::until;
 use crate::{LONG, SHORT, nodes, stop};
@@ -92,6 +96,68 @@ async fn a_watch_is_taken_up_at_another_node_without_a_gap() {
     assert!(told.is_superset(&issued), "{told:?} {issued:?}");
     drop(session);
     stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_expires_is_told_of_once_though_two_nodes_look_for_it() {
+    const COUNT: usize = 20;
+
+    let [one, other] = nodes([LONG, LONG]).await;
+    let mut watched = Watched::start(&one.admin).await;
+    for _ in 0..COUNT {
+        let request = v1::IssueRequest {
+            expiry: Some(Expiry::Ttl(prost_types::Duration {
+                seconds: 1,
+                nanos: 0,
+            })),
+            ..issue_request("acme", "jo", "api-token")
+        };
+        one.admin.issue(request).await.unwrap();
+    }
+    // As when the one that led was held up, and another took over meanwhile.
+    let mut swept = [Swept::default(), Swept::default()];
+    let [here, there] = &mut swept;
+    let sweep = async {
+        loop {
+            let keep = Keep::default();
+            let both = tokio::join!(
+                one.authority.sweep(here, keep),
+                other.authority.sweep(there, keep)
+            );
+            both.0.unwrap();
+            both.1.unwrap();
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = async {
+        let mut expired = Vec::new();
+        let mut marker = None;
+        loop {
+            for event in watched.commit().await.1 {
+                let v1::event::Subject::Credential(event) = event else {
+                    continue;
+                };
+                if event.r#type() == v1::ChangeType::Expired {
+                    expired.push(event.credential_id);
+                } else if marker.as_ref() == Some(&event.credential_id) {
+                    return expired;
+                }
+            }
+            if expired.len() == COUNT && marker.is_none() {
+                // What is told once more comes before this.
+                sleep(Duration::from_millis(100)).await;
+                let held = issue(&other.admin, "acme", "jo", "api-token").await;
+                marker = Some(held.id);
+            }
+        }
+    };
+    let expired = tokio::select! {
+        () = sweep => unreachable!("it goes on"),
+        expired = told => expired,
+    };
+    assert_eq!(expired.len(), COUNT);
+    assert_eq!(expired.iter().collect::<BTreeSet<_>>().len(), COUNT);
+    stop([one, other]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
