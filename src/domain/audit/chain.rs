@@ -17,12 +17,12 @@ const PAYLOAD_LABEL: &[u8] = b"credd.audit.payload.v1";
 /// How long a salt is: as long as the hash, so that it can't be guessed either.
 pub const SALT_BYTES: usize = 32;
 
-/// The number of a chain: each writer has one of its own.
+/// The number of a chain. A store has one, however many servers write to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChainNumber(pub u64);
 
 impl ChainNumber {
-    /// The chain of the one writer that an embedded store has.
+    /// The one that every store has.
     pub const FIRST: Self = Self(0);
 }
 

@@ -272,7 +272,7 @@ section! {
         /// have half of them, and of the streams.
         max_concurrent_requests: usize = 4096, flag("max-concurrent-requests"), range(1..=1_000_000);
         /// The most streams at once on all connections: `Watch`,
-        /// `VerifyStream` and `ListEvents`.
+        /// `VerifyStream`, `ListEvents` and `Backup`.
         max_streams: usize = 16_384, flag("max-streams"), range(1..=1_000_000);
         /// How many calls that manage credd run at a time, while others wait; 0:
         /// two for each core; 64 where the store is in etcd, for which they wait.
