@@ -90,7 +90,6 @@ proptest! {
         let backup = Head {
             sequence: BACKUP,
             hash: hash(1),
-            ..Head::genesis(store(0), ChainNumber::FIRST)
         };
         match read(&paths, store(0), backup, accept) {
             Ok(since) => {
