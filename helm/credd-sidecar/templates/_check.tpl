@@ -29,7 +29,7 @@ that has this one as a part. */ -}}
 {{- fail "credd-sidecar: port, healthPort and metricsPort must be three" }}
 {{- end }}
 {{- range splitList "," .log }}
-{{- if not (regexMatch "(?i)^[-:_a-z0-9][^=]*(=(error|warn|info|debug|trace|off|[0-5])?)?$|\\[" .) }}
+{{- if not (regexMatch "(?i)^([-:_a-z0-9]+=)?(error|warn|info|debug|trace|off|[0-5])$|\\[" .) }}
 {{- fail (printf "credd-sidecar.log: %q is neither a level nor a directive such as `credd::sidecar=debug`" .) }}
 {{- end }}
 {{- end }}

@@ -84,7 +84,7 @@
 {{- define "credd.checkConfig" -}}
 {{- $config := .Values.config }}
 {{- range splitList "," (dig "server" "log" "info" $config) }}
-{{- if not (regexMatch "(?i)^[-:_a-z0-9][^=]*(=(error|warn|info|debug|trace|off|[0-5])?)?$|\\[" .) }}
+{{- if not (regexMatch "(?i)^([-:_a-z0-9]+=)?(error|warn|info|debug|trace|off|[0-5])$|\\[" .) }}
 {{- fail (printf "config.server.log: %q is neither a level nor a directive such as `credd::store=debug`" .) }}
 {{- end }}
 {{- end }}
