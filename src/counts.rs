@@ -29,6 +29,18 @@ impl Count {
     }
 }
 
+/// What verdicts are called, in the order of the contract's numbers, which begin with 1.
+pub const VERDICTS: [&str; 8] = [
+    "active",
+    "invalid",
+    "locked",
+    "revoked",
+    "expired",
+    "tenant_disabled",
+    "owner_disabled",
+    "forbidden",
+];
+
 /// How often values were how large: between bounds, each of which is the largest value
 /// of its bucket.
 #[derive(Debug)]

@@ -22,6 +22,8 @@ pub mod cli;
 pub mod client;
 pub mod counts;
 pub mod domain;
+#[cfg(test)]
+mod logged;
 pub mod proto;
 pub mod rpc;
 pub mod server;

@@ -1,6 +1,7 @@
 //! What a client has done, counted.
 
 pub use crate::counts::Count;
+use crate::counts::VERDICTS;
 use crate::domain::cache::Miss;
 use crate::proto::v1::Verdict;
 
@@ -79,31 +80,43 @@ impl Misses {
 
 /// Verdicts, by which.
 #[derive(Debug, Default)]
-pub struct Verdicts([Count; NAMED.len()]);
-
-/// Those that there are, each by a name for it.
-const NAMED: [(&str, Verdict); 8] = [
-    ("active", Verdict::Active),
-    ("invalid", Verdict::Invalid),
-    ("locked", Verdict::Locked),
-    ("revoked", Verdict::Revoked),
-    ("expired", Verdict::Expired),
-    ("tenant_disabled", Verdict::TenantDisabled),
-    ("owner_disabled", Verdict::OwnerDisabled),
-    ("forbidden", Verdict::Forbidden),
-];
+pub struct Verdicts([Count; VERDICTS.len()]);
 
 impl Verdicts {
     pub(super) fn add(&self, verdict: Verdict) {
-        let mut counts = NAMED.iter().zip(&self.0);
-        if let Some((_, count)) = counts.find(|((_, named), _)| *named == verdict) {
+        let number = usize::try_from(i32::from(verdict)).ok();
+        let place = number.and_then(|number| number.checked_sub(1));
+        if let Some(count) = place.and_then(|place| self.0.get(place)) {
             count.add();
         }
     }
 
     /// Each by its name, with how many there were.
     #[must_use]
-    pub fn by_name(&self) -> [(&'static str, u64); NAMED.len()] {
-        std::array::from_fn(|at| (NAMED[at].0, self.0[at].get()))
+    pub fn by_name(&self) -> [(&'static str, u64); VERDICTS.len()] {
+        std::array::from_fn(|at| (VERDICTS[at], self.0[at].get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_of_the_contract_is_counted_under_its_name() {
+        let verdicts = Verdicts::default();
+        for (place, name) in VERDICTS.into_iter().enumerate() {
+            let number = i32::try_from(place).unwrap() + 1;
+            let verdict = Verdict::try_from(number).unwrap();
+            verdicts.add(verdict);
+            assert_eq!(verdicts.by_name()[place], (name, 1));
+            assert_eq!(
+                verdict.as_str_name(),
+                format!("VERDICT_{}", name.to_uppercase())
+            );
+        }
+        verdicts.add(Verdict::Unspecified);
+        assert!(verdicts.by_name().iter().all(|(_, count)| *count == 1));
+        assert!(Verdict::try_from(i32::try_from(VERDICTS.len()).unwrap() + 1).is_err());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tonic::Code;
 
 use super::methods::Method;
-use crate::counts::{Count, Counted, Histogram, Sharded};
+use crate::counts::{Count, Counted, Histogram, Sharded, VERDICTS};
 use crate::domain::judge::Verdict;
 
 /// The bounds of the times of calls, in nanoseconds: from 50 microseconds to ten
@@ -61,18 +61,7 @@ pub fn code_name(code: Code) -> &'static str {
     CODES.get(code as usize).copied().unwrap_or("UNKNOWN")
 }
 
-/// Every verdict, by its number in [`number`].
-const VERDICTS: [&str; 8] = [
-    "active",
-    "invalid",
-    "locked",
-    "revoked",
-    "expired",
-    "tenant_disabled",
-    "owner_disabled",
-    "forbidden",
-];
-
+/// The place of a verdict among [`VERDICTS`].
 const fn number(verdict: Verdict) -> usize {
     match verdict {
         Verdict::Active => 0,

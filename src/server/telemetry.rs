@@ -214,38 +214,13 @@ pub fn chain(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::sync::Arc;
-
-    use parking_lot::Mutex;
-
+mod tests {
     use super::*;
-
-    /// What was logged.
-    #[derive(Clone, Default)]
-    pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Written {
-        /// What was written since.
-        pub(crate) fn take(&self) -> String {
-            String::from_utf8(std::mem::take(&mut *self.0.lock())).unwrap()
-        }
-    }
+    use crate::logged::Logged;
 
     /// What is written of an event of each level, before and after the levels change.
     fn written(is_terminal: bool) -> [String; 2] {
-        let written = Written::default();
+        let written = Logged::default();
         let writer = written.clone();
         let (log, handle) = log("info", is_terminal, move || writer.clone());
         tracing::subscriber::with_default(log, || {

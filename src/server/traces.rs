@@ -309,10 +309,10 @@ impl SendsSpans for Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logged::Logged;
     use crate::server::config::traces_values::{Collector, Ratio};
     use crate::server::config::values::Scalar as _;
     use crate::server::telemetry;
-    use crate::server::telemetry::tests::Written;
 
     #[test]
     fn lost_spans_are_told_of_once_a_minute_and_all_of_them() {
@@ -357,7 +357,7 @@ mod tests {
             ratio: Ratio::ALL,
             ..config::Traces::default()
         };
-        let written = Written::default();
+        let written = Logged::default();
         let writer = written.clone();
         let (log, _) = telemetry::log("warn", false, move || writer.clone());
         let _log = tracing::subscriber::set_default(log);

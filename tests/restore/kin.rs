@@ -60,14 +60,18 @@ impl Twice {
         self.place.serve_restored(&directory).await
     }
 
-    /// What the restore with these lines is refused with.
-    fn refused(&self, lines: &str) -> String {
+    /// What the restore with files of these lines is refused with.
+    fn refused(&self, files: &[&str]) -> String {
         let directory = self.place.path("refused");
         if !directory.exists() {
             self.place.fresh("refused");
         }
-        let given = write(&self.place, "given", lines.as_bytes());
-        let said = refused(&directory, &arguments(&self.backup, &[&given]));
+        let files = files.iter().enumerate();
+        let given: Vec<_> = files
+            .map(|(at, lines)| write(&self.place, &format!("given-{at}"), lines.as_bytes()))
+            .collect();
+        let given: Vec<_> = given.iter().map(String::as_str).collect();
+        let said = refused(&directory, &arguments(&self.backup, &given));
         assert!(!directory.join("store").exists(), "{said}");
         said
     }
@@ -138,17 +142,23 @@ async fn what_was_revoked_in_a_store_that_was_restored_from_it_is_denied_too() {
         ),
         (second.clone(), "there is no event of store"),
         (
-            format!("{first}{}", without(second, "CredentialService/Revoke\"")),
+            format!("{first}{}", cut_in(second, "CredentialService/Revoke\"")),
             "it is cut off",
         ),
     ] {
-        let said = twice.refused(&lines);
+        let said = twice.refused(&[&lines]);
         assert!(said.contains(what), "{what}: {said}");
     }
+    // That the line which is cut in one file stands in the next shows for each store alone.
+    let first = cut_in(first, "CredentialService/Revoke\"");
+    let begun = cut_in(second, "CredentialService/Revoke\"");
+    let said = twice.refused(&[&first, &begun, second]);
+    assert!(said.contains("given-0, line"), "{said}");
+    assert!(said.contains("it is cut off"), "{said}");
 }
 
 /// Lines up to within the one that tells of this.
-fn without(lines: &str, what: &str) -> String {
+fn cut_in(lines: &str, what: &str) -> String {
     let line = lines.lines().rfind(|line| line.contains(what)).unwrap();
     let at = lines.rfind(line).unwrap();
     lines[..at + line.len() / 2].to_owned()

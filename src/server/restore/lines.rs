@@ -137,7 +137,7 @@ pub(super) fn read(
         accept,
         backup: after,
         chains: HashMap::new(),
-        cut: None,
+        cuts: Vec::new(),
         seen: HashSet::new(),
         since: Since::default(),
     };
@@ -145,18 +145,29 @@ pub(super) fn read(
         reading.file(path)?;
     }
     let own = reading.chains.get(&reading.store);
-    match (own.map(|chain| chain.last), reading.cut.take()) {
-        (_, cut) if accept => reading.since.missing += u64::from(cut.is_some()),
-        (_, Some(Cut { path, line, .. })) => return Err(LinesError::Cut { path, line }),
-        (None, None) => return Err(LinesError::OtherStore(store)),
-        (Some(last), None) if last <= after.sequence => {
+    let last = own.map(|chain| chain.last);
+    for cut in reading.cuts {
+        let of = cut.store.and_then(|store| reading.chains.get(&store));
+        if of.is_some_and(|chain| chain.kin == Kin::Other) {
+            continue;
+        }
+        if !accept {
+            let Cut { path, line, .. } = cut;
+            return Err(LinesError::Cut { path, line });
+        }
+        reading.since.missing += 1;
+    }
+    match last {
+        _ if accept => (),
+        None => return Err(LinesError::OtherStore(store)),
+        Some(last) if last <= after.sequence => {
             return Err(LinesError::Before {
                 store,
                 last,
                 backup: after.sequence,
             });
         }
-        (Some(_), None) => (),
+        Some(_) => (),
     }
     if reading.chains.values().any(|chain| chain.is_moved) {
         return Err(LinesError::Moved);
@@ -172,8 +183,8 @@ struct Reading {
     backup: Head,
     /// What there were lines of, by its store.
     chains: HashMap<String, Chain>,
-    /// A line that is cut off, and after which none told of a later event.
-    cut: Option<Cut>,
+    /// Lines that are cut off, and after which none told of a later event.
+    cuts: Vec<Cut>,
     seen: HashSet<Lost>,
     since: Since,
 }
@@ -206,15 +217,20 @@ enum Kin {
 struct Cut {
     path: PathBuf,
     line: u64,
-    text: Vec<u8>,
+    /// The store that it is of; `None`: it is cut off before it says so.
+    store: Option<String>,
 }
 
 impl Cut {
-    /// Whether it may be a line of this store.
-    fn may_be_of(&self, store: &str) -> bool {
-        let begin = format!("{{\"store\":\"{store}\"");
-        let length = begin.len().min(self.text.len());
-        self.text[..length] == begin.as_bytes()[..length]
+    fn new(place: Place<'_>, text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let named = text.strip_prefix("{\"store\":\"");
+        let store = named.and_then(|rest| rest.split_once('"'));
+        Self {
+            path: place.path.to_owned(),
+            line: place.line,
+            store: store.map(|(store, _)| store.to_owned()),
+        }
     }
 }
 
@@ -256,13 +272,7 @@ impl Reading {
             }
             match serde_json::from_slice(text) {
                 Ok(read) => self.line(&read, place)?,
-                Err(_) if is_cut => {
-                    self.cut = Some(Cut {
-                        path: path.to_owned(),
-                        line,
-                        text: text.to_owned(),
-                    });
-                }
+                Err(_) if is_cut => self.cuts.push(Cut::new(place, text)),
                 Err(_) if self.accept => self.since.missing += 1,
                 Err(error) => {
                     return Err(place.wrong(format!(
@@ -378,7 +388,13 @@ impl Reading {
 
     /// Takes what a line says that nothing is missing before.
     fn take(&mut self, read: &Line, place: Place<'_>) -> Result<(), LinesError> {
-        self.cut.take_if(|cut| cut.may_be_of(&read.store));
+        // Nothing is missing up to here, so that the whole line was given too.
+        let kin = self.chains.values().filter(|chain| chain.kin == Kin::Same);
+        let is_alone = kin.count() == 1;
+        self.cuts.retain(|cut| match &cut.store {
+            Some(store) => *store != read.store,
+            None => !is_alone,
+        });
         let through = &mut self.since.through;
         if through
             .as_ref()

@@ -319,37 +319,13 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-
-    /// What is logged.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::logged::Logged;
 
     #[tokio::test(start_paused = true)]
     async fn what_fails_over_and_over_is_told_at_once_and_then_seldom() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
-        let times = |text: &str| {
-            let log = String::from_utf8(log.0.lock().clone()).unwrap();
-            log.matches(text).count()
-        };
+        let (logged, _guard) = Logged::here();
+        let times = |text: &str| logged.times(text);
         let connection = Connection::new(&[], None);
         let status = Status::unavailable("nobody is there");
         let begun = Instant::now();

@@ -1,15 +1,14 @@
 //! When keys are fetched, and for how long they are trusted. Time stands still
 //! unless everybody waits.
 
-use std::io::Write;
 use std::pin::pin;
-use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, advance, sleep, sleep_until, timeout};
 
 use super::*;
+use crate::logged::Logged;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -244,33 +243,10 @@ async fn a_token_is_held_against_the_keys_of_the_issuer_that_it_names_only() {
     }
 }
 
-/// What is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_change_is_logged_once() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let times = |text: &str| {
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        log.matches(text).count()
-    };
+    let (logged, _guard) = Logged::here();
+    let times = |text: &str| logged.times(text);
     let key = signer("k1");
     let x = InFile::start(&[&key]);
     for round in 1..3 {
